@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace millrace {
+
+/// The Internet checksum (RFC 1071): one's complement sum of 16-bit words.
+///
+/// A ChecksumSum is an unfolded partial sum in network word order; partial sums of pieces add up as long as every
+/// piece but the last has an even length. Where a piece starts at an odd offset, use add_at().
+class ChecksumSum {
+ public:
+  constexpr ChecksumSum() = default;
+
+  /// Adds bytes that start at an even offset of the summed message.
+  ChecksumSum& add(std::span<const std::uint8_t> bytes);
+  /// Adds bytes that start at `offset` of the summed message (odd offsets swap, RFC 1071 §2(B)).
+  ChecksumSum& add_at(std::size_t offset, std::span<const std::uint8_t> bytes);
+  /// Adds one 16-bit word given in host order.
+  constexpr ChecksumSum& add_word(std::uint16_t word) {
+    sum_ += word;
+    return *this;
+  }
+  constexpr ChecksumSum& add_dword(std::uint32_t dword) {
+    sum_ += (dword >> 16) + (dword & 0xffff);
+    return *this;
+  }
+
+  /// The 16-bit sum, not inverted, in host order: what a pseudo-header seed for checksum offload holds.
+  [[nodiscard]] constexpr std::uint16_t folded() const {
+    std::uint64_t s = sum_;
+    while (s >> 16) s = (s & 0xffff) + (s >> 16);
+    return static_cast<std::uint16_t>(s);
+  }
+  /// The value for a header's checksum field, in host order. A message whose checksum field is included sums to 0.
+  [[nodiscard]] constexpr std::uint16_t finish() const { return static_cast<std::uint16_t>(~folded()); }
+
+ private:
+  std::uint64_t sum_ = 0;
+};
+
+/// Shorthand: checksum of one contiguous message.
+[[nodiscard]] std::uint16_t internet_checksum(std::span<const std::uint8_t> bytes);
+
+/// Incremental update after one 16-bit word of the message changed (RFC 1624, equation 3). All in host order.
+[[nodiscard]] std::uint16_t checksum_update(std::uint16_t checksum, std::uint16_t old_word, std::uint16_t new_word);
+
+/// Copies and sums in one pass. dst and src have the same length; returns the folded sum of the bytes as a
+/// message that starts at an even offset.
+[[nodiscard]] std::uint16_t copy_and_sum(std::span<std::uint8_t> dst, std::span<const std::uint8_t> src);
+
+}  // namespace millrace
