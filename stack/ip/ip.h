@@ -1,0 +1,87 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/counters.h"
+#include "base/ip_address.h"
+#include "base/keyed_hash.h"
+#include "base/result.h"
+#include "base/rng.h"
+#include "base/time.h"
+#include "base/timer_wheel.h"
+#include "link/interface.h"
+#include "packet/pool.h"
+
+namespace millrace::ip {
+
+/// What a transport learns about a packet from the layer below.
+struct PacketInfo {
+  IpAddress source, destination;
+  std::uint8_t protocol = 0, ttl = 0, tos = 0;
+  bool broadcast = false;  ///< destination is a broadcast or multicast address, of link or network
+  link::Interface* interface = nullptr;  ///< null: internal loopback
+};
+
+/// An ICMP error about a packet of ours (RFC 1122 §3.2.2, §4.1.3.3, §4.2.3.9).
+struct IcmpError {
+  enum class Kind : std::uint8_t {
+    kNetworkUnreachable,
+    kHostUnreachable,
+    kProtocolUnreachable,
+    kPortUnreachable,
+    kFragmentationNeeded,
+    kProhibited,
+    kTimeExceeded,
+    kParameterProblem,
+  };
+  Kind kind = Kind::kHostUnreachable;
+  IpAddress source, destination;  ///< of the packet the error is about: source is ours
+  IpAddress reporter;
+  std::uint32_t mtu = 0;  ///< kFragmentationNeeded: the path MTU now in force for destination
+  std::array<std::uint8_t, 8> transport_header{};  ///< the first 8 bytes behind the quoted IP header
+  bool local = false;     ///< made up by our own stack: no neighbour answered
+};
+
+/// A transport protocol, registered with the IP layer by number.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  /// packet->data() at the transport header, length() exactly the transport's; network_header() valid. When
+  /// offload.gso_size != 0 it is a super-packet.
+  virtual void on_packet(PacketPtr packet, const PacketInfo& info, Instant now) = 0;
+  virtual void on_icmp_error(const IcmpError& error, Instant now) = 0;
+};
+
+/// How to send. Unset source: the route's.
+struct OutputOptions {
+  IpAddress source, destination;
+  std::uint8_t protocol = 0;
+  std::uint8_t ttl = 64;
+  std::uint8_t tos = 0;
+  bool dont_fragment = false;
+};
+
+struct Route {
+  IpPrefix destination;
+  std::optional<IpAddress> gateway;
+  link::Interface* interface = nullptr;
+};
+
+/// The answer to "how does one get there".
+struct RouteResult {
+  link::Interface* interface = nullptr;  ///< null: one of our own addresses, internal loopback
+  IpAddress next_hop;
+  IpAddress source;
+  std::uint32_t mtu = 0;       ///< path MTU: IP packet bytes
+  bool broadcast = false;      ///< destination is a broadcast address of that interface
+};
+
+enum class Counter : std::uint8_t;  // in ip/counters.h
+class IpLayer;
+
+}  // namespace millrace::ip
