@@ -8,9 +8,9 @@ namespace millrace {
 
 class PacketPool;
 
-/// Reference-counted storage of bytes: memory of our pool, or a driver's (a umem frame, an mbuf). Who drops the
-/// last reference calls `release`, which gives the memory back to where it came from. Counts are not atomic: a
-/// Buffer never leaves its context.
+/// Reference-counted storage of bytes: memory of our pool, or a driver's (a umem frame, an mbuf). Who drops
+/// the last reference calls `release`, which gives the memory back to where it came from. Counts are not
+/// atomic: a Buffer never leaves its context.
 class Buffer {
  public:
   using Release = void (*)(Buffer* buffer);

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -21,15 +23,16 @@ struct Offload {
   enum class RxChecksum : std::uint8_t {
     kUnknown,   ///< nobody looked: verify in software
     kVerified,  ///< the device verified the transport checksum
-    kPartial,   ///< sender on the same host: the field holds only the pseudo-header sum; the data never left memory
+    kPartial,   ///< sender on the same host: the field holds only the pseudo-header sum; the data never left
+                ///< memory
   };
   RxChecksum rx_checksum = RxChecksum::kUnknown;
-  bool needs_checksum = false;       ///< on output: transport checksum still to be filled in; the field holds the
-                                     ///< un-inverted pseudo-header sum
-  std::uint16_t checksum_start = 0;  ///< where summing starts, counted from data() of the frame at hand-over
-  std::uint16_t checksum_offset = 0; ///< the field, counted from checksum_start
-  std::uint16_t gso_size = 0;        ///< payload bytes a segment (MSS); 0: an ordinary packet
-  std::uint16_t gso_segs = 0;        ///< segments in the super-frame; 0 or 1: ordinary
+  bool needs_checksum = false;  ///< on output: transport checksum still to be filled in; the field holds the
+                                ///< un-inverted pseudo-header sum
+  std::uint16_t checksum_start = 0;   ///< where summing starts, counted from data() of the frame at hand-over
+  std::uint16_t checksum_offset = 0;  ///< the field, counted from checksum_start
+  std::uint16_t gso_size = 0;         ///< payload bytes a segment (MSS); 0: an ordinary packet
+  std::uint16_t gso_segs = 0;         ///< segments in the super-frame; 0 or 1: ordinary
 };
 
 /// A piece of a Buffer that belongs to a packet.
@@ -54,13 +57,19 @@ using PacketPtr = std::unique_ptr<Packet, PacketDeleter>;
 ///      +----------+-----------------+----------+      +--------+     +--------+
 ///      ^head      ^data             ^tail      ^end
 ///
-/// The packet's bytes are [data, tail) and then the fragments in order. Headers lie in the linear region; whoever
-/// parses calls gather(n) first. Owned by one holder at a time through PacketPtr; comes from and returns to a
-/// PacketPool; not thread-safe.
+/// The packet's bytes are [data, tail) and then the fragments in order. Headers lie in the linear region;
+/// whoever parses calls gather(n) first. Owned by one holder at a time through PacketPtr; comes from and
+/// returns to a PacketPool; not thread-safe.
 ///
-/// Who writes: bytes may be changed only in storage that is not shared (linear_writable()). clone() therefore gives
-/// the copy a linear region of its own.
-class Packet : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::safe_link>> {
+/// Who writes: bytes may be changed only in storage that is not shared (linear_writable()); push and put only
+/// move the ends. clone() therefore gives the copy a linear region of its own, and where two packets come to
+/// share one Buffer (split, wrap) the room between them belongs to neither.
+///
+/// A recycled Packet stays constructed: its BufferRefs are empty while it lies in the pool, so that taking
+/// one costs a few loads. Invariant: spill_ is in use exactly while fragment_count_ > kInlineFragments;
+/// entries at and after fragment_count_ hold no Buffer.
+class Packet
+    : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::safe_link>> {
  public:
   static constexpr std::size_t kInlineFragments = 4;
   static constexpr std::size_t kMaxFragments = 64;
@@ -84,7 +93,8 @@ class Packet : public boost::intrusive::list_base_hook<boost::intrusive::link_mo
     data_ -= n;
     return data();
   }
-  /// Drops n bytes from the front, of fragments too when the linear region is exhausted. Precondition: n <= length().
+  /// Drops n bytes from the front, of fragments too when the linear region is exhausted. Precondition: n <=
+  /// length().
   void pull(std::uint32_t n) {
     if (n <= linear_length()) {
       data_ += n;
@@ -92,14 +102,16 @@ class Packet : public boost::intrusive::list_base_hook<boost::intrusive::link_mo
       pull_slow(n);
     }
   }
-  /// Appends n bytes out of the tailroom and returns where they start. Precondition: no fragments, tailroom() >= n.
+  /// Appends n bytes out of the tailroom and returns where they start. Precondition: no fragments, tailroom()
+  /// >= n.
   std::uint8_t* put(std::uint32_t n) {
     assert(tailroom() >= n && fragment_count_ == 0);
     std::uint8_t* start = base() + tail_;
     tail_ += n;
     return start;
   }
-  /// Moves an empty packet's data and tail n bytes on, to make headroom. Precondition: length() == 0, tailroom() >= n.
+  /// Moves an empty packet's data and tail n bytes on, to make headroom. Precondition: length() == 0,
+  /// tailroom() >= n.
   void reserve(std::uint32_t n);
   /// Shortens to new_length bytes, from the end; gives fragments back. No effect when it is not shorter.
   void trim(std::uint32_t new_length);
@@ -107,31 +119,37 @@ class Packet : public boost::intrusive::list_base_hook<boost::intrusive::link_mo
   // --- fragments
   [[nodiscard]] std::size_t fragment_count() const { return fragment_count_; }
   [[nodiscard]] std::span<const Fragment> fragments() const { return {fragment_array(), fragment_count_}; }
-  /// False (and nothing done) at kMaxFragments or when the pool cannot supply the spill array. A piece that follows
-  /// the last one in the same Buffer is merged with it.
+  /// False (and nothing done) at kMaxFragments or when the pool cannot supply the spill array. A piece that
+  /// follows the last one in the same Buffer is merged with it.
   [[nodiscard]] bool append_fragment(BufferRef buffer, std::uint32_t offset, std::uint32_t length);
 
   // --- whole-packet operations
-  /// Makes the first n bytes contiguous in the linear region. False when n > length() or no memory; the packet is
-  /// then unchanged. Cheap when they already are.
+  /// Makes the first n bytes contiguous in the linear region. False when n > length() or no memory; the
+  /// packet is then unchanged. Cheap when they already are.
   [[nodiscard]] bool gather(std::uint32_t n) { return n <= linear_length() || gather_slow(n); }
   /// Copies bytes [offset, offset + out.size()) to out. Precondition: they exist.
   void copy_out(std::uint32_t offset, std::span<std::uint8_t> out) const;
   /// A packet with the same bytes: the first header_length ones copied into a fresh linear region that has
-  /// `headroom` bytes before them, the others shared. Offsets, offload and timestamp are copied. Null: no memory.
+  /// `headroom` bytes before them, the others shared. Offload, timestamp and the header offsets within those
+  /// first bytes are copied (others point to data()). Precondition: header_length <= length(). Null: no
+  /// memory.
   [[nodiscard]] PacketPtr clone(std::uint32_t header_length, std::uint32_t headroom) const;
-  /// Cuts the packet at n: this one keeps [0, n), the returned one has the rest, sharing storage. Null: no memory, and
-  /// nothing has changed. Precondition: n <= length().
+  /// Cuts the packet at n: this one keeps [0, n), the returned one has the rest, sharing storage. Null: no
+  /// memory, and nothing has changed. Precondition: n <= length(). The rest has no headroom until it is
+  /// gathered or compacted; it may have no linear bytes at all.
   [[nodiscard]] PacketPtr split(std::uint32_t n);
-  /// Appends all bytes of `other` as fragments, without copying. False: too many fragments, nothing done.
+  /// Appends all bytes of `other` as fragments, without copying, and consumes it. False: too many fragments,
+  /// or no spill array; nothing done.
   [[nodiscard]] bool append(PacketPtr& other);
   /// visit(std::span<const uint8_t>) over the bytes [offset, offset + length), piece by piece.
   template <typename Visitor>
   void for_each_piece(std::uint32_t offset, std::uint32_t length, Visitor&& visit) const;
-  /// Storage this packet keeps alive, in bytes: the capacity of its Buffers (shared ones counted in full).
+  /// Storage this packet keeps alive, in bytes: the capacity of its Buffers (shared ones counted in full,
+  /// neighbouring pieces of one Buffer once).
   [[nodiscard]] std::size_t storage_held() const;
-  /// Copies the payload into storage that fits when the packet holds more than four times its length, or when its
-  /// storage belongs to a driver and `from_driver` asks for that. False: no memory, unchanged.
+  /// Copies the bytes, and the headers in front of data(), into storage that fits when the packet holds more
+  /// than four times its length and smaller storage exists, or when some of its storage belongs to a driver
+  /// and `from_driver` asks for that. False: no memory, unchanged.
   [[nodiscard]] bool compact(bool from_driver = false);
 
   // --- header offsets, as positions of the linear storage: they stay right under push and pull
@@ -145,7 +163,8 @@ class Packet : public boost::intrusive::list_base_hook<boost::intrusive::link_mo
   Offload offload;
   Instant timestamp{};            ///< ingress time; kEpoch when not taken
   std::uint8_t interface_id = 0;  ///< which Interface it came in by
-  bool link_broadcast = false;    ///< came to a broadcast or multicast link address (RFC 1122 §3.2.2: no ICMP error)
+  bool link_broadcast =
+      false;  ///< came to a broadcast or multicast link address (RFC 1122 §3.2.2: no ICMP error)
 
   [[nodiscard]] PacketPool& pool() const { return *pool_; }
 
@@ -160,8 +179,29 @@ class Packet : public boost::intrusive::list_base_hook<boost::intrusive::link_mo
   [[nodiscard]] Fragment* fragment_array() { return spill_ != nullptr ? spill_ : inline_.data(); }
   void pull_slow(std::uint32_t n);
   [[nodiscard]] bool gather_slow(std::uint32_t n);
+  /// Makes room for `count` fragments in all: takes a spill array when they are more than the inline ones.
+  [[nodiscard]] bool reserve_fragments(std::size_t count);
+  /// Goes back to the inline array when the fragments fit there.
+  void leave_spill();
   void drop_front_fragments(std::uint32_t bytes);
-  void clear();
+  void drop_back_fragments(std::uint32_t bytes);
+  void clear_fragments();
+  void take_fragments(Packet& other);
+  /// Adds a piece known to have room, merging it with the last one where it follows it.
+  void add_fragment(BufferRef&& buffer, std::uint32_t offset, std::uint32_t length);
+  [[nodiscard]] bool follows_last(const Buffer* buffer, std::uint32_t offset) const;
+  void copy_metadata(const Packet& other);
+  /// Back to the state in which a packet lies in the pool.
+  void clear() {
+    if (fragment_count_ != 0) clear_fragments();
+    storage_.reset();
+    head_ = data_ = tail_ = end_ = 0;
+    link_ = network_ = transport_ = 0;
+    offload = Offload{};
+    timestamp = Instant{};
+    interface_id = 0;
+    link_broadcast = false;
+  }
 
   PacketPool* pool_;
   BufferRef storage_;
@@ -169,8 +209,9 @@ class Packet : public boost::intrusive::list_base_hook<boost::intrusive::link_mo
   std::uint32_t link_ = 0, network_ = 0, transport_ = 0;
   std::uint32_t fragment_length_ = 0;
   std::uint8_t fragment_count_ = 0;
+  Fragment* spill_ = nullptr;    ///< kMaxFragments entries of the pool's, in use instead of inline_
+  Packet* next_free_ = nullptr;  ///< pool's free list
   std::array<Fragment, kInlineFragments> inline_;
-  Fragment* spill_ = nullptr;  ///< kMaxFragments entries of the pool's, in use instead of inline_
 };
 
 /// A FIFO of packets that owns them.

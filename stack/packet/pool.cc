@@ -1,0 +1,253 @@
+#include "packet/pool.h"
+
+#include <cassert>
+#include <new>
+
+namespace millrace {
+
+namespace {
+
+constexpr std::size_t kCacheLine = 64;
+constexpr std::size_t kSlabBytes = std::size_t{256} << 10;
+
+constexpr std::size_t round_up(std::size_t n) {
+  return (n + kCacheLine - 1) / kCacheLine * kCacheLine;
+}
+constexpr std::size_t per_slab(std::size_t block_bytes) {
+  return block_bytes < kSlabBytes ? kSlabBytes / block_bytes : 1;
+}
+
+/// Where the bytes of a pooled Buffer begin, counted from the Buffer object.
+constexpr std::size_t kBufferBytes = round_up(sizeof(Buffer));
+
+/// The smallest class that holds `capacity`; the number of classes when none does.
+constexpr std::size_t class_for(std::size_t capacity) {
+  std::size_t size_class = 0;
+  while (size_class < PacketPool::kClassBytes.size() && PacketPool::kClassBytes[size_class] < capacity)
+    ++size_class;
+  return size_class;
+}
+
+}  // namespace
+
+std::string_view name_of(PoolCounter counter) {
+  switch (counter) {
+    case PoolCounter::kBufferRefused:
+      return "PoolBufferRefused";
+    case PoolCounter::kReserveUsed:
+      return "PoolReserveUsed";
+    case PoolCounter::kSpillRefused:
+      return "PoolSpillRefused";
+    case PoolCounter::kPacketRefused:
+      return "PoolPacketRefused";
+    case PoolCounter::kCount:
+      break;
+  }
+  return "";
+}
+
+/// In front of the blocks of each slab, so that the destructor finds them all.
+struct PacketPool::Slab {
+  Slab* next;
+};
+
+/// The array comes first: a pointer to its first element is one to the node.
+struct PacketPool::SpillNode {
+  std::array<Fragment, Packet::kMaxFragments> fragments;
+  SpillNode* next = nullptr;
+};
+
+PacketPool::PacketPool(const Limits& limits) : limits_(limits) {
+  for (const std::uint32_t bytes : kClassBytes) {
+    assert(bytes % kCacheLine == 0);
+    (void)bytes;
+  }
+}
+
+PacketPool::~PacketPool() {
+  assert(packets_in_use_ == 0 && buffers_in_use_ == 0);
+  // What lies in the slabs owns nothing while it is free, so no destructor needs to run.
+  while (slabs_ != nullptr) {
+    Slab* next = slabs_->next;
+    ::operator delete (slabs_, std::align_val_t{kCacheLine});
+    slabs_ = next;
+  }
+}
+
+void* PacketPool::cut(Uncut& uncut, std::size_t block_bytes, std::size_t blocks_per_slab) {
+  if (uncut.blocks == 0) {
+    const std::size_t slab_bytes = kCacheLine + block_bytes * blocks_per_slab;
+    void* memory = ::operator new (slab_bytes, std::align_val_t{kCacheLine}, std::nothrow);
+    if (memory == nullptr) return nullptr;
+    slabs_ = new (memory) Slab{slabs_};
+    bytes_grown_ += slab_bytes;
+    uncut = Uncut{static_cast<std::uint8_t*>(memory) + kCacheLine, blocks_per_slab};
+  }
+  --uncut.blocks;
+  void* block = uncut.next;
+  uncut.next += block_bytes;
+  return block;
+}
+
+// --- buffers
+
+BufferRef PacketPool::allocate_buffer(std::size_t capacity, Priority priority) {
+  const std::size_t size_class = class_for(capacity);
+  if (size_class == kClassBytes.size()) [[unlikely]] {
+    counters_.add(PoolCounter::kBufferRefused);
+    return {};
+  }
+  const std::size_t in_use = bytes_in_use_ + kClassBytes[size_class];
+  if (in_use > limits_.bytes) [[unlikely]] {
+    if (priority != Priority::kControl || in_use > limits_.bytes + limits_.reserve) {
+      counters_.add(PoolCounter::kBufferRefused);
+      return {};
+    }
+    counters_.add(PoolCounter::kReserveUsed);
+  }
+  Buffer* buffer = free_buffers_[size_class];
+  if (buffer != nullptr) [[likely]] {
+    free_buffers_[size_class] = buffer->next_free_;
+  } else {
+    buffer = grow_buffers(size_class);
+    if (buffer == nullptr) return {};
+  }
+  bytes_in_use_ = in_use;
+  ++buffers_in_use_;
+  return BufferRef{buffer};
+}
+
+Buffer* PacketPool::grow_buffers(std::size_t size_class) {
+  const std::uint32_t capacity = kClassBytes[size_class];
+  const std::size_t block_bytes = kBufferBytes + capacity;
+  void* block = cut(uncut_buffers_[size_class], block_bytes, per_slab(block_bytes));
+  if (block == nullptr) {
+    counters_.add(PoolCounter::kBufferRefused);
+    return nullptr;
+  }
+  auto* buffer =
+      new (block) Buffer{static_cast<std::uint8_t*>(block) + kBufferBytes, capacity, &release_pooled, this};
+  buffer->size_class_ = static_cast<std::uint8_t>(size_class);
+  return buffer;
+}
+
+void PacketPool::release_pooled(Buffer* buffer) {
+  auto& pool = *static_cast<PacketPool*>(buffer->owner_);
+  pool.bytes_in_use_ -= buffer->capacity_;
+  --pool.buffers_in_use_;
+  Buffer*& free = pool.free_buffers_[buffer->size_class_];
+  buffer->next_free_ = free;
+  free = buffer;
+}
+
+BufferRef PacketPool::adopt(std::uint8_t* bytes, std::uint32_t capacity, Buffer::Release release,
+                            void* owner) {
+  assert(release != nullptr);
+  void* place = free_external_;
+  if (place != nullptr) {
+    free_external_ = free_external_->next_free_;
+  } else {
+    place = cut(uncut_external_, kBufferBytes, per_slab(kBufferBytes) / 16);
+    if (place == nullptr) {
+      counters_.add(PoolCounter::kBufferRefused);
+      return {};
+    }
+  }
+  ++buffers_in_use_;
+  return BufferRef{new (place) Buffer{bytes, capacity, release, owner}};
+}
+
+void PacketPool::free_external(Buffer* buffer) {
+  assert(buffer->references_ == 0 && !is_pooled(*buffer));
+  --buffers_in_use_;
+  buffer->next_free_ = free_external_;
+  free_external_ = buffer;
+}
+
+// --- packets
+
+Packet* PacketPool::take_packet() {
+  Packet* packet = free_packets_;
+  if (packet != nullptr) [[likely]] {
+    free_packets_ = packet->next_free_;
+  } else {
+    packet = grow_packets();
+    if (packet == nullptr) return nullptr;
+  }
+  ++packets_in_use_;
+  return packet;
+}
+
+Packet* PacketPool::grow_packets() {
+  constexpr std::size_t kBlock = round_up(sizeof(Packet));
+  static_assert(kBlock <= 3 * kCacheLine);
+  void* block = packets_made_ < limits_.packets ? cut(uncut_packets_, kBlock, per_slab(kBlock) / 4) : nullptr;
+  if (block == nullptr) {
+    counters_.add(PoolCounter::kPacketRefused);
+    return nullptr;
+  }
+  ++packets_made_;
+  return new (block) Packet{*this};
+}
+
+void PacketPool::give_packet(Packet* packet) {
+  packet->next_free_ = free_packets_;
+  free_packets_ = packet;
+  --packets_in_use_;
+}
+
+void PacketDeleter::operator()(Packet* packet) const {
+  packet->clear();
+  packet->pool_->give_packet(packet);
+}
+
+PacketPtr PacketPool::allocate(std::size_t room, std::size_t headroom, Priority priority) {
+  BufferRef buffer = allocate_buffer(room + headroom, priority);
+  if (!buffer) return nullptr;
+  Packet* packet = take_packet();
+  if (packet == nullptr) return nullptr;
+  packet->data_ = packet->tail_ = static_cast<std::uint32_t>(headroom);
+  packet->end_ = buffer->capacity();
+  packet->storage_ = std::move(buffer);
+  return PacketPtr{packet};
+}
+
+PacketPtr PacketPool::wrap(BufferRef buffer, std::uint32_t offset, std::uint32_t length) {
+  assert(buffer && offset <= buffer->capacity() && length <= buffer->capacity() - offset);
+  Packet* packet = take_packet();
+  if (packet == nullptr) return nullptr;
+  packet->data_ = offset;
+  packet->tail_ = offset + length;
+  // Other holders may have their bytes on either side.
+  const bool alone = buffer.unique();
+  packet->head_ = alone ? 0 : packet->data_;
+  packet->end_ = alone ? buffer->capacity() : packet->tail_;
+  packet->storage_ = std::move(buffer);
+  return PacketPtr{packet};
+}
+
+// --- spill arrays
+
+Fragment* PacketPool::take_spill() {
+  SpillNode* node = free_spills_;
+  if (node != nullptr) {
+    free_spills_ = node->next;
+    return node->fragments.data();
+  }
+  constexpr std::size_t kBlock = round_up(sizeof(SpillNode));
+  void* block = spills_made_ < limits_.spills ? cut(uncut_spills_, kBlock, per_slab(kBlock) / 4) : nullptr;
+  if (block == nullptr) {
+    counters_.add(PoolCounter::kSpillRefused);
+    return nullptr;
+  }
+  ++spills_made_;
+  return (new (block) SpillNode)->fragments.data();
+}
+
+void PacketPool::give_spill(Fragment* spill) {
+  auto* node = reinterpret_cast<SpillNode*>(spill);
+  node->next = free_spills_;
+  free_spills_ = node;
+}
+
+}  // namespace millrace
