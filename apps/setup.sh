@@ -1,0 +1,40 @@
+# Sourced by apps/demo.sh and tests/run.sh: the packages each needs, and their installation on Debian 12.
+# shellcheck shell=bash
+
+# What it takes to build the library and the programs.
+build_packages=(g++ meson ninja-build ccache pkg-config libsodium-dev libboost-dev libcli11-dev libtomlplusplus-dev)
+# What the demonstration runs besides.
+demo_packages=(iproute2 iputils-ping netcat-openbsd)
+# What the tests, the benchmarks and the checks of the source need besides.
+test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14
+               clang-tools-14 ethtool python3)
+
+# missing_packages NAME... prints those that are not installed.
+missing_packages() {
+  local name
+  for name in "$@"; do
+    [[ $(dpkg-query -W -f '${db:Status-Abbrev}' "$name" 2>/dev/null) == ii* ]] || echo "$name"
+  done
+}
+
+# install_packages NAME... installs what is missing, and touches the network only then.
+install_packages() {
+  local missing log
+  mapfile -t missing < <(missing_packages "$@")
+  ((${#missing[@]} == 0)) && return 0
+  if ((EUID != 0)); then
+    echo "missing packages: ${missing[*]}; install them, or run this as root" >&2
+    return 1
+  fi
+  echo "installing ${#missing[@]} packages: ${missing[*]}"
+  log=$(mktemp)
+  if ! { apt-get -q -o DPkg::Lock::Timeout=300 update &&
+         DEBIAN_FRONTEND=noninteractive apt-get -qy -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
+           install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+    tail -n 20 "$log" >&2
+    rm -f "$log"
+    echo "could not install: ${missing[*]}" >&2
+    return 1
+  fi
+  rm -f "$log"
+}

@@ -1,0 +1,321 @@
+"""Builds the tree with both compilers and runs every test; started by run.sh, which installs the packages.
+
+A stage is a build and the suites run from it. Suites are what meson knows as tests: GoogleTest programs, whose cases are
+counted from their XML, and programs that print TAP. A suite that reports no case at all has failed.
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import xml.etree.ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CORES = os.cpu_count() or 1
+SOAK_FACTOR = 20  # how much longer a suite may take with the full counts
+TAIL_LINES = 60
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What one suite came to."""
+
+    name: str
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    why: str = ""  # one line, when something is wrong
+    output: str = ""
+
+
+@dataclasses.dataclass
+class Suite:
+    """A test as meson knows it."""
+
+    name: str
+    command: list
+    workdir: str
+    environment: dict
+    timeout: float
+    serial: bool
+
+
+class Processes:
+    """The process groups started here, so that an interrupted run leaves none behind."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._running = set()
+        self._stopping = False
+
+    def run(self, command, timeout, cwd=ROOT, environment=None):
+        """Returns (exit status, output, timed out)."""
+        with tempfile.TemporaryFile(mode="w+b") as log:
+            with self._lock:
+                if self._stopping:
+                    return 1, "interrupted", False
+                process = subprocess.Popen(command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
+                                           stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+                self._running.add(process)
+            timed_out = False
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                timed_out = True
+                # SIGTERM first: the interop harness removes its namespaces on it.
+                self._end(process, signal.SIGTERM)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    pass
+                self._end(process, signal.SIGKILL)
+                process.wait()
+            finally:
+                with self._lock:
+                    self._running.discard(process)
+            log.seek(0)
+            return process.returncode, log.read().decode(errors="replace"), timed_out
+
+    def stop(self):
+        with self._lock:
+            self._stopping = True
+            for process in self._running:
+                self._end(process, signal.SIGTERM)
+
+    @staticmethod
+    def _end(process, number):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            pass
+
+
+processes = Processes()
+
+
+def tail(text):
+    return "\n".join("    " + line for line in text.splitlines()[-TAIL_LINES:])
+
+
+def count_gtest(path, outcome):
+    """Adds the cases of a GoogleTest XML report; False when there is none."""
+    try:
+        cases = xml.etree.ElementTree.parse(path).getroot().iter("testcase")
+    except (OSError, xml.etree.ElementTree.ParseError):
+        return False
+    for case in cases:
+        if case.find("failure") is not None:
+            outcome.failed += 1
+        elif case.get("result") == "skipped" or case.find("skipped") is not None:
+            outcome.skipped += 1
+        elif case.get("status") == "run":
+            outcome.passed += 1
+    return True
+
+
+def count_tap(text, outcome):
+    for match in re.finditer(r"^(not ok|ok)\b(.*)$", text, re.MULTILINE):
+        if re.search(r"#\s*skip", match.group(2), re.IGNORECASE):
+            outcome.skipped += 1
+        elif match.group(1) == "ok":
+            outcome.passed += 1
+        else:
+            outcome.failed += 1
+    plan = re.search(r"^1\.\.(\d+)", text, re.MULTILINE)
+    return int(plan.group(1)) if plan else None
+
+
+def run_suite(suite, label, soak):
+    outcome = Outcome(label)
+    limit = suite.timeout * (SOAK_FACTOR if soak else 1)
+    with tempfile.TemporaryDirectory(prefix="millrace-test-") as scratch:
+        report = os.path.join(scratch, "report.xml")
+        environment = dict(os.environ, **suite.environment, GTEST_OUTPUT=f"xml:{report}")
+        if soak:
+            environment["MILLRACE_SOAK"] = "1"
+        started = time.monotonic()
+        status, outcome.output, timed_out = processes.run(suite.command, limit, suite.workdir, environment)
+        outcome.seconds = time.monotonic() - started
+        planned = None
+        if not count_gtest(report, outcome):
+            planned = count_tap(outcome.output, outcome)
+    counted = outcome.passed + outcome.failed + outcome.skipped
+    if timed_out:
+        outcome.why = f"stopped after {limit:.0f} s"
+    elif planned is not None and counted != planned:
+        outcome.why = f"planned {planned} cases, ran {counted}"
+    elif counted == 0:
+        outcome.why = "reported no test case"
+    elif status != 0 and outcome.failed == 0:
+        outcome.why = f"exit status {status}"
+    if outcome.why:
+        outcome.failed += 1
+    elif outcome.failed:
+        outcome.why = f"{outcome.failed} failed"
+    return outcome
+
+
+class Run:
+    """Collects outcomes, prints a line for each, and what a failed one said."""
+
+    def __init__(self, options):
+        self.options = options
+        self.outcomes = []
+        self.started = time.monotonic()
+
+    def note(self, outcome):
+        self.outcomes.append(outcome)
+        verdict = f"FAILED: {outcome.why}" if outcome.failed else "ok"
+        skipped = f", {outcome.skipped} skipped" if outcome.skipped else ""
+        print(f"  {outcome.name:<28} {outcome.passed:>5} cases {outcome.seconds:7.1f} s  {verdict}{skipped}", flush=True)
+        if outcome.failed:
+            print(tail(outcome.output), flush=True)
+
+    def check(self, name, command, timeout, judge=None):
+        """Runs a command that counts as one case; True when it passed."""
+        started = time.monotonic()
+        status, output, timed_out = processes.run(command, timeout)
+        outcome = Outcome(name, seconds=time.monotonic() - started, output=output)
+        complaint = judge(status, output) if judge else (f"exit status {status}" if status else "")
+        if timed_out:
+            complaint = f"stopped after {timeout:.0f} s"
+        outcome.passed, outcome.failed, outcome.why = (0, 1, complaint) if complaint else (1, 0, "")
+        self.note(outcome)
+        return not complaint
+
+    def stage(self, title):
+        print(f"== {title} [{time.monotonic() - self.started:.0f} s]", flush=True)
+
+    def build(self, directory, compiler, arguments, targets=()):
+        """Configures (once) and builds; counts as one case."""
+        where = ROOT / directory
+        environment = ["env", f"CC=ccache {compiler[0]}", f"CXX=ccache {compiler[1]}"]
+        if not (where / "build.ninja").exists():
+            if not self.check(f"{directory}: configure", [*environment, "meson", "setup", str(where), *arguments], 300):
+                return False
+        return self.check(f"{directory}: build", ["ninja", "-C", str(where), *targets], 3000)
+
+    def suites(self, directory, chosen=None):
+        """What meson would run there; `chosen` (a predicate on the suite's name) picks."""
+        text = subprocess.run(["meson", "introspect", "--tests", str(ROOT / directory)], check=True,
+                              capture_output=True, text=True).stdout
+        found = []
+        for test in json.loads(text):
+            suite = Suite(test["name"], test["cmd"], test["workdir"] or str(ROOT), test["env"], test["timeout"],
+                          not test["is_parallel"])
+            names = {suite.name, *(label.split(":")[-1] for label in test["suite"])}
+            if self.options.suite and not names & set(self.options.suite):
+                continue
+            if chosen is None or chosen(suite):
+                found.append(suite)
+        return found
+
+    def run_suites(self, suites, prefix=""):
+        """Those that may run beside each other first, then those that measure or use namespaces, one by one."""
+        soak = self.options.soak
+        with concurrent.futures.ThreadPoolExecutor(CORES) as pool:
+            for done in concurrent.futures.as_completed(
+                    [pool.submit(run_suite, suite, prefix + suite.name, soak) for suite in suites if not suite.serial]):
+                self.note(done.result())
+        for suite in suites:
+            if suite.serial:
+                self.note(run_suite(suite, prefix + suite.name, soak))
+
+    def finish(self):
+        failed = [outcome for outcome in self.outcomes if outcome.failed]
+        print(f"== done in {time.monotonic() - self.started:.0f} s")
+        for outcome in failed:
+            print(f"  FAILED {outcome.name}: {outcome.why}")
+        totals = [sum(getattr(outcome, key) for outcome in self.outcomes) for key in ("passed", "failed", "skipped")]
+        print(f"{totals[0]} passed, {totals[1]} failed" + (f", {totals[2]} skipped" if totals[2] else ""), flush=True)
+        return 1 if failed or totals[0] == 0 else 0
+
+
+def sources(*folders):
+    """Every C++ file that git knows there."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "--", *folders], cwd=ROOT, check=True,
+                            capture_output=True, text=True).stdout.split()
+    return [name for name in listed if name.endswith((".cc", ".h")) and (ROOT / name).exists()]
+
+
+def compiled(directory, folders):
+    """The translation units of these folders that this build compiles."""
+    database = json.loads((ROOT / directory / "compile_commands.json").read_text())
+    files = {os.path.normpath(os.path.join(entry["directory"], entry["file"])) for entry in database}
+    return sorted(name for name in files
+                  if name.endswith(".cc") and os.path.relpath(name, ROOT).split(os.sep)[0] in folders)
+
+
+def tidy(run, directory):
+    """clang-tidy over the product's sources; findings in headers count for the file that includes them."""
+    files = compiled(directory, {"stack", "drivers", "apps", "bench"})
+    started = time.monotonic()
+    outcome = Outcome("clang-tidy")
+    with concurrent.futures.ThreadPoolExecutor(CORES) as pool:
+        for status, output, timed_out in pool.map(
+                lambda name: processes.run(["clang-tidy-14", "--quiet", "--warnings-as-errors=*", "-p",
+                                            str(ROOT / directory), name], 300), files):
+            good = status == 0 and not timed_out
+            outcome.passed += good
+            outcome.failed += not good
+            if not good:
+                outcome.output += output
+    outcome.seconds = time.monotonic() - started
+    outcome.why = f"{outcome.failed} of {len(files)} files" if outcome.failed else ""
+    run.note(outcome)
+
+
+# Suites that make no sense under a sanitizer: they look at the binaries, or drive other programs and measure.
+NOT_SANITIZED = {"interop", "install", "symbols"}
+ADDRESS = ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbench=false", "-Doptimization=1"]
+THREAD = ["-Db_sanitize=thread", "-Db_lundef=false", "-Dbench=false", "-Dapps=false", "-Doptimization=1"]
+SANITIZER_OPTIONS = {
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tests/run.sh", description="build and run every test")
+    parser.add_argument("--soak", action="store_true", help="the full counts of the long tests")
+    parser.add_argument("--fast", action="store_true", help="one compiler, no sanitizers, no source checks")
+    parser.add_argument("--suite", action="append", metavar="NAME", help="only this suite; implies --fast")
+    options = parser.parse_args()
+    fast = options.fast or bool(options.suite)
+    os.environ.update(SANITIZER_OPTIONS)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: (processes.stop(), sys.exit(130)))
+
+    run = Run(options)
+    gcc, clang = ("gcc", "g++"), ("clang-14", "clang++-14")
+    if not fast:
+        run.stage("format")
+        run.check("clang-format", ["clang-format-14", "--dry-run", "--Werror", *sources(".")], 300)
+    run.stage("g++")
+    if run.build("build-test", gcc, []):
+        run.run_suites(run.suites("build-test"))
+    if not fast:
+        run.stage("clang++, address and undefined behaviour sanitizers")
+        if run.build("build-asan", clang, ADDRESS):
+            run.run_suites(run.suites("build-asan", lambda suite: suite.name not in NOT_SANITIZED), "asan/")
+            run.stage("clang-tidy")
+            tidy(run, "build-asan")
+        run.stage("clang++, thread sanitizer")
+        if run.build("build-tsan", clang, THREAD):
+            run.run_suites(run.suites("build-tsan", lambda suite: suite.name == "posix"), "tsan/")
+    return run.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

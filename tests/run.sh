@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs every test; ends with a line "N passed, N failed".
+#   tests/run.sh              everything (what .ci/run calls)
+#   tests/run.sh --soak       the same with the full counts of the long tests
+#   tests/run.sh --fast       one compiler, no sanitizers, no source checks
+#   tests/run.sh --suite tcp  only suites of that name (may be repeated); implies --fast
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=apps/setup.sh
+source apps/setup.sh
+install_packages "${build_packages[@]}" "${demo_packages[@]}" "${test_packages[@]}" || {
+  echo "0 passed, 1 failed"
+  exit 1
+}
+exec /usr/bin/python3 tests/run.py "$@"
