@@ -1,0 +1,225 @@
+/*
+ * Millrace: the socket calls of a TCP/IP stack that lives in your program.
+ *
+ * Every mr_ call behaves as the Linux call of the same name without the prefix: the same arguments, the same
+ * results, the same errno in the same situation; its manual page (section 2, and socket(7), ip(7), tcp(7),
+ * udp(7)) is its documentation. This header tells what differs and what is added. It is C99 and C++ clean,
+ * and needs nothing but the system's headers.
+ *
+ *     #include <millrace/socket.h>
+ *
+ *     int main(void) {
+ *       struct mr_config config = {sizeof config};      // all else unset: from the environment, see below
+ *       config.device = "af_packet:veth1";
+ *       config.address = "198.18.0.1/24";
+ *       if (mr_init(&config) != 0) {
+ *         fprintf(stderr, "%s\n", mr_last_error());
+ *         return 1;
+ *       }
+ *       int fd = mr_socket(AF_INET, SOCK_STREAM, 0);
+ *       ...
+ *       mr_close(fd);
+ *       mr_finish();
+ *     }
+ *
+ * Compile and link with `pkg-config --cflags --libs millrace`.
+ *
+ * DESCRIPTORS. mr_socket, mr_accept, mr_accept4 and mr_epoll_create1 return descriptors of Millrace: numbers
+ * from MR_FIRST_FD (2^30) up, the lowest free one first. They are no kernel descriptors: read(2), close(2),
+ * poll(2) and the like fail on them with EBADF, as mr_ calls fail with EBADF on a kernel descriptor. Only
+ * mr_poll, mr_ppoll and mr_epoll_* take both kinds, mixed as you like. They do not fit into an fd_set, so
+ * there is no mr_select. They do not survive exec(), and a child made by fork() must not use them.
+ *
+ * THREADS. Any thread may use any descriptor, at the same time. Closing a descriptor in which another thread
+ * is blocked wakes that thread: its call fails with EBADF. (Linux leaves it blocked.) mr_init and mr_finish
+ * are the exception: no other mr_ call may run beside them. No mr_ call may be made from a signal handler.
+ *
+ * SIGNALS. A blocked call that a signal handler interrupts behaves as signal(7) has it: mr_poll, mr_ppoll,
+ * mr_epoll_wait, mr_epoll_pwait and calls with SO_RCVTIMEO or SO_SNDTIMEO fail with EINTR; the others go on
+ * when the handler was installed with SA_RESTART, and fail with EINTR otherwise. (Where handlers of both
+ * kinds are installed for signals that the thread does not block, EINTR.) Sending on a stream whose write
+ * half is shut raises SIGPIPE unless MSG_NOSIGNAL was given.
+ *
+ * OWNERSHIP. Nothing you pass is kept: buffers, addresses and configuration may be reused as soon as the call
+ * returns.
+ *
+ * MILLRACE'S OWN ERRORS, besides those of the manual pages: ENETDOWN when there is no stack (mr_init was not
+ * called and could not be done from the environment: mr_last_error() tells why); EFAULT only for null
+ * pointers: a wild one crashes, as in any library.
+ */
+#ifndef MILLRACE_SOCKET_H
+#define MILLRACE_SOCKET_H
+
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define MR_API __attribute__((visibility("default")))
+#else
+#define MR_API
+#endif
+
+/* The lowest Millrace descriptor. Kernel descriptors stay below fs.nr_open, which is 2^20 unless raised. */
+#define MR_FIRST_FD (1 << 30)
+
+/* ---- Setting up
+ * ------------------------------------------------------------------------------------------------------- */
+
+/*
+ * What the stack runs on. Zero the structure, set struct_size to sizeof(struct mr_config), then what you care
+ * for. A field that is null or 0 is unset and comes from the environment variable named beside it, and where
+ * that is unset or empty too, from the default. So the precedence is: this structure, the environment, the
+ * default.
+ */
+struct mr_config {
+  size_t struct_size; /* sizeof(struct mr_config): fields behind it are unset */
+  const char* device; /* MILLRACE_DEV. "af_packet:veth1", "pipe:a", ...; "none": only the stack's own
+                         loopback. Required. */
+  const char*
+      address; /* MILLRACE_ADDR. "198.18.0.1/24"; several with commas. Required but for device "none". */
+  const char* gateway; /* MILLRACE_GW. "198.18.0.254": the default route; none by default */
+  unsigned mtu;        /* MILLRACE_MTU. Bytes of IP packet, 576 to 65535; default: the device's */
+  size_t pool_bytes;   /* MILLRACE_POOL_BYTES. Bytes of packet memory at most; default 256 MiB */
+  int busy_poll_us; /* MILLRACE_BUSY_POLL_US. Microseconds a waiting call polls the device before it sleeps.
+                       Default: adaptive, at most 50, none when idle. -1: never poll, sleep at once. Large
+                       values burn a core. */
+  int drain_ms;     /* MILLRACE_DRAIN_MS. Milliseconds mr_finish waits for queued data and FINs to be
+                       acknowledged; default     2000. -1: do not wait. */
+  unsigned
+      max_descriptors; /* MILLRACE_MAX_FDS. Descriptors at most (then EMFILE), up to 2^24; default 2^20 */
+};
+
+/*
+ * Opens the device and starts the stack. config may be null: all from the environment. One thread of
+ * Millrace's own is started; it keeps acknowledgements, retransmissions and FINs going while the program
+ * computes, and blocks all signals. Returns 0, or -1 with errno and one clear line in mr_last_error(): EINVAL
+ * (a malformed or missing value), ENODEV (no such device), EPERM (no privilege), ENOMEM, EALREADY (already
+ * set up), or what the driver met. A program that never calls it gets mr_init(NULL) with its first mr_socket
+ * or mr_epoll_create1.
+ */
+MR_API int mr_init(const struct mr_config* config);
+
+/* Why the calling thread's last mr_init failed (also when done by mr_socket): one line without newline; "" if
+ * none has. Valid until the thread's next mr_init, or its end. */
+MR_API const char* mr_last_error(void);
+
+/*
+ * Closes all descriptors, waits up to drain_ms until the peers have acknowledged what was sent, and ends the
+ * stack. Afterwards mr_init may be called again. Called at exit() for a program that did not. Not for signal
+ * handlers.
+ */
+MR_API void mr_finish(void);
+
+/*
+ * Calls visit once for each counter, with names like "tcp.RetransSegs", "link.RxFrames", "pool.BytesInUse"
+ * and a value as of one moment. Counters only grow but for those that name a present amount. `name` is valid
+ * during the call; visit may call any mr_ function. Returns how many counters there were, or -1 with
+ * ENETDOWN.
+ */
+MR_API int mr_stats(void (*visit)(void* arg, const char* name, uint64_t value), void* arg);
+
+/* "0.1.0" */
+MR_API const char* mr_version(void);
+
+/* ---- Sockets
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+/* AF_INET with SOCK_STREAM (0 or IPPROTO_TCP) or SOCK_DGRAM (0 or IPPROTO_UDP), and SOCK_NONBLOCK,
+ * SOCK_CLOEXEC. EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT, EINVAL, EMFILE, ENOMEM. socket(2) */
+MR_API int mr_socket(int domain, int type, int protocol);
+
+/* An address of the stack, or INADDR_ANY; port 0 takes a free one from 32768 to 60999 (RFC 6056). bind(2) */
+MR_API int mr_bind(int fd, const struct sockaddr* address, socklen_t length);
+MR_API int mr_listen(int fd, int backlog);
+MR_API int mr_accept(int fd, struct sockaddr* address, socklen_t* length);
+MR_API int mr_accept4(int fd, struct sockaddr* address, socklen_t* length, int flags);
+/* To an address of the stack itself, or 127/8: reaches listeners of this program only. AF_UNSPEC dissolves a
+ * UDP socket's association. connect(2) */
+MR_API int mr_connect(int fd, const struct sockaddr* address, socklen_t length);
+MR_API int mr_shutdown(int fd, int how);
+/* Frees the number at once. With SO_LINGER, waits as Linux does; else data and FIN are delivered in the
+ * background. close(2) */
+MR_API int mr_close(int fd);
+
+/* Flags of the sending calls: MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_MORE, MSG_EOR, MSG_DONTROUTE (no
+ * effect), MSG_CONFIRM (no effect); others EOPNOTSUPP. A blocking call on a stream returns when all bytes are
+ * queued. send(2) */
+MR_API ssize_t mr_send(int fd, const void* data, size_t size, int flags);
+MR_API ssize_t mr_sendto(int fd, const void* data, size_t size, int flags, const struct sockaddr* to,
+                         socklen_t length);
+/* Ancillary data is not supported: EINVAL when msg_controllen is not 0. */
+MR_API ssize_t mr_sendmsg(int fd, const struct msghdr* message, int flags);
+MR_API ssize_t mr_write(int fd, const void* data, size_t size);
+MR_API ssize_t mr_writev(int fd, const struct iovec* slices, int count);
+
+/* Flags of the receiving calls: MSG_PEEK, MSG_WAITALL, MSG_DONTWAIT, MSG_OOB, MSG_TRUNC, MSG_CMSG_CLOEXEC (no
+ * effect); MSG_ERRQUEUE finds nothing (EAGAIN). recv(2) */
+MR_API ssize_t mr_recv(int fd, void* data, size_t size, int flags);
+MR_API ssize_t mr_recvfrom(int fd, void* data, size_t size, int flags, struct sockaddr* from,
+                           socklen_t* length);
+/* Writes msg_name, msg_flags (MSG_TRUNC, MSG_OOB) and no ancillary data: msg_controllen becomes 0. */
+MR_API ssize_t mr_recvmsg(int fd, struct msghdr* message, int flags);
+MR_API ssize_t mr_read(int fd, void* data, size_t size);
+MR_API ssize_t mr_readv(int fd, const struct iovec* slices, int count);
+
+MR_API int mr_getsockname(int fd, struct sockaddr* address, socklen_t* length);
+MR_API int mr_getpeername(int fd, struct sockaddr* address, socklen_t* length);
+
+/*
+ * Levels SOL_SOCKET, IPPROTO_IP, IPPROTO_TCP. An option that is not implemented: ENOPROTOOPT, never a false
+ * success. socket(7), ip(7), tcp(7). Implemented, where the protocol has them: SO_REUSEADDR, SO_REUSEPORT,
+ * SO_BROADCAST, SO_KEEPALIVE, SO_LINGER, SO_SNDBUF, SO_RCVBUF, SO_RCVLOWAT, SO_OOBINLINE, SO_RCVTIMEO,
+ * SO_SNDTIMEO, SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN; IP_TOS, IP_TTL, IP_MTU_DISCOVER,
+ * IP_MTU, IP_RECVERR; TCP_NODELAY, TCP_CORK, TCP_QUICKACK, TCP_MAXSEG, TCP_KEEPIDLE, TCP_KEEPINTVL,
+ * TCP_KEEPCNT, TCP_USER_TIMEOUT, TCP_DEFER_ACCEPT, TCP_LINGER2, TCP_SYNCNT, TCP_WINDOW_CLAMP,
+ * TCP_NOTSENT_LOWAT, TCP_INFO.
+ */
+MR_API int mr_getsockopt(int fd, int level, int option, void* value, socklen_t* length);
+MR_API int mr_setsockopt(int fd, int level, int option, const void* value, socklen_t length);
+
+/* F_GETFL, F_SETFL (O_NONBLOCK), F_GETFD, F_SETFD (FD_CLOEXEC, remembered only); others EINVAL. fcntl(2) */
+MR_API int mr_fcntl(int fd, int command, ...);
+/* FIONBIO, FIONREAD (SIOCINQ), TIOCOUTQ (SIOCOUTQ), SIOCATMARK; others ENOTTY. ioctl(2), tcp(7), udp(7) */
+MR_API int mr_ioctl(int fd, unsigned long request, ...);
+
+/* ---- Waiting
+ * ----------------------------------------------------------------------------------------------------------
+ */
+/*
+ * Descriptors of both kinds may be mixed. Timeouts are kept to the unit they are given in. A wait first
+ * looks, then polls the device for a bounded time if traffic has lately been quick (see busy_poll_us), then
+ * sleeps; it needs no helper thread to be woken by.
+ */
+
+/* Milliseconds; negative: for ever. poll(2) */
+MR_API int mr_poll(struct pollfd* fds, nfds_t count, int timeout_ms);
+/* A null timeout: for ever. Unlike the system call it leaves *timeout as it was. ppoll(2) */
+MR_API int mr_ppoll(struct pollfd* fds, nfds_t count, const struct timespec* timeout, const sigset_t* mask);
+
+/*
+ * An epoll set of both kinds: EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLLERR, EPOLLHUP, level-triggered or
+ * with EPOLLET, EPOLLONESHOT, EPOLLEXCLUSIVE. The set can be waited for with mr_poll, not put into another
+ * set (EINVAL). Kernel descriptors that you close leave the set as they do in the kernel. epoll(7)
+ */
+MR_API int mr_epoll_create1(int flags);
+MR_API int mr_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event* event);
+MR_API int mr_epoll_wait(int epoll_fd, struct epoll_event* events, int max_events, int timeout_ms);
+MR_API int mr_epoll_pwait(int epoll_fd, struct epoll_event* events, int max_events, int timeout_ms,
+                          const sigset_t* mask);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
