@@ -12,9 +12,11 @@ namespace millrace {
 class TimerWheel;
 
 /// One deadline, embedded in its owner. Destroying an armed timer disarms it.
-class Timer : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::safe_link>> {
+class Timer
+    : public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::safe_link>> {
  public:
-  /// Called from TimerWheel::run, disarmed: it may arm itself again, arm or cancel others, or destroy its owner.
+  /// Called from TimerWheel::run, disarmed: it may arm itself again, arm or cancel others, or destroy its
+  /// owner.
   using Callback = void (*)(void* owner, Instant now);
 
   Timer(Callback callback, void* owner) : callback_(callback), owner_(owner) {}
@@ -76,9 +78,13 @@ class TimerWheel {
   void place(Timer& timer);
   void unlink(Timer& timer);
   void cascade(unsigned level, std::size_t slot);
+  void collect(Instant now);
+  void collect_slot(std::size_t slot, Instant now);
+  [[nodiscard]] List& list_of(const Timer& timer);
 
   std::int64_t tick_;  ///< every tick before this one has been run
   std::size_t size_ = 0;
+  List due_;  ///< while run() fires: what it has yet to call, still armed
   mutable Instant cached_next_ = kNever;
   mutable bool cache_valid_ = true;
   std::array<Level, kLevels> levels_;
