@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/counters.h"
+
+namespace millrace::tcp {
+
+enum class Counter : std::uint8_t {
+  kInSegs,
+  kOutSegs,
+  kActiveOpens,
+  kPassiveOpens,
+  kAttemptFails,
+  kEstabResets,
+  kRetransSegs,
+  kInErrs,            ///< header malformed
+  kInCsumErrors,
+  kOutRsts,
+  kNoPort,            ///< no connection and no listener: answered with RST
+  kListenOverflows,   ///< accept queue full
+  kListenDrops,
+  kReqQFullDrop,      ///< SYN queue full
+  kPawsEstab,         ///< PAWS rejected
+  kOutOfWindow,       ///< unacceptable sequence number
+  kChallengeAck,
+  kChallengeAckLimited,
+  kSynChallenge,
+  kRstIgnored,        ///< RST in window but not at rcv_nxt (RFC 5961), or in TIME-WAIT (RFC 1337)
+  kOldAck,            ///< ACK older than snd_una - max_window (RFC 5961 §5)
+  kNoAckFlag,
+  kPureAcks,
+  kHpHits,
+  kDelayedAcks,
+  kOfoQueue,          ///< segments that came out of order and were queued
+  kOfoDrop,           ///< ... refused: over the memory limit
+  kOfoDuplicate,      ///< bytes we had already
+  kRcvPruned,         ///< in-window data dropped for want of memory
+  kAfterClose,        ///< data for a socket nobody reads: answered with RST
+  kFastRetrans,
+  kPartialAcks,
+  kSlowStartRetrans,
+  kTimeouts,
+  kWindowProbes,
+  kKeepAlives,
+  kAbortOnTimeout,
+  kAbortOnData,       ///< closed with unread data
+  kAbortOnLinger,
+  kAbortOnMemory,
+  kTimeWait,
+  kTimeWaitRecycled,
+  kTimeWaitOverflow,
+  kRcvCoalesce,
+  kOutNoMemory,
+  kIcmpIgnored,       ///< ICMP error outside the window (RFC 5927)
+  kPathMtuReduced,
+  kCount,
+};
+[[nodiscard]] std::string_view name_of(Counter counter);
+
+}  // namespace millrace::tcp

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "base/ip_address.h"
+
+namespace millrace::tcp {
+
+/// The 4-tuple, ours first.
+struct FlowKey {
+  Endpoint local, remote;
+  friend bool operator==(const FlowKey&, const FlowKey&) = default;
+};
+
+/// What a 4-tuple leads to. Base of Connection, Request and TimeWait; linked into the FlowTable by itself.
+class Flow {
+ public:
+  enum class Kind : std::uint8_t { kConnection, kRequest, kTimeWait };
+
+  Flow(Kind kind, const FlowKey& key) : key_(key), kind_(kind) {}
+  Flow(const Flow&) = delete;
+  Flow& operator=(const Flow&) = delete;
+
+  [[nodiscard]] Kind kind() const { return kind_; }
+  [[nodiscard]] const FlowKey& key() const { return key_; }
+  [[nodiscard]] const Endpoint& local() const { return key_.local; }
+  [[nodiscard]] const Endpoint& remote() const { return key_.remote; }
+  [[nodiscard]] bool in_table() const { return in_table_; }
+
+ protected:
+  ~Flow() = default;
+
+ private:
+  friend class FlowTable;
+  Flow* next_ = nullptr;
+  std::uint32_t hash_ = 0;
+  FlowKey key_;
+  Kind kind_;
+  bool in_table_ = false;
+};
+
+/// 4-tuple → Flow: chained hash table under a secret key, doubling when it is full, so that a lookup costs the same with
+/// one connection and with a million. Also counts flows a local port, for bind().
+class FlowTable {
+ public:
+  explicit FlowTable(std::uint64_t secret_a, std::uint64_t secret_b);
+
+  [[nodiscard]] Flow* find(const FlowKey& key) const {
+    const std::uint32_t hash = hash_of(key);
+    for (Flow* flow = buckets_[hash & mask_]; flow != nullptr; flow = flow->next_) {
+      if (flow->hash_ == hash && flow->key_ == key) return flow;
+    }
+    return nullptr;
+  }
+  /// Precondition: no flow with that key is in the table.
+  void insert(Flow& flow);
+  /// No effect when it is not in the table.
+  void remove(Flow& flow);
+  [[nodiscard]] std::size_t size() const { return size_; }
+  /// Flows (TIME-WAIT too) whose local port this is.
+  [[nodiscard]] std::uint32_t flows_on_port(std::uint16_t port) const { return per_port_[port]; }
+  /// The hash under the table's secret: for spreading over SO_REUSEPORT groups too.
+  [[nodiscard]] std::uint32_t hash_of(const FlowKey& key) const;
+
+  template <typename Visitor>
+  void for_each(Visitor&& visit) {
+    for (std::size_t i = 0; i <= mask_; ++i) {
+      for (Flow* flow = buckets_[i]; flow != nullptr;) {
+        Flow* next = flow->next_;
+        visit(*flow);
+        flow = next;
+      }
+    }
+  }
+
+ private:
+  void grow();
+
+  std::uint64_t secret_a_, secret_b_;
+  std::size_t mask_ = 0;
+  std::size_t size_ = 0;
+  std::unique_ptr<Flow*[]> buckets_;
+  std::unique_ptr<std::uint32_t[]> per_port_;
+};
+
+}  // namespace millrace::tcp

@@ -1,0 +1,81 @@
+#include "tcp/receive_queue.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+namespace millrace::tcp {
+
+namespace {
+
+/// Up to this size a copy is cheaper than keeping a packet.
+constexpr std::uint32_t kCoalesceBytes = 1024;
+
+}  // namespace
+
+bool ReceiveQueue::push(PacketPtr payload) {
+  const std::uint32_t length = payload->length();
+  bytes_ += length;
+  if (length <= kCoalesceBytes && !packets_.empty()) {
+    Packet& last = packets_.back();
+    if (last.fragment_count() == 0 && last.linear_writable() && last.tailroom() >= length) {
+      payload->copy_out(0, {last.put(length), length});
+      return true;
+    }
+  }
+  // Without memory for the smaller storage the larger one is kept: the window was promised.
+  static_cast<void>(payload->compact());
+  packets_.push_back(std::move(payload));
+  return false;
+}
+
+std::size_t ReceiveQueue::copy(std::span<const IoSlice> out, std::size_t offset, std::size_t limit) const {
+  std::size_t copied = 0;
+  std::size_t slice = 0, slice_offset = 0;
+  for (Packet& packet : packets_) {
+    if (copied == limit || slice == out.size()) break;
+    const std::uint32_t length = packet.length();
+    if (offset >= length) {
+      offset -= length;
+      continue;
+    }
+    const auto n = static_cast<std::uint32_t>(std::min<std::size_t>(length - offset, limit - copied));
+    packet.for_each_piece(static_cast<std::uint32_t>(offset), n, [&](std::span<const std::uint8_t> piece) {
+      while (!piece.empty() && slice != out.size()) {
+        const std::size_t room = std::min(out[slice].size - slice_offset, piece.size());
+        if (room != 0) std::memcpy(out[slice].data + slice_offset, piece.data(), room);
+        piece = piece.subspan(room);
+        copied += room;
+        slice_offset += room;
+        if (slice_offset == out[slice].size) {
+          ++slice;
+          slice_offset = 0;
+        }
+      }
+    });
+    offset = 0;
+  }
+  return copied;
+}
+
+void ReceiveQueue::drop_front(std::size_t n) {
+  assert(n <= bytes_);
+  bytes_ -= static_cast<std::uint32_t>(n);
+  while (n != 0) {
+    Packet& packet = packets_.front();
+    const std::uint32_t length = packet.length();
+    if (n < length) {
+      packet.pull(static_cast<std::uint32_t>(n));
+      return;
+    }
+    n -= length;
+    packets_.pop_front().reset();
+  }
+}
+
+void ReceiveQueue::clear() {
+  packets_.clear();
+  bytes_ = 0;
+}
+
+}  // namespace millrace::tcp

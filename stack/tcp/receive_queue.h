@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "packet/pool.h"
+#include "socket/socket.h"
+
+namespace millrace::tcp {
+
+/// Bytes in order that the application has not read: payload packets, as they came.
+class ReceiveQueue {
+ public:
+  /// Takes the payload over. Small payloads are copied behind the last one where there is room, and packets that hold much
+  /// more storage than payload are compacted, so that storage stays near the payload. Returns true when it coalesced.
+  bool push(PacketPtr payload);
+  /// Copies out from `offset` on; returns how much.
+  std::size_t copy(std::span<const IoSlice> out, std::size_t offset, std::size_t limit) const;
+  void drop_front(std::size_t n);
+  void clear();
+
+  [[nodiscard]] std::uint32_t bytes() const { return bytes_; }
+  [[nodiscard]] bool empty() const { return bytes_ == 0; }
+
+ private:
+  mutable PacketQueue packets_;
+  std::uint32_t bytes_ = 0;
+};
+
+}  // namespace millrace::tcp

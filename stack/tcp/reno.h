@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "tcp/congestion.h"
+
+namespace millrace::tcp {
+
+/// AIMD by RFC 5681, with appropriate byte counting (RFC 3465, L = 2 in slow start).
+class Reno final : public CongestionControl {
+ public:
+  Reno(std::uint32_t mss, unsigned initial_window_segments);
+
+  void on_ack(const AckSample& sample) override;
+  void on_loss(const LossSample& sample) override;
+  void on_rto(const LossSample& sample, bool first) override;
+  void on_recovery_exit(Instant now, std::uint32_t in_flight) override;
+  void on_idle_restart() override;
+  void set_mss(std::uint32_t mss) override;
+  [[nodiscard]] std::uint32_t cwnd() const override { return cwnd_; }
+  [[nodiscard]] std::uint32_t ssthresh() const override { return ssthresh_; }
+  [[nodiscard]] std::string_view name() const override { return "reno"; }
+
+ private:
+  [[nodiscard]] std::uint32_t half_flight(std::uint32_t in_flight) const;
+
+  std::uint32_t mss_;
+  std::uint32_t initial_window_;
+  std::uint32_t cwnd_;
+  std::uint32_t ssthresh_ = std::numeric_limits<std::uint32_t>::max();
+  std::uint32_t bytes_acked_ = 0;  ///< towards the next increase in congestion avoidance
+};
+
+}  // namespace millrace::tcp

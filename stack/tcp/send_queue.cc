@@ -1,0 +1,132 @@
+#include "tcp/send_queue.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+namespace millrace::tcp {
+
+namespace {
+
+constexpr std::uint32_t kFirstChunks = 4;
+constexpr std::uint32_t kLargestChunk = PacketPool::kClassBytes.back();
+
+}  // namespace
+
+std::uint32_t SendQueue::tail_room() const {
+  if (count_ == 0) return 0;
+  const Chunk& last = at(count_ - 1);
+  return last.buffer->capacity() - last.end;
+}
+
+std::size_t SendQueue::append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t limit) {
+  std::size_t total = 0;
+  for (const ConstIoSlice& slice : data) total += slice.size;
+  total -= std::min(skip, total);
+  std::size_t taken = 0;
+  for (const ConstIoSlice& slice : data) {
+    if (skip >= slice.size) {
+      skip -= slice.size;
+      continue;
+    }
+    const std::uint8_t* from = slice.data + skip;
+    std::size_t left = slice.size - skip;
+    skip = 0;
+    while (left != 0) {
+      if (tail_room() == 0 && !add_chunk(total - taken, limit)) return taken;
+      Chunk& last = at(count_ - 1);
+      const auto n = static_cast<std::uint32_t>(std::min<std::size_t>(left, tail_room()));
+      std::memcpy(last.buffer->bytes() + last.end, from, n);
+      last.end += n;
+      bytes_ += n;
+      from += n;
+      left -= n;
+      taken += n;
+    }
+  }
+  return taken;
+}
+
+bool SendQueue::add_chunk(std::size_t wanted, std::size_t limit) {
+  // A writer of small pieces that are not acknowledged at once gets larger chunks as its queue grows.
+  wanted = std::clamp<std::size_t>(std::max<std::size_t>(wanted, bytes_), 1, kLargestChunk);
+  if (storage_ != 0 && storage_ + wanted > limit) return false;
+  BufferRef buffer = pool_.allocate_buffer(wanted);
+  if (!buffer && wanted > PacketPool::kClassBytes[1]) buffer = pool_.allocate_buffer(PacketPool::kClassBytes[1]);
+  if (!buffer || !budget_.take(buffer->capacity())) return false;
+  if (count_ == capacity_) grow();
+  const std::uint32_t position = front_position_ + bytes_;
+  storage_ += buffer->capacity();
+  Chunk& chunk = at(count_++);
+  chunk.buffer = std::move(buffer);
+  chunk.begin = chunk.end = 0;
+  chunk.position = position;
+  return true;
+}
+
+void SendQueue::grow() {
+  const std::uint32_t capacity = capacity_ == 0 ? kFirstChunks : capacity_ * 2;
+  auto ring = std::make_unique<Chunk[]>(capacity);
+  for (std::uint32_t i = 0; i < count_; ++i) ring[i] = std::move(at(i));
+  ring_ = std::move(ring);
+  capacity_ = capacity;
+  first_ = 0;
+}
+
+void SendQueue::pop_chunk() {
+  Chunk& chunk = at(0);
+  storage_ -= chunk.buffer->capacity();
+  budget_.give_back(chunk.buffer->capacity());
+  chunk.buffer.reset();
+  first_ = (first_ + 1) & (capacity_ - 1);
+  --count_;
+}
+
+void SendQueue::drop_front(std::uint32_t n) {
+  assert(n <= bytes_);
+  bytes_ -= n;
+  front_position_ += n;
+  while (n != 0) {
+    Chunk& chunk = at(0);
+    const std::uint32_t length = chunk.end - chunk.begin;
+    if (n < length) {
+      chunk.begin += n;
+      chunk.position += n;
+      return;
+    }
+    n -= length;
+    pop_chunk();
+  }
+}
+
+std::uint32_t SendQueue::slice(std::uint32_t offset, std::uint32_t length, Packet& packet) const {
+  assert(offset + length <= bytes_);
+  if (length == 0) return 0;
+  // The last chunk that starts at or before the offset.
+  std::uint32_t low = 0, high = count_;
+  while (high - low > 1) {
+    const std::uint32_t middle = low + (high - low) / 2;
+    if (at(middle).position - front_position_ <= offset) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  std::uint32_t done = 0;
+  for (std::uint32_t i = low; i < count_ && done < length; ++i) {
+    const Chunk& chunk = at(i);
+    const std::uint32_t start = offset + done - (chunk.position - front_position_);
+    const std::uint32_t n = std::min(length - done, chunk.end - chunk.begin - start);
+    if (!packet.append_fragment(chunk.buffer, chunk.begin + start, n)) break;
+    done += n;
+  }
+  return done;
+}
+
+void SendQueue::clear() {
+  front_position_ += bytes_;
+  bytes_ = 0;
+  while (count_ != 0) pop_chunk();
+}
+
+}  // namespace millrace::tcp

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "packet/pool.h"
+#include "socket/socket.h"
+#include "tcp/memory_budget.h"
+
+namespace millrace::tcp {
+
+/// The bytes that the application sent and the peer has not acknowledged, in shared Buffers:
+///
+///      front (snd_una)                                end (write_seq)
+///        |                                              |
+///        v                                              v
+///     +--------+ +------------------+ +-----------+- - - - -+
+///     | chunk  | | chunk            | | chunk     | room    |
+///     +--------+ +------------------+ +-----------+- - - - -+
+///
+/// Segments refer to slices of the chunks, so neither sending nor sending again copies. What is charged is the storage
+/// that the chunks hold, against the socket's limit and the context's budget.
+class SendQueue {
+ public:
+  SendQueue(PacketPool& pool, MemoryBudget& budget) : pool_(pool), budget_(budget) {}
+  SendQueue(const SendQueue&) = delete;
+  SendQueue& operator=(const SendQueue&) = delete;
+  ~SendQueue() { clear(); }
+
+  /// Copies from the slices, after skipping `skip` bytes of them, until the storage reaches `limit` or memory runs
+  /// out. Returns how many bytes it took.
+  std::size_t append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t limit);
+  /// Forgets the first n bytes. Precondition: n <= bytes().
+  void drop_front(std::uint32_t n);
+  /// Appends bytes [offset, offset + length) to `packet` as fragments; returns how many fitted.
+  std::uint32_t slice(std::uint32_t offset, std::uint32_t length, Packet& packet) const;
+  void clear();
+
+  [[nodiscard]] std::uint32_t bytes() const { return bytes_; }
+  [[nodiscard]] std::size_t storage() const { return storage_; }
+  [[nodiscard]] bool empty() const { return bytes_ == 0; }
+  /// Room left in the last chunk: can be filled whatever the limits say.
+  [[nodiscard]] std::uint32_t tail_room() const;
+
+ private:
+  struct Chunk {
+    BufferRef buffer;
+    std::uint32_t begin = 0, end = 0;  ///< of the buffer's bytes
+    std::uint32_t position = 0;        ///< of `begin`, counted since the start of the queue's life (wraps)
+  };
+  [[nodiscard]] Chunk& at(std::uint32_t i) const { return ring_[(first_ + i) & (capacity_ - 1)]; }
+  [[nodiscard]] bool add_chunk(std::size_t wanted, std::size_t limit);
+  void pop_chunk();
+  void grow();
+
+  PacketPool& pool_;
+  MemoryBudget& budget_;
+  std::unique_ptr<Chunk[]> ring_;
+  std::uint32_t capacity_ = 0, first_ = 0, count_ = 0;
+  std::uint32_t bytes_ = 0;
+  std::uint32_t front_position_ = 0;
+  std::size_t storage_ = 0;
+};
+
+}  // namespace millrace::tcp

@@ -1,0 +1,127 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include <boost/intrusive/list.hpp>
+
+#include "base/counters.h"
+#include "base/rng.h"
+#include "base/timer_wheel.h"
+#include "ip/ip_layer.h"
+#include "packet/pool.h"
+#include "socket/socket.h"
+#include "tcp/config.h"
+#include "tcp/counters.h"
+#include "tcp/flow_table.h"
+#include "tcp/isn.h"
+#include "tcp/memory_budget.h"
+#include "tcp/port_table.h"
+#include "tcp/segment.h"
+
+namespace millrace::tcp {
+
+class Connection;
+class Listener;
+class Request;
+class TcpSocket;
+class TimeWait;
+
+/// TCP (RFC 9293): the demultiplexer, what belongs to no connection (resets, TIME-WAIT, SYN-RECEIVED requests), and what
+/// all connections share (ISNs, ports, memory budgets, the list of connections with something to send).
+class Tcp final : public ip::Transport {
+ public:
+  Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, TimerWheel& timers, ReadyList& ready, Rng& rng,
+      Instant now);
+  ~Tcp() override;
+
+  // --- from below
+  void on_packet(PacketPtr packet, const ip::PacketInfo& info, Instant now) override;
+  void on_icmp_error(const ip::IcmpError& error, Instant now) override;
+  /// Ends a batch: transmits for every connection that was touched, and buries the dead.
+  void flush(Instant now);
+
+  // --- from above
+  [[nodiscard]] std::unique_ptr<Socket> create_socket();
+
+  // --- for tests and tools
+  [[nodiscard]] const CounterSet<Counter>& counters() const { return counters_; }
+  [[nodiscard]] std::size_t connection_count() const { return connection_count_; }
+  [[nodiscard]] std::size_t time_wait_count() const { return time_wait_count_; }
+  [[nodiscard]] std::size_t request_count() const { return request_count_; }
+  /// visit(const FlowKey&, const TcpInfo&) for each connection and TIME-WAIT entry.
+  template <typename Visitor>
+  void for_each_flow(Visitor&& visit, Instant now);
+
+  // --- for the other classes of this room
+  struct Shared;
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] ip::IpLayer& ip() { return ip_; }
+  [[nodiscard]] PacketPool& pool() { return pool_; }
+  [[nodiscard]] TimerWheel& timers() { return timers_; }
+  [[nodiscard]] ReadyList& ready_list() { return ready_; }
+  [[nodiscard]] Rng& rng() { return rng_; }
+  [[nodiscard]] FlowTable& flows() { return flows_; }
+  [[nodiscard]] PortTable& ports() { return ports_; }
+  [[nodiscard]] MemoryBudget& send_budget() { return send_budget_; }
+  [[nodiscard]] MemoryBudget& receive_budget() { return receive_budget_; }
+  [[nodiscard]] const IsnGenerator& isn() const { return isn_; }
+  void count(Counter counter, std::uint64_t n = 1) { counters_.add(counter, n); }
+
+  /// Puts it on the list that flush() works through.
+  void mark_pending(Connection& connection);
+  /// A connection that nobody needs any more: destroyed at the end of the batch.
+  void bury(Connection& connection);
+  void connection_born() { ++connection_count_; }
+  void enter_time_wait(Connection& connection, Instant now);
+  void remove_time_wait(TimeWait& entry);
+  void request_born() { ++request_count_; }
+  void request_gone() { --request_count_; }
+  /// RFC 5961 §7: true when a challenge ACK may be sent now.
+  [[nodiscard]] bool challenge_ack_allowed(Instant now);
+  /// Waits until send memory is there again; the socket is then signalled kWritable.
+  void wait_for_memory(TcpSocket& socket);
+  void forget_memory_waiter(TcpSocket& socket);
+
+  /// Builds and sends one segment. `payload` has an empty linear region with headroom (or is null: a control segment,
+  /// taken from the pool's reserve).
+  struct Outgoing {
+    SeqNum seq, ack;
+    std::uint8_t flags = 0;
+    std::uint16_t window = 0;
+    std::uint16_t urgent_pointer = 0;
+    std::uint16_t gso_size = 0;
+    std::uint8_t tos = 0, ttl = 64;
+    bool dont_fragment = true;
+    const wire::TcpOptions* options = nullptr;
+  };
+  Result<void> send_segment(const FlowKey& key, const Outgoing& outgoing, PacketPtr payload,
+                            const ip::RouteResult* route, Instant now);
+  /// The reset that RFC 9293 §3.10.7.1 prescribes for a segment without a connection.
+  void send_reset_for(const FlowKey& key, const Segment& segment, const ip::PacketInfo& info, Instant now);
+
+ private:
+  void on_time_wait_segment(TimeWait& entry, Segment& segment, const ip::PacketInfo& info, Instant now);
+  void on_orphan_segment(const FlowKey& key, Segment& segment, const ip::PacketInfo& info, Instant now);
+
+  Config config_;
+  ip::IpLayer& ip_;
+  PacketPool& pool_;
+  TimerWheel& timers_;
+  ReadyList& ready_;
+  Rng& rng_;
+  IsnGenerator isn_;
+  FlowTable flows_;
+  PortTable ports_;
+  MemoryBudget send_budget_, receive_budget_;
+  CounterSet<Counter> counters_;
+  std::size_t connection_count_ = 0, time_wait_count_ = 0, request_count_ = 0;
+  Instant challenge_window_start_{};
+  unsigned challenge_count_ = 0;
+  struct Lists;
+  std::unique_ptr<Lists> lists_;
+};
+
+}  // namespace millrace::tcp
