@@ -1,0 +1,134 @@
+#include "af_packet/af_packet.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "af_packet/interface_info.h"
+#include "frame_headers.h"
+
+namespace millrace::drivers {
+namespace {
+
+/// How often a busy poller, which never calls arm(), looks for news of the link.
+constexpr Duration kLinkCheckInterval = 20ms;
+/// How soon a send is tried again after the interface's queue was full.
+constexpr Duration kCongestionRetry = 50us;
+/// A super-frame stays below 64 KiB with its Ethernet header, which is where Linux would cut it itself.
+constexpr std::uint32_t kMaxGsoBytes = 65535 - kEthernetHeader - kVlanTag - 60 - 60;
+
+}  // namespace
+
+std::unique_ptr<AfPacketDevice> AfPacketDevice::open(const AfPacketConfig& config, std::string& error) {
+  std::unique_ptr<AfPacketDevice> device{new AfPacketDevice};
+  error = device->initialise(config);
+  if (!error.empty()) {
+    error = "af_packet: " + error;
+    device.reset();
+  }
+  return device;
+}
+
+std::string AfPacketDevice::initialise(const AfPacketConfig& config) {
+  interface_ = config.interface;
+  name_ = "af_packet:" + interface_;
+  InterfaceInfo info;
+  if (!query_interface(interface_, info)) {
+    return "there is no interface \"" + interface_ + "\" here; there are: " + interface_names();
+  }
+  if (!info.ethernet) return "interface " + interface_ + " is not an Ethernet device";
+  if (!info.up) return "interface " + interface_ + " is down; do: ip link set " + interface_ + " up";
+  if (std::string error = rx_.open(config.rx); !error.empty()) return error;
+  if (std::string error = tx_.open(config.tx_buffer); !error.empty()) return error;
+  if (!link_.open(interface_, info.index)) {
+    return "cannot watch the link (rtnetlink): " + std::string(std::strerror(errno));
+  }
+  own_mac_ = info.mac;
+  mac_ = config.mac.value_or(info.mac);
+  mtu_ = info.mtu;
+  if (!tx_.bind(info.index) || !rx_.bind(info.index) ||
+      (mac_ != own_mac_ && !rx_.set_promiscuous(info.index))) {
+    return "cannot attach to " + interface_ + ": " + std::string(std::strerror(errno));
+  }
+  bound_index_ = info.index;
+  caps_.tx_checksum = caps_.rx_checksum = caps_.tso = caps_.lro = caps_.scatter = caps_.can_sleep = true;
+  caps_.max_gso_bytes = kMaxGsoBytes;
+  return {};
+}
+
+std::size_t AfPacketDevice::rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) {
+  const std::size_t received = rx_.receive(pool, out, budget, now, stats_);
+  if (received != 0) {
+    received_since_arm_ = true;
+  } else if (now >= next_link_check_) {
+    next_link_check_ = now + kLinkCheckInterval;
+    check_link();
+  }
+  return received;
+}
+
+std::size_t AfPacketDevice::tx_burst(PacketQueue& packets, Instant now) {
+  (void)now;
+  std::size_t taken = 0;
+  tx_result_ = tx_.send(packets, taken, stats_);
+  if (tx_full()) ++stats_.tx_full;
+  if (tx_result_ == TxSocket::Result::kDown) check_link();
+  return taken;
+}
+
+std::span<const WaitFd> AfPacketDevice::wait_fds() {
+  wait_fds_[0] = {rx_.fd(), true, false};
+  wait_fds_[1] = {link_.fd(), true, false};
+  wait_fds_[2] = {tx_.fd(), false, true};
+  return {wait_fds_.data(), tx_result_ == TxSocket::Result::kFull ? 3u : 2u};
+}
+
+bool AfPacketDevice::arm() {
+  if (rx_.ready()) return true;
+  check_link();
+  // Woken for nothing: an error may be pending, which would wake again and again.
+  if (!received_since_arm_) rx_.clear_error();
+  received_since_arm_ = false;
+  return rx_.ready();
+}
+
+Duration AfPacketDevice::max_sleep(Instant now) const {
+  (void)now;
+  return congested() ? kCongestionRetry : Duration::max();
+}
+
+void AfPacketDevice::check_link() {
+  link_.update();
+  if (link_.state() == LinkMonitor::State::kGone || link_.index() == bound_index_) return;
+  // Deleted and made again under the same name.
+  InterfaceInfo info;
+  if (!query_interface(tx_.fd(), interface_, info) || info.index != link_.index()) return;
+  if (!tx_.bind(info.index) || !rx_.bind(info.index)) return;
+  bound_index_ = info.index;
+  if (mac_ != info.mac) (void)rx_.set_promiscuous(info.index);
+  rx_.clear_error();
+}
+
+DeviceEvent AfPacketDevice::take_event() {
+  // An interface that is there again counts only once the sockets are attached to it.
+  const LinkMonitor::State state = link_.state() == LinkMonitor::State::kUp && link_.index() != bound_index_
+                                       ? LinkMonitor::State::kGone
+                                       : link_.state();
+  if (state == told_) return DeviceEvent::kNone;
+  told_ = state;
+  switch (state) {
+    case LinkMonitor::State::kUp:
+      return DeviceEvent::kLinkUp;
+    case LinkMonitor::State::kDown:
+      return DeviceEvent::kLinkDown;
+    case LinkMonitor::State::kGone:
+      return DeviceEvent::kGone;
+  }
+  return DeviceEvent::kNone;
+}
+
+DeviceStats AfPacketDevice::stats() {
+  stats_.rx_dropped += rx_.read_drops();
+  return stats_;
+}
+
+}  // namespace millrace::drivers

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "af_packet/link_monitor.h"
+#include "af_packet/rx_ring.h"
+#include "af_packet/tx_socket.h"
+#include "link/net_device.h"
+
+namespace millrace::drivers {
+
+struct AfPacketConfig {
+  std::string interface;
+  RxRing::Config rx;
+  std::uint32_t tx_buffer = 32u << 20;
+  /// Another address than the interface's own; the interface is then made promiscuous.
+  std::optional<MacAddress> mac;
+};
+
+/// An interface of the kernel, by packet sockets: works on any Ethernet-like interface and needs CAP_NET_RAW.
+/// With a kernel peer on the same host, checksums are not computed and super-frames travel whole, in both
+/// directions.
+class AfPacketDevice final : public NetDevice {
+ public:
+  /// Null, and `error` says what is wrong and what to do.
+  [[nodiscard]] static std::unique_ptr<AfPacketDevice> open(const AfPacketConfig& config, std::string& error);
+
+  std::size_t rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) override;
+  std::size_t tx_burst(PacketQueue& packets, Instant now) override;
+  [[nodiscard]] std::span<const WaitFd> wait_fds() override;
+  [[nodiscard]] bool arm() override;
+  [[nodiscard]] Duration max_sleep(Instant now) const override;
+  [[nodiscard]] bool tx_full() const override { return tx_result_ == TxSocket::Result::kFull || congested(); }
+  [[nodiscard]] DeviceEvent take_event() override;
+
+  [[nodiscard]] const DeviceCaps& caps() const override { return caps_; }
+  [[nodiscard]] MacAddress mac() const override { return mac_; }
+  [[nodiscard]] std::uint32_t mtu() const override { return mtu_; }
+  [[nodiscard]] std::string_view name() const override { return name_; }
+  [[nodiscard]] DeviceStats stats() override;
+
+ private:
+  AfPacketDevice() = default;
+  [[nodiscard]] std::string initialise(const AfPacketConfig& config);
+  [[nodiscard]] bool congested() const { return tx_result_ == TxSocket::Result::kCongested; }
+  void check_link();
+
+  RxRing rx_;
+  TxSocket tx_;
+  LinkMonitor link_;
+  LinkMonitor::State told_ = LinkMonitor::State::kUp;  ///< what take_event() has told
+  int bound_index_ = 0;
+  Instant next_link_check_{};
+  TxSocket::Result tx_result_ = TxSocket::Result::kDone;
+  bool received_since_arm_ = true;
+  DeviceCaps caps_;
+  DeviceStats stats_;
+  MacAddress mac_;
+  MacAddress own_mac_;  ///< the interface's
+  std::uint32_t mtu_ = 0;
+  std::string interface_;
+  std::string name_;
+  std::array<WaitFd, 3> wait_fds_;
+};
+
+}  // namespace millrace::drivers

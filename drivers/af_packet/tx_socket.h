@@ -1,0 +1,53 @@
+#pragma once
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "af_packet/vnet_header.h"
+#include "link/net_device.h"
+#include "unique_fd.h"
+
+namespace millrace::drivers {
+
+/// The sending half of an AF_PACKET device: a socket of its own, sendmmsg, and before each frame a virtio
+/// header that has the kernel fill in checksums and cut super-frames. The kernel copies on sending, so
+/// nothing is lent to it.
+class TxSocket {
+ public:
+  /// Why a send() ended.
+  enum class Result : std::uint8_t {
+    kDone,       ///< all taken
+    kFull,       ///< the rest stays; the descriptor becomes writable
+    kCongested,  ///< the rest stays; the interface's own queue was full, which no descriptor tells: try again
+                 ///< soon
+    kDown,       ///< the interface is down or gone: all dropped
+  };
+
+  /// Empty, or what failed.
+  [[nodiscard]] std::string open(std::uint32_t socket_buffer);
+  [[nodiscard]] bool bind(int interface_index);
+  /// Sends from the front of `packets` and frees what it takes; adds to `taken`.
+  [[nodiscard]] Result send(PacketQueue& packets, std::size_t& taken, DeviceStats& stats);
+  [[nodiscard]] int fd() const { return socket_.get(); }
+
+ private:
+  static constexpr std::size_t kBatch = 64;
+  static constexpr std::size_t kPieces = kBatch * 4 + Packet::kMaxFragments + 2;
+  /// Full queues in a row after which a frame is given up: something refuses it for good (an egress filter).
+  static constexpr unsigned kMaxRefusals = 64;
+
+  void drop_front(PacketQueue& packets, std::size_t& taken, DeviceStats& stats);
+  [[nodiscard]] std::size_t prepare(PacketQueue& packets);
+
+  UniqueFd socket_;
+  unsigned refusals_ = 0;
+  std::array<mmsghdr, kBatch> messages_{};
+  std::array<VnetHeader, kBatch> headers_{};
+  std::array<iovec, kPieces> pieces_{};
+};
+
+}  // namespace millrace::drivers
