@@ -75,6 +75,29 @@ bool Packet::append_fragment(BufferRef buffer, std::uint32_t offset, std::uint32
   return true;
 }
 
+bool Packet::append_shared(const Packet& other, std::uint32_t offset, std::uint32_t length) {
+  assert(offset <= other.length() && length <= other.length() - offset && &other != this);
+  const std::uint32_t before = this->length();
+  const auto share = [&](const BufferRef& buffer, std::uint32_t from, std::uint32_t available) {
+    if (offset >= available) {
+      offset -= available;
+      return true;
+    }
+    const std::uint32_t n = std::min(length, available - offset);
+    if (!append_fragment(buffer, from + offset, n)) return false;
+    length -= n;
+    offset = 0;
+    return true;
+  };
+  bool shared = share(other.storage_, other.data_, other.linear_length());
+  for (const Fragment& fragment : other.fragments()) {
+    if (!shared || length == 0) break;
+    shared = share(fragment.buffer, fragment.offset, fragment.length);
+  }
+  if (!shared) trim(before);
+  return shared;
+}
+
 void Packet::clear_fragments() {
   Fragment* const fragments = fragment_array();
   for (std::size_t i = 0; i < fragment_count_; ++i) fragments[i].buffer.reset();
@@ -159,6 +182,28 @@ bool Packet::gather_slow(std::uint32_t n) {
   end_ = fresh->capacity();
   storage_ = std::move(fresh);
   drop_front_fragments(missing);
+  return true;
+}
+
+/// Precondition: the first n bytes are linear.
+bool Packet::make_writable_slow(std::uint32_t n) {
+  PacketPtr copy = clone(n, headroom());
+  if (copy == nullptr) return false;
+  // The headers pulled already come along.
+  if (headroom() != 0) std::memcpy(copy->base(), base() + head_, headroom());
+  const auto moved = [&](std::uint32_t position) {
+    return position >= head_ && position - head_ <= copy->tail_ ? position - head_ : copy->data_;
+  };
+  link_ = moved(link_);
+  network_ = moved(network_);
+  transport_ = moved(transport_);
+  if (fragment_count_ != 0) clear_fragments();
+  storage_ = std::move(copy->storage_);
+  head_ = copy->head_;
+  data_ = copy->data_;
+  tail_ = copy->tail_;
+  end_ = copy->end_;
+  take_fragments(*copy);
   return true;
 }
 

@@ -123,10 +123,20 @@ class Packet
   /// follows the last one in the same Buffer is merged with it.
   [[nodiscard]] bool append_fragment(BufferRef buffer, std::uint32_t offset, std::uint32_t length);
 
+  /// Appends bytes [offset, offset + length) of `other` as fragments that share its storage. False: as above.
+  /// Precondition: they exist.
+  [[nodiscard]] bool append_shared(const Packet& other, std::uint32_t offset, std::uint32_t length);
+
   // --- whole-packet operations
   /// Makes the first n bytes contiguous in the linear region. False when n > length() or no memory; the
   /// packet is then unchanged. Cheap when they already are.
   [[nodiscard]] bool gather(std::uint32_t n) { return n <= linear_length() || gather_slow(n); }
+  /// gather(n), and in storage that nobody else reads: the first n bytes may be written then. What else
+  /// shared linear storage held stays shared, as a fragment. False: as above, or too many fragments; the
+  /// bytes are unchanged.
+  [[nodiscard]] bool make_writable(std::uint32_t n) {
+    return gather(n) && (linear_writable() || make_writable_slow(n));
+  }
   /// Copies bytes [offset, offset + out.size()) to out. Precondition: they exist.
   void copy_out(std::uint32_t offset, std::span<std::uint8_t> out) const;
   /// A packet with the same bytes: the first header_length ones copied into a fresh linear region that has
@@ -179,6 +189,7 @@ class Packet
   [[nodiscard]] Fragment* fragment_array() { return spill_ != nullptr ? spill_ : inline_.data(); }
   void pull_slow(std::uint32_t n);
   [[nodiscard]] bool gather_slow(std::uint32_t n);
+  [[nodiscard]] bool make_writable_slow(std::uint32_t n);
   /// Makes room for `count` fragments in all: takes a spill array when they are more than the inline ones.
   [[nodiscard]] bool reserve_fragments(std::size_t count);
   /// Goes back to the inline array when the fragments fit there.
