@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=apps/setup.sh
 source apps/setup.sh
 
-build=build-demo
+build="build-demo"
 rounds=3
 seconds=1
 stack_ns=millrace-$$-stack
@@ -107,6 +107,7 @@ make_namespaces() {
   ip link add "$stack_veth" netns "$stack_ns" type veth peer name "$peer_veth" netns "$peer_ns"
   local ns
   for ns in "$stack_ns" "$peer_ns"; do
+    # shellcheck disable=SC2016 # for the inner shell
     ip netns exec "$ns" sh -c 'for f in all default; do echo 1 >/proc/sys/net/ipv6/conf/$f/disable_ipv6; done
       echo cubic >/proc/sys/net/ipv4/tcp_congestion_control' 2>/dev/null || true
     ip -n "$ns" link set lo up
@@ -119,11 +120,11 @@ make_namespaces() {
 
 # With two cores or more, server and client get one each, whichever stack is measured.
 cores=$(nproc)
-pin() {
-  local core=$1
-  shift
-  if ((cores > 1)); then taskset -c "$core" "$@"; else "$@"; fi
-}
+server_core=() client_core=()
+if ((cores > 1)); then
+  server_core=(taskset -c 1)
+  client_core=(taskset -c 0)
+fi
 
 # start_server stack|kernel [OPTION...]: $server_addr is where it answers.
 start_server() {
@@ -138,7 +139,7 @@ start_server() {
     ip -n "$stack_ns" addr replace "$kernel_addr/24" dev "$stack_veth"
   fi
   : >"$scratch/server.log"
-  ip netns exec "$stack_ns" $( ((cores > 1)) && echo taskset -c 1) "$echo_program" "${where[@]}" --port 7 \
+  ip netns exec "$stack_ns" ${server_core[@]+"${server_core[@]}"} "$echo_program" "${where[@]}" --port 7 \
     --discard-port 9 --chargen-port 19 "$@" >"$scratch/server.log" 2>&1 </dev/null &
   server_pid=$!
   local i
@@ -156,7 +157,7 @@ end_server() {
   ip -n "$stack_ns" addr flush dev "$stack_veth"
 }
 
-load() { in_peer $( ((cores > 1)) && echo taskset -c 0) "$load_program" "$@" --host "$server_addr" --timeout 60; }
+load() { in_peer ${client_core[@]+"${client_core[@]}"} "$load_program" "$@" --host "$server_addr" --timeout 60; }
 # field NAME <"key=value key=value"
 field() { sed -n "s/.*\\b$1=\"\\{0,1\\}\\([^ \"]*\\).*/\\1/p"; }
 
