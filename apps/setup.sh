@@ -1,5 +1,5 @@
 # Sourced by apps/demo.sh and tests/run.sh: the packages each needs, and their installation on Debian 12.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 # What it takes to build the library and the programs.
 build_packages=(g++ meson ninja-build ccache pkg-config libsodium-dev libboost-dev libcli11-dev libtomlplusplus-dev)
@@ -7,7 +7,7 @@ build_packages=(g++ meson ninja-build ccache pkg-config libsodium-dev libboost-d
 demo_packages=(iproute2 iputils-ping netcat-openbsd)
 # What the tests, the benchmarks and the checks of the source need besides.
 test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14
-               clang-tools-14 ethtool python3)
+               ethtool python3 shellcheck)
 
 # missing_packages NAME... prints those that are not installed.
 missing_packages() {

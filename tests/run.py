@@ -241,11 +241,11 @@ class Run:
         return 1 if failed or totals[0] == 0 else 0
 
 
-def sources(*folders):
-    """Every C++ file that git knows there."""
+def sources(*folders, endings=(".cc", ".h")):
+    """Every file of that kind, C++ unless told otherwise, that git knows there."""
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "--", *folders], cwd=ROOT, check=True,
                             capture_output=True, text=True).stdout.split()
-    return [name for name in listed if name.endswith((".cc", ".h")) and (ROOT / name).exists()]
+    return [name for name in listed if name.endswith(endings) and (ROOT / name).exists()]
 
 
 def compiled(directory, folders):
@@ -302,6 +302,7 @@ def main():
     if not fast:
         run.stage("format")
         run.check("clang-format", ["clang-format-14", "--dry-run", "--Werror", *sources(".")], 300)
+        run.check("shellcheck", ["shellcheck", "-x", *sources(".", endings=(".sh",)), ".ci/run"], 60)
     run.stage("g++")
     if run.build("build-test", gcc, []):
         run.run_suites(run.suites("build-test"))

@@ -9,6 +9,8 @@
 
 namespace millrace::tcp {
 
+using Flags = wire::TcpFlags;
+
 /// A segment as a value: SEG.SEQ, SEG.ACK, SEG.LEN, SEG.WND, SEG.UP of RFC 9293, its options and its payload (data() of
 /// the packet at the first payload byte). A super-packet from GRO or LRO is one segment.
 struct Segment {
@@ -24,7 +26,7 @@ struct Segment {
   [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
   /// SEG.LEN: payload, and one for each of SYN and FIN.
   [[nodiscard]] std::uint32_t length() const {
-    return payload_length + (has(wire::kSyn) ? 1u : 0u) + (has(wire::kFin) ? 1u : 0u);
+    return payload_length + (has(Flags::kSyn) ? 1u : 0u) + (has(Flags::kFin) ? 1u : 0u);
   }
   [[nodiscard]] SeqNum end() const { return seq + length(); }
 };

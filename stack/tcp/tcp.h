@@ -1,8 +1,8 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
-#include <unordered_map>
 #include <vector>
 
 #include <boost/intrusive/list.hpp>
@@ -51,12 +51,8 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] std::size_t connection_count() const { return connection_count_; }
   [[nodiscard]] std::size_t time_wait_count() const { return time_wait_count_; }
   [[nodiscard]] std::size_t request_count() const { return request_count_; }
-  /// visit(const FlowKey&, const TcpInfo&) for each connection and TIME-WAIT entry.
-  template <typename Visitor>
-  void for_each_flow(Visitor&& visit, Instant now);
 
   // --- for the other classes of this room
-  struct Shared;
   [[nodiscard]] const Config& config() const { return config_; }
   [[nodiscard]] ip::IpLayer& ip() { return ip_; }
   [[nodiscard]] PacketPool& pool() { return pool_; }
@@ -67,6 +63,7 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] PortTable& ports() { return ports_; }
   [[nodiscard]] MemoryBudget& send_budget() { return send_budget_; }
   [[nodiscard]] MemoryBudget& receive_budget() { return receive_budget_; }
+  [[nodiscard]] const MemoryBudget& receive_budget() const { return receive_budget_; }
   [[nodiscard]] const IsnGenerator& isn() const { return isn_; }
   void count(Counter counter, std::uint64_t n = 1) { counters_.add(counter, n); }
 
@@ -83,7 +80,8 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] bool challenge_ack_allowed(Instant now);
   /// Waits until send memory is there again; the socket is then signalled kWritable.
   void wait_for_memory(TcpSocket& socket);
-  void forget_memory_waiter(TcpSocket& socket);
+  /// RFC 6056 §3.3.4: what to add to a flow's port offset.
+  [[nodiscard]] std::uint32_t next_port_increment();
 
   /// Builds and sends one segment. `payload` has an empty linear region with headroom (or is null: a control segment,
   /// taken from the pool's reserve).
@@ -120,6 +118,7 @@ class Tcp final : public ip::Transport {
   std::size_t connection_count_ = 0, time_wait_count_ = 0, request_count_ = 0;
   Instant challenge_window_start_{};
   unsigned challenge_count_ = 0;
+  std::array<std::uint32_t, 64> port_increments_{};
   struct Lists;
   std::unique_ptr<Lists> lists_;
 };

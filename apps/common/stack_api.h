@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "common/socket_api.h"
+
+namespace millrace::apps {
+
+/// The stack's sockets (millrace/socket.h), in the same form as the kernel's.
+const SocketApi& stack_sockets();
+
+/// What a program says of the stack it wants; empty and 0 are left to the library.
+struct StackSettings {
+  std::string device, address, gateway;
+  unsigned mtu = 0;
+  bool busy_poll = false;
+};
+
+/// Throws std::runtime_error with one line for the user.
+void start_stack(const StackSettings& settings);
+void stop_stack();
+
+/// Calls visit for each counter of the stack; none when it is not started.
+void visit_stack_counters(void (*visit)(const char* name, std::uint64_t value));
+
+}  // namespace millrace::apps

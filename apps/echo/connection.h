@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <boost/intrusive/list.hpp>
+
+#include "event_loop.h"
+
+namespace millrace::echo {
+
+enum class Service : std::uint8_t { kEcho, kDiscard, kChargen };
+
+struct Counters {
+  std::uint64_t accepted = 0, open = 0, refused = 0;
+  std::uint64_t bytes_in = 0, bytes_out = 0;
+  std::uint64_t blocked = 0;  ///< times a reader was too slow, so that we stopped reading from it
+  std::uint64_t reset = 0;    ///< connections that ended with an error
+  std::uint64_t datagrams_in = 0, datagrams_out = 0, datagrams_dropped = 0;
+  std::uint64_t pending_bytes = 0;  ///< held for slow readers now
+};
+
+class Connection;
+
+/// What the connections of one server share. One thread uses it.
+struct Shared {
+  explicit Shared(EventLoop& event_loop);
+  EventLoop& loop;
+  Counters counters;
+  bool draining = false;
+  /// Received data on its way back: an idle connection owns no buffer.
+  std::vector<unsigned char> scratch;
+  /// The RFC 864 pattern, one period longer than a write, so that a write can start anywhere in a period.
+  std::vector<unsigned char> pattern;
+};
+
+/// A TCP connection with one of the services. Made with new, it deletes itself when it is over; the server's
+/// list knows the living ones.
+class Connection final
+    : public Handler,
+      public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+ public:
+  /// Takes the descriptor.
+  Connection(Shared& shared, int fd, Service service);
+  ~Connection() override;
+
+  void on_event(std::uint32_t events) override;
+  /// The server is ending: what the peer has sent is still answered, then the connection closes (and deletes
+  /// itself).
+  void drain();
+
+ private:
+  enum class Progress : std::uint8_t { kMore, kBlocked, kIdle, kEnd };
+
+  /// False: the connection is over.
+  bool serve(bool readable);
+  bool serve_echo(bool readable);
+  bool serve_discard();
+  bool serve_chargen(bool readable);
+  /// kIdle: nothing there. kEnd: end of stream or error.
+  Progress receive(std::size_t& length);
+  /// Sends as much as goes; kBlocked: `sent` is short.
+  Progress transmit(const unsigned char* data, std::size_t length, std::size_t& sent);
+  Progress flush_pending();
+  void hold(const unsigned char* data, std::size_t length);
+  void want(std::uint32_t interest);
+
+  Shared& shared_;
+  int fd_;
+  Service service_;
+  std::uint32_t interest_;
+  std::size_t pattern_offset_ = 0;
+  // Not yet sent back. Nothing is read while there is any, so it is never more than one read.
+  std::vector<unsigned char> pending_;
+  std::size_t pending_offset_ = 0;
+};
+
+}  // namespace millrace::echo

@@ -1,0 +1,54 @@
+#include "event_loop.h"
+
+#include <cerrno>
+#include <system_error>
+
+namespace millrace::echo {
+
+namespace {
+constexpr std::size_t kBatch = 256;
+
+[[noreturn]] void fail(const char* doing) {
+  throw std::system_error(errno, std::generic_category(), doing);
+}
+}  // namespace
+
+EventLoop::EventLoop(const apps::SocketApi& api, bool busy_poll)
+    : api_(api), epoll_(api.epoll_create1(EPOLL_CLOEXEC)), timeout_(busy_poll ? 0 : -1), events_(kBatch) {
+  if (epoll_ < 0) fail("epoll_create1");
+}
+
+EventLoop::~EventLoop() {
+  api_.epoll_close(epoll_);
+}
+
+void EventLoop::control(int operation, int fd, Handler* handler, std::uint32_t interest) {
+  epoll_event event{.events = interest, .data = {.ptr = handler}};
+  if (api_.epoll_ctl(epoll_, operation, fd, &event) != 0) fail("epoll_ctl");
+}
+
+void EventLoop::add(int fd, Handler& handler, std::uint32_t interest) {
+  control(EPOLL_CTL_ADD, fd, &handler, interest);
+}
+
+void EventLoop::modify(int fd, Handler& handler, std::uint32_t interest) {
+  control(EPOLL_CTL_MOD, fd, &handler, interest);
+}
+
+void EventLoop::remove(int fd) {
+  control(EPOLL_CTL_DEL, fd, nullptr, 0);
+}
+
+void EventLoop::run_once() {
+  const int ready = api_.epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout_);
+  if (ready < 0) {
+    if (errno == EINTR) return;
+    fail("epoll_wait");
+  }
+  for (int i = 0; i < ready; ++i) {
+    const epoll_event& event = events_[static_cast<std::size_t>(i)];
+    static_cast<Handler*>(event.data.ptr)->on_event(event.events);
+  }
+}
+
+}  // namespace millrace::echo

@@ -1,0 +1,102 @@
+// millrace-echo: TCP and UDP echo, with discard and character generator servers beside it, over the stack or,
+// with --kernel, over the kernel's sockets in the very same loop.
+
+#include <sys/resource.h>
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "common/stack_api.h"
+#include "config.h"
+#include "server.h"
+
+namespace {
+
+using millrace::echo::Config;
+using millrace::echo::Counters;
+
+void print_counter(const char* name, std::uint64_t value) {
+  std::printf("stats %s %llu\n", name, static_cast<unsigned long long>(value));
+}
+
+/// A block of lines "stats NAME VALUE", ended by "stats end".
+void report(const Counters& counters) {
+  print_counter("echo.Accepted", counters.accepted);
+  print_counter("echo.Open", counters.open);
+  print_counter("echo.BytesIn", counters.bytes_in);
+  print_counter("echo.BytesOut", counters.bytes_out);
+  print_counter("echo.SlowReaders", counters.blocked);
+  print_counter("echo.PendingBytes", counters.pending_bytes);
+  print_counter("echo.Errors", counters.reset);
+  print_counter("echo.AcceptPaused", counters.refused);
+  print_counter("echo.DatagramsIn", counters.datagrams_in);
+  print_counter("echo.DatagramsOut", counters.datagrams_out);
+  print_counter("echo.DatagramsDropped", counters.datagrams_dropped);
+  millrace::apps::visit_stack_counters(print_counter);
+  std::printf("stats end\n");
+  std::fflush(stdout);
+}
+
+void announce(const Config& config) {
+  std::string line = "millrace-echo: serving on " +
+                     (config.kernel ? std::string("the kernel's sockets") : config.dev) +
+                     (config.addr.empty() ? "" : " " + config.addr) + ": echo " + std::to_string(config.port);
+  if (config.discard_port) line += ", discard " + std::to_string(*config.discard_port);
+  if (config.chargen_port) line += ", chargen " + std::to_string(*config.chargen_port);
+  std::printf("%s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+/// The stack, for as long as the server runs.
+class StackRun {
+ public:
+  explicit StackRun(const Config& config) : on_(!config.kernel) {
+    if (!on_) return;
+    millrace::apps::start_stack({.device = config.dev,
+                                 .address = config.addr,
+                                 .gateway = config.gw,
+                                 .mtu = config.mtu,
+                                 .busy_poll = config.busy_poll});
+  }
+  StackRun(const StackRun&) = delete;
+  StackRun& operator=(const StackRun&) = delete;
+  ~StackRun() {
+    if (on_) millrace::apps::stop_stack();
+  }
+
+ private:
+  bool on_;
+};
+
+void allow_many_descriptors() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const auto config = millrace::echo::read_config(argc, argv);
+    if (!config) return 0;
+    allow_many_descriptors();
+    const StackRun stack(*config);
+    {
+      millrace::echo::Server server(
+          config->kernel ? millrace::apps::kernel_sockets() : millrace::apps::stack_sockets(), *config,
+          report);
+      announce(*config);
+      server.run();
+      if (config->stats != 0) server.report();
+    }
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "millrace-echo: %s\n", error.what());
+    return 1;
+  }
+}

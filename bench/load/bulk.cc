@@ -1,0 +1,132 @@
+#include <cerrno>
+#include <exception>
+#include <thread>
+
+#include "load.h"
+#include "stream.h"
+
+namespace millrace::load {
+
+namespace {
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double gigabits(std::uint64_t bytes, double seconds) {
+  return seconds > 0 ? static_cast<double>(bytes) * 8 / seconds / 1e9 : 0;
+}
+
+/// Reads to the end of the stream or until `enough` bytes or seconds, handing each piece to `take`.
+template <typename Take>
+std::uint64_t read_stream(const Options& options, int fd, double seconds, Take take) {
+  std::vector<unsigned char> buffer(options.size);
+  std::uint64_t total = 0;
+  for (const auto start = Clock::now(); seconds <= 0 || seconds_since(start) < seconds;) {
+    const ssize_t got = options.api->recv(fd, buffer.data(), buffer.size(), 0);
+    if (got == 0) break;
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      fail_with_errno("recv");
+    }
+    take(std::span<const unsigned char>(buffer.data(), static_cast<std::size_t>(got)));
+    total += static_cast<std::uint64_t>(got);
+  }
+  return total;
+}
+
+bool bulk_send(const Options& options, Report& report) {
+  const Descriptor fd = connect_tcp(options);
+  const std::vector<unsigned char> block(options.size, 0x6d);
+  const auto start = Clock::now();
+  std::uint64_t sent = 0;
+  while (options.bytes != 0 ? sent < options.bytes : seconds_since(start) < options.seconds) {
+    send_all(options, fd.get(), block.data(), block.size());
+    sent += block.size();
+  }
+  // The peer's end of stream says that it has read everything.
+  if (options.api->shutdown(fd.get(), SHUT_WR) != 0) fail_with_errno("shutdown");
+  read_stream(options, fd.get(), 0, [](auto) {});
+  const double elapsed = seconds_since(start);
+  report.add("bytes", sent);
+  report.add("seconds", elapsed);
+  report.add("gbps", gigabits(sent, elapsed));
+  return true;
+}
+
+bool bulk_receive(const Options& options, Report& report) {
+  const Descriptor fd = connect_tcp(options);
+  const auto start = Clock::now();
+  const std::uint64_t got = read_stream(options, fd.get(), options.seconds, [](auto) {});
+  const double elapsed = seconds_since(start);
+  report.add("bytes", got);
+  report.add("seconds", elapsed);
+  report.add("gbps", gigabits(got, elapsed));
+  return got > 0;
+}
+
+/// Sends random bytes and reads them back at the same time, from two threads; the hashes must agree.
+bool bulk_echo(const Options& options, Report& report) {
+  const Descriptor fd = connect_tcp(options);
+  const auto start = Clock::now();
+  Sha256 sent_hash, received_hash;
+  std::exception_ptr writer_failure;
+  std::thread writer([&] {
+    try {
+      const RandomStream stream(options.seed, 0);
+      std::vector<unsigned char> block(options.size);
+      for (std::uint64_t sent = 0; sent < options.bytes;) {
+        const auto length =
+            static_cast<std::size_t>(std::min<std::uint64_t>(block.size(), options.bytes - sent));
+        stream.fill(sent, std::span(block.data(), length));
+        sent_hash.add(std::span(block.data(), length));
+        send_all(options, fd.get(), block.data(), length);
+        sent += length;
+      }
+      if (options.api->shutdown(fd.get(), SHUT_WR) != 0) fail_with_errno("shutdown");
+    } catch (...) {
+      writer_failure = std::current_exception();
+      options.api->shutdown(fd.get(), SHUT_RDWR);
+    }
+  });
+  std::uint64_t received = 0;
+  std::exception_ptr reader_failure;
+  try {
+    std::this_thread::sleep_for(std::chrono::duration<double>(options.pause));
+    received = read_stream(options, fd.get(), 0, [&](auto piece) { received_hash.add(piece); });
+  } catch (...) {
+    reader_failure = std::current_exception();
+    options.api->shutdown(fd.get(), SHUT_RDWR);
+  }
+  writer.join();
+  if (reader_failure) std::rethrow_exception(reader_failure);
+  if (writer_failure) std::rethrow_exception(writer_failure);
+  const double elapsed = seconds_since(start);
+  const std::string sent_text = sent_hash.finish(), received_text = received_hash.finish();
+  report.add("bytes", received);
+  report.add("seconds", elapsed);
+  report.add("gbps", gigabits(received, elapsed));
+  report.add("sent_sha256", sent_text);
+  report.add("received_sha256", received_text);
+  return received == options.bytes && sent_text == received_text;
+}
+
+}  // namespace
+
+bool run_bulk(const Options& options, Report& report) {
+  if (options.direction == "send") return bulk_send(options, report);
+  if (options.direction == "receive") return bulk_receive(options, report);
+  return bulk_echo(options, report);
+}
+
+bool run_say(const Options& options, Report& report) {
+  const Descriptor fd = connect_tcp(options);
+  send_all(options, fd.get(), options.text.data(), options.text.size());
+  if (options.api->shutdown(fd.get(), SHUT_WR) != 0) fail_with_errno("shutdown");
+  std::string answer;
+  read_stream(options, fd.get(), 0, [&](auto piece) { answer.append(piece.begin(), piece.end()); });
+  report.add("answer", answer);
+  return answer == options.text;
+}
+
+}  // namespace millrace::load

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/socket_api.h"
+
+namespace millrace::load {
+
+using Clock = std::chrono::steady_clock;
+
+/// What the command line asked for; each mode reads what concerns it.
+struct Options {
+  const apps::SocketApi* api = nullptr;
+  sockaddr_in server{};
+  std::string text;       ///< say: what to send
+  std::string direction;  ///< bulk: "send", "receive" or "echo"
+  std::size_t connections = 1;
+  std::size_t size = 64;    ///< bytes a request, or a write
+  std::uint64_t bytes = 0;  ///< bytes a connection
+  std::uint64_t count = 0;  ///< requests; 0: until `seconds` are over
+  double seconds = 3;
+  double pause = 0;  ///< seconds before the reader starts
+  std::uint64_t seed = 1;
+  bool busy = false;  ///< spin instead of sleeping
+};
+
+/// A run that could not go on: one line for the user.
+class Failure : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+/// A Failure that says what a call that set errno was for.
+[[noreturn]] void fail_with_errno(std::string_view doing);
+
+/// What a run found out: a line of key=value, or a JSON object.
+class Report {
+ public:
+  void add(std::string key, double value);
+  void add(std::string key, std::uint64_t value);
+  void add(std::string key, std::string_view text);
+  void print(bool json) const;
+
+ private:
+  std::vector<std::pair<std::string, std::string>> entries_;  // values as JSON
+};
+
+/// Owns a descriptor of the API it was made with.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  Descriptor(const apps::SocketApi& api, int fd) : api_(&api), fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : api_(other.api_), fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(api_, other.api_);
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Descriptor() { reset(); }
+  void reset() {
+    if (fd_ >= 0) api_->close(std::exchange(fd_, -1));
+  }
+  [[nodiscard]] int get() const { return fd_; }
+
+ private:
+  const apps::SocketApi* api_ = nullptr;
+  int fd_ = -1;
+};
+
+/// A connected TCP socket with TCP_NODELAY.
+Descriptor connect_tcp(const Options& options);
+/// The same, nonblocking and still connecting.
+Descriptor start_connect_tcp(const Options& options);
+void send_all(const Options& options, int fd, const void* data, std::size_t length, int flags = 0);
+
+/// The modes. Each throws Failure; a false result is a run whose data came back wrong.
+bool run_round_trips(const Options& options, Report& report);
+bool run_bulk(const Options& options, Report& report);
+bool run_many(const Options& options, Report& report);
+bool run_udp(const Options& options, Report& report);
+bool run_hold(const Options& options, Report& report);
+bool run_say(const Options& options, Report& report);
+
+}  // namespace millrace::load

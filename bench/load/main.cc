@@ -1,0 +1,122 @@
+// millrace-load: a client that measures an echo, discard or character generator server, and checks what comes
+// back.
+
+#include <sodium.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+
+#include <CLI/CLI.hpp>
+
+#include "load.h"
+
+namespace {
+
+using millrace::load::Options;
+using millrace::load::Report;
+
+struct Mode {
+  const char* name;
+  const char* what;
+  bool (*run)(const Options&, Report&);
+};
+
+constexpr Mode kModes[] = {
+    {"rr", "round trips: a request and its answer at a time on each connection",
+     millrace::load::run_round_trips},
+    {"bulk",
+     "one stream: --direction send (to a discard port), receive (from a generator) or echo (with SHA-256)",
+     millrace::load::run_bulk},
+    {"many", "connections at once, each sending --bytes of random data and hashing what comes back",
+     millrace::load::run_many},
+    {"udp", "datagrams and their echoes", millrace::load::run_udp},
+    {"hold", "connections that say nothing for --seconds", millrace::load::run_hold},
+    {"say", "one --text and its echo", millrace::load::run_say},
+};
+
+extern "C" void out_of_time(int /*signal*/) {
+  constexpr char kText[] = "millrace-load: out of time\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kText, sizeof kText - 1);
+  _exit(3);
+}
+
+void allow_many_descriptors() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+int run(int argc, char** argv) {
+  Options options;
+  std::string host;
+  std::uint16_t port = 7;
+  unsigned time_limit = 120;
+  bool json = false;
+
+  CLI::App app("Measures an echo server over TCP or UDP and checks what comes back.", "millrace-load");
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.add_option("--host", host, "the server's IPv4 address")->required();
+  app.add_option("--port", port, "the server's port")->capture_default_str();
+  app.add_option("--connections", options.connections)->capture_default_str()->check(CLI::Range(1, 1000000));
+  app.add_option("--size", options.size, "bytes a request, or a write")->check(CLI::Range(1, 1 << 24));
+  app.add_option("--bytes", options.bytes, "bytes a connection");
+  app.add_option("--count", options.count, "requests; without it, --seconds bounds the run");
+  app.add_option("--seconds", options.seconds)->capture_default_str()->check(CLI::Range(0.0, 3600.0));
+  app.add_option("--pause", options.pause, "bulk echo: seconds before reading starts")
+      ->check(CLI::Range(0.0, 3600.0));
+  app.add_option("--seed", options.seed, "of the random data")->capture_default_str();
+  app.add_option("--text", options.text, "what to say");
+  app.add_option("--direction", options.direction)->check(CLI::IsMember({"send", "receive", "echo"}));
+  app.add_option("--timeout", time_limit, "seconds after which the run ends as failed")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 36000));
+  app.add_flag("--busy", options.busy, "spin instead of sleeping");
+  app.add_flag("--json", json, "print one JSON object");
+  for (const Mode& mode : kModes) app.add_subcommand(mode.name, mode.what);
+  CLI11_PARSE(app, argc, argv);
+
+  const auto server = millrace::apps::make_address(host, port);
+  if (!server) throw millrace::load::Failure("--host " + host + " is not an IPv4 address");
+  options.server = *server;
+  options.api = &millrace::apps::kernel_sockets();
+  const std::string chosen = app.get_subcommands().front()->get_name();
+  if (app.count("--size") == 0 && (chosen == "bulk" || chosen == "say")) options.size = 128 * 1024;
+  if (options.direction == "echo" && options.size % 64 != 0) {
+    throw millrace::load::Failure("--size must be a multiple of 64 for bulk --direction echo");
+  }
+  if (options.direction.empty()) options.direction = "echo";
+  if (options.bytes == 0 && options.direction == "echo") options.bytes = 1'000'000;
+
+  if (sodium_init() < 0) throw millrace::load::Failure("no source of randomness");
+  allow_many_descriptors();
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGALRM, out_of_time);
+  alarm(time_limit);
+
+  Report report;
+  report.add("mode", chosen);
+  for (const Mode& mode : kModes) {
+    if (chosen != mode.name) continue;
+    const bool intact = mode.run(options, report);
+    report.add("intact", std::string_view(intact ? "yes" : "no"));
+    report.print(json);
+    return intact ? 0 : 2;
+  }
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "millrace-load: %s\n", error.what());
+    return 1;
+  }
+}

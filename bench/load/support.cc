@@ -1,0 +1,91 @@
+#include <netinet/tcp.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "load.h"
+
+namespace millrace::load {
+
+using apps::set_option;
+
+void fail_with_errno(std::string_view doing) {
+  const int code = errno;
+  throw Failure(std::string(doing) + ": " + std::strerror(code));
+}
+
+void Report::add(std::string key, double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.3f", value);
+  entries_.emplace_back(std::move(key), text);
+}
+
+void Report::add(std::string key, std::uint64_t value) {
+  entries_.emplace_back(std::move(key), std::to_string(value));
+}
+
+void Report::add(std::string key, std::string_view text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  }
+  entries_.emplace_back(std::move(key), quoted + '"');
+}
+
+void Report::print(bool json) const {
+  std::string line;
+  for (const auto& [key, value] : entries_) {
+    if (!line.empty()) line += json ? ", " : " ";
+    line += json ? '"' + key + "\": " + value : key + '=' + value;
+  }
+  if (json) line = '{' + line + '}';
+  std::printf("%s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+namespace {
+
+Descriptor open_tcp(const Options& options, int flags) {
+  Descriptor fd(*options.api, options.api->socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
+  if (fd.get() < 0) fail_with_errno("socket");
+  if (set_option(*options.api, fd.get(), IPPROTO_TCP, TCP_NODELAY, 1) != 0) fail_with_errno("TCP_NODELAY");
+  return fd;
+}
+
+int connect(const Options& options, int fd) {
+  // sockaddr_in is passed as sockaddr: that is how the call is made.
+  return options.api->connect(fd, reinterpret_cast<const sockaddr*>(&options.server), sizeof options.server);
+}
+
+}  // namespace
+
+Descriptor connect_tcp(const Options& options) {
+  Descriptor fd = open_tcp(options, 0);
+  if (connect(options, fd.get()) != 0) fail_with_errno("connect to " + apps::to_text(options.server));
+  return fd;
+}
+
+Descriptor start_connect_tcp(const Options& options) {
+  Descriptor fd = open_tcp(options, SOCK_NONBLOCK);
+  if (connect(options, fd.get()) != 0 && errno != EINPROGRESS) {
+    fail_with_errno("connect to " + apps::to_text(options.server));
+  }
+  return fd;
+}
+
+void send_all(const Options& options, int fd, const void* data, std::size_t length, int flags) {
+  const auto* next = static_cast<const unsigned char*>(data);
+  while (length > 0) {
+    const ssize_t sent = options.api->send(fd, next, length, MSG_NOSIGNAL | flags);
+    if (sent < 0) {
+      if (errno == EINTR || ((flags & MSG_DONTWAIT) != 0 && errno == EAGAIN)) continue;
+      fail_with_errno("send");
+    }
+    next += sent;
+    length -= static_cast<std::size_t>(sent);
+  }
+}
+
+}  // namespace millrace::load

@@ -1,0 +1,568 @@
+#include "tcp/connection.h"
+
+#include <algorithm>
+#include <cassert>
+
+#include "tcp/listener.h"
+#include "tcp/tcp_socket.h"
+
+namespace millrace::tcp {
+
+namespace {
+
+constexpr std::uint32_t kHeaders = 40;             // IPv4 and TCP without options
+constexpr std::uint32_t kTimestampBytes = 12;
+constexpr std::uint32_t kMinSegment = 48;          // a floor under absurd MSS and MTU claims
+constexpr std::uint32_t kMaxSuperSegment = 65535 - 60 - 60;
+constexpr std::size_t kPressureLimit = 64 * 1024;  // send storage a socket when the context's budget runs low
+
+}  // namespace
+
+Connection::Connection(Tcp& tcp, const FlowKey& key, const Options& options, const ip::RouteResult& route)
+    : Flow(Flow::Kind::kConnection, key),
+      tcp_(tcp),
+      route_generation_(tcp.ip().route_generation()),
+      options_(options),
+      route_(route),
+      timer_([](void* owner, Instant now) { static_cast<Connection*>(owner)->on_timer(now); }, this),
+      sender_(tcp, *this),
+      receiver_(tcp) {
+  ts_offset_ = tcp.isn().timestamp_offset(key);
+}
+
+Connection::~Connection() { tcp_.flows().remove(*this); }
+
+// --- opening
+
+void Connection::open_active(Instant now) {
+  state_ = State::kSynSent;
+  sender_.start(tcp_.isn().isn(key(), now));
+  timestamps_ = tcp_.config().timestamps;
+  sack_ = tcp_.config().sack;
+  offered_window_ = Receiver::initial_window(tcp_, options_.receive_buffer);
+  tcp_.count(Counter::kActiveOpens);
+  send_syn(false, now);
+  syn_deadline_ = now + sender_.rtt().backed_off(0);
+  update_timer(now);
+}
+
+void Connection::open_passive(const Handshake& handshake, Listener* listener, Instant now) {
+  listener_ = listener;
+  sender_.start(handshake.iss);
+  sender_.on_syn_sent(now);
+  timestamps_ = handshake.timestamps;
+  sack_ = handshake.sack;
+  ts_recent_ = handshake.ts_recent;
+  ts_recent_at_ = now;
+  peer_mss_ = handshake.peer_mss;
+  offered_window_ = handshake.offered_window;
+  receiver_.start(handshake.irs, handshake.offered_window, handshake.peer_scale.has_value(), options_.receive_buffer);
+  peer_scaled_ = handshake.peer_scale.has_value();
+  pending_scale_ = std::min<std::uint8_t>(handshake.peer_scale.value_or(0), 14);
+  syn_retransmitted_ = handshake.syn_retransmitted;
+  state_ = State::kSynReceived;
+}
+
+void Connection::attach(TcpSocket* socket) { socket_ = socket; }
+
+void Connection::detach(Instant now) {
+  if (!closed_by_application_) close(now);
+  socket_ = nullptr;
+  if (state_ == State::kClosed) tcp_.bury(*this);
+}
+
+// --- the application's calls
+
+std::size_t Connection::send_limit() const {
+  std::size_t limit = options_.send_buffer != 0 ? options_.send_buffer : tcp_.config().send_buffer;
+  if (tcp_.send_budget().under_pressure()) limit = std::min(limit, kPressureLimit);
+  return limit;
+}
+
+Result<std::size_t> Connection::send_data(std::span<const ConstIoSlice> data, SendFlags flags, Instant now) {
+  if (send_shutdown_ || state_ == State::kClosed) return Error::kPipe;
+  if (state_ == State::kSynSent || state_ == State::kSynReceived) {
+    wants_space_ = true;
+    return Error::kAgain;
+  }
+  std::size_t wanted = 0;
+  for (const ConstIoSlice& slice : data) wanted += slice.size;
+  if (wanted == 0) return std::size_t{0};
+  const std::size_t taken = sender_.append(data, send_limit());
+  if (taken < wanted) {
+    wants_space_ = true;
+    if (sender_.queue().empty()) tcp_.wait_for_memory(*socket_);
+  }
+  if (taken == 0) return Error::kAgain;
+  if (flags.out_of_band && taken == wanted) sender_.set_urgent();
+  sender_.hold_partial(flags.more);
+  sender_.transmit(now);
+  touch();
+  return taken;
+}
+
+Result<Received> Connection::receive(std::span<const IoSlice> out, ReceiveFlags flags) {
+  ReceiveQueue& queue = receiver_.queue();
+  Received result;
+  if (flags.out_of_band) {
+    if (options_.out_of_band_inline || !urgent_.pending || urgent_.byte == Urgent::Byte::kTaken) return Error::kInvalid;
+    if (urgent_.byte == Urgent::Byte::kExpected) return receive_shutdown_ ? Result<Received>(result) : Error::kAgain;
+    if (out.empty() || out.front().size == 0) return result;
+    out.front().data[0] = urgent_.value;
+    if (!flags.peek) urgent_.byte = Urgent::Byte::kTaken;
+    result.bytes = 1;
+    return result;
+  }
+  std::size_t wanted = 0;
+  for (const IoSlice& slice : out) wanted += slice.size;
+  std::size_t skipped = 0;  // peeking past an urgent byte
+  while (wanted != 0 && queue.bytes() > skipped) {
+    std::size_t limit = std::min<std::size_t>(wanted, queue.bytes() - skipped);
+    const SeqNum position = read_position() + static_cast<std::uint32_t>(skipped);
+    if (urgent_.within(position, static_cast<std::uint32_t>(limit))) {
+      const std::uint32_t ahead = SeqNum::distance(position, urgent_.mark);
+      if (ahead != 0) {
+        limit = ahead;  // a read stops at the mark
+      } else if (!options_.out_of_band_inline) {
+        // The urgent byte is not part of the stream.
+        if (flags.peek) {
+          skipped = 1;
+        } else {
+          queue.drop_front(1);
+          urgent_.pending = false;
+        }
+        continue;
+      } else if (!flags.peek) {
+        urgent_.pending = false;
+      }
+    }
+    result.bytes = flags.discard ? limit : queue.copy(out, skipped, limit);
+    if (!flags.peek) queue.drop_front(result.bytes);
+    break;
+  }
+  if (result.bytes != 0) {
+    if (!flags.peek && receiver_.on_read()) touch();
+    return result;
+  }
+  if (wanted == 0) return result;
+  if (receive_shutdown_ || state_ == State::kClosed) return result;  // end of file
+  return Error::kAgain;
+}
+
+void Connection::shutdown_write(Instant now) {
+  if (send_shutdown_) return;
+  send_shutdown_ = true;
+  switch (state_) {
+    case State::kEstablished: state_ = State::kFinWait1; break;
+    case State::kCloseWait: state_ = State::kLastAck; break;
+    case State::kSynReceived:  // the FIN goes out once the handshake is through
+    default: break;
+  }
+  sender_.queue_fin();
+  sender_.hold_partial(false);
+  if (state_ == State::kFinWait1 || state_ == State::kLastAck) sender_.transmit(now);
+  touch();
+  notify(kWritable | (receive_shutdown_ ? kHangup : Ready{0}));
+}
+
+void Connection::shutdown_read() {
+  receive_shutdown_ = true;
+  notify(kReadable | kReadHangup | (send_shutdown_ ? kHangup : Ready{0}));
+}
+
+void Connection::close(Instant now) {
+  if (closed_by_application_) return;
+  closed_by_application_ = true;
+  if (state_ == State::kClosed) return;
+  if (options_.linger == 0) {
+    tcp_.count(Counter::kAbortOnLinger);
+    abort(now);
+    return;
+  }
+  if (!receiver_.queue().empty()) {
+    // RFC 9293 §3.10.4 and RFC 2525 §2.17: the peer must learn that data was lost.
+    tcp_.count(Counter::kAbortOnData);
+    abort(now);
+    return;
+  }
+  if (state_ == State::kSynSent) {
+    enter_closed(Error::kNone, now);
+    return;
+  }
+  shutdown_write(now);
+  receive_shutdown_ = true;
+  keepalive_deadline_ = kNever;
+  if (state_ == State::kFinWait2) {
+    const Duration wait = options_.linger2 >= 0 ? Duration{std::chrono::seconds(options_.linger2)} : Duration{0};
+    fin_wait_2_deadline_ = now + wait;
+  }
+  touch();
+}
+
+void Connection::abort(Instant now) {
+  switch (state_) {
+    case State::kSynReceived:
+    case State::kEstablished:
+    case State::kFinWait1:
+    case State::kFinWait2:
+    case State::kCloseWait:
+    case State::kClosing:
+    case State::kLastAck:
+      send_reset(now);
+      break;
+    default: break;
+  }
+  enter_closed(Error::kNone, now);
+}
+
+Result<void> Connection::set_option(SocketOption option, std::int64_t value, Instant now) {
+  if (auto result = options_.set(option, value); !result) return result;
+  switch (option) {
+    case SocketOption::kNoDelay:
+    case SocketOption::kCork:
+      sender_.transmit(now);  // what was held back may go now
+      touch();
+      break;
+    case SocketOption::kQuickAck:
+      receiver_.set_quick_ack(options_.quick_ack);
+      if (options_.quick_ack && receiver_.delayed_ack_deadline() != kNever) receiver_.request_ack();
+      touch();
+      break;
+    case SocketOption::kKeepalive:
+    case SocketOption::kKeepaliveIdle:
+    case SocketOption::kKeepaliveInterval:
+      arm_keepalive(now);
+      update_timer(now);
+      break;
+    case SocketOption::kReceiveBuffer: receiver_.set_fixed_size(options_.receive_buffer); break;
+    default: break;
+  }
+  return {};
+}
+
+// --- what poll() reports (tcp_poll in Linux's terms)
+
+std::size_t Connection::readable_bytes() const {
+  const std::uint32_t queued = receiver_.queue().bytes();
+  if (queued == 0) return 0;
+  const SeqNum position = read_position();
+  if (!options_.out_of_band_inline && urgent_.pending && urgent_.mark == position) return queued - 1;
+  if (urgent_.within(position, queued)) return SeqNum::distance(position, urgent_.mark);
+  return queued;
+}
+
+bool Connection::at_mark() const {
+  return urgent_.pending && urgent_.mark == read_position();
+}
+
+Ready Connection::readiness() const {
+  Ready ready = 0;
+  if (state_ == State::kClosed || (send_shutdown_ && receive_shutdown_)) ready |= kHangup;
+  if (receive_shutdown_ || state_ == State::kClosed) ready |= kReadable | kReadHangup;
+  if (state_ == State::kSynSent || state_ == State::kSynReceived) return ready;
+  if (receiver_.queue().bytes() >= options_.receive_low_water ||
+      (options_.receive_low_water > 1 && receiver_.queue().bytes() >= receiver_.limit() / 2 &&
+       !receiver_.queue().empty())) {
+    if (readable_bytes() != 0) ready |= kReadable;
+  }
+  if (send_shutdown_ || state_ == State::kClosed) {
+    ready |= kWritable;
+  } else {
+    const std::size_t limit = send_limit();
+    const std::size_t used = sender_.queue().storage();
+    if (used < limit - limit / 3) ready |= kWritable;
+  }
+  if (urgent_.pending && urgent_.byte == Urgent::Byte::kHere) ready |= kPriority;
+  return ready;
+}
+
+void Connection::notify(Ready events) {
+  if (socket_ != nullptr) socket_->signal(events);
+}
+
+void Connection::fill(TcpInfo& info, Instant now) const {
+  const auto us = [](Duration d) {
+    return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(d).count());
+  };
+  const auto ms_ago = [now](Instant t) {
+    return t == Instant{} ? 0u : static_cast<std::uint32_t>(std::max<std::int64_t>(0, to_ms(now - t)));
+  };
+  const std::uint32_t mss = std::max(sender_.mss(), 1u);
+  info.state = static_cast<std::uint8_t>(state_);
+  info.retransmits = static_cast<std::uint8_t>(sender_.backoff());
+  info.backoff = static_cast<std::uint8_t>(sender_.backoff());
+  info.probes = static_cast<std::uint8_t>(std::max<unsigned>(sender_.probes(), keepalive_probes_));
+  info.timestamps = timestamps_;
+  info.sack = sack_;
+  info.snd_wscale = sender_.scale();
+  info.rcv_wscale = sender_.scale() != 0 || receiver_.limit() > 65535 ? Receiver::kWindowScale : 0;
+  info.window_scaling = info.rcv_wscale != 0;
+  info.rto = us(sender_.rtt().backed_off(sender_.backoff()));
+  info.ato = us(tcp_.config().delayed_ack);
+  info.snd_mss = mss;
+  info.rcv_mss = receiver_.receive_mss();
+  info.advmss = path_payload() + (timestamps_ ? kTimestampBytes : 0);
+  info.pmtu = route_.mtu;
+  info.unacked = (sender_.outstanding() + mss - 1) / mss;
+  info.last_data_sent = ms_ago(sender_.last_sent());
+  info.last_data_recv = ms_ago(last_data_received_);
+  info.last_ack_recv = ms_ago(last_received_);
+  info.rtt = us(sender_.rtt().srtt());
+  info.rttvar = us(sender_.rtt().rttvar());
+  info.min_rtt = us(sender_.rtt().min_rtt());
+  if (const CongestionControl* congestion = sender_.congestion(); congestion != nullptr) {
+    info.snd_cwnd = std::max(1u, congestion->cwnd() / mss);
+    info.snd_ssthresh = congestion->ssthresh() == UINT32_MAX ? 0x7fffffff : congestion->ssthresh() / mss;
+  }
+  info.rcv_space = receiver_.limit();
+  info.rcv_ssthresh = receiver_.window();
+  info.reordering = 3;
+  info.total_retrans = sender_.retransmitted_segments();
+  info.bytes_acked = bytes_acked_;
+  info.bytes_received = bytes_received_;
+  info.bytes_sent = bytes_sent_;
+  info.bytes_retrans = bytes_retransmitted_;
+  info.segs_in = segments_in_;
+  info.segs_out = segments_out_;
+  info.data_segs_in = data_segments_in_;
+  info.data_segs_out = data_segments_out_;
+  info.notsent_bytes = sender_.not_sent();
+  info.snd_wnd = sender_.snd_wnd();
+}
+
+// --- output
+
+void Connection::touch() {
+  if (!PendingHook::is_linked()) tcp_.mark_pending(*this);
+}
+
+void Connection::output(Instant now) {
+  if (state_ == State::kClosed) return;
+  switch (state_) {
+    case State::kEstablished:
+    case State::kCloseWait:
+    case State::kFinWait1:
+    case State::kClosing:
+    case State::kLastAck:
+      sender_.transmit(now);
+      break;
+    default: break;
+  }
+  if (receiver_.ack_now() && state_ != State::kSynSent && state_ != State::kSynReceived) send_ack(now);
+  update_timer(now);
+}
+
+void Connection::refresh_route(Instant now) {
+  if (route_generation_ == tcp_.ip().route_generation()) return;
+  route_generation_ = tcp_.ip().route_generation();
+  if (auto route = tcp_.ip().route(remote().address, now)) route_ = *route;
+}
+
+std::uint32_t Connection::path_payload() const {
+  const std::uint32_t mtu = std::max(route_.mtu, kHeaders + kMinSegment);
+  std::uint32_t mss = std::min<std::uint32_t>(mtu - kHeaders, std::max<std::uint32_t>(peer_mss_, kMinSegment));
+  if (options_.max_segment != 0) mss = std::min<std::uint32_t>(mss, options_.max_segment);
+  if (timestamps_) mss -= kTimestampBytes;
+  return mss;
+}
+
+std::uint32_t Connection::segment_payload(Instant now) {
+  refresh_route(now);
+  std::uint32_t mss = path_payload();
+  if (mss != sender_.mss()) sender_.on_mss_change(mss, false, now);
+  if (sack_ && !receiver_.out_of_order().empty()) {
+    const auto blocks = std::min<std::size_t>(receiver_.out_of_order().range_count(), timestamps_ ? 3 : 4);
+    mss -= static_cast<std::uint32_t>(std::min<std::size_t>(4 + 8 * blocks, mss / 2));
+  }
+  return mss;
+}
+
+std::uint32_t Connection::super_segment_payload(std::uint32_t mss) const {
+  std::uint32_t most = kMaxSuperSegment;
+  if (route_.interface != nullptr) most = std::min(most, route_.interface->max_gso_bytes());
+  return std::max(mss, most - most % mss);
+}
+
+void Connection::fill_options(wire::TcpOptions& options, Instant now) const {
+  if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_};
+  if (sack_ && !receiver_.out_of_order().empty()) {
+    options.sack_count =
+        receiver_.out_of_order().sack_blocks(std::span(options.sack).first(timestamps_ ? 3 : 4));
+  }
+}
+
+void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t length, Instant now) {
+  refresh_route(now);
+  wire::TcpOptions options;
+  fill_options(options, now);
+  outgoing.ack = receiver_.rcv_nxt();
+  outgoing.window = receiver_.advertise();
+  outgoing.options = &options;
+  outgoing.tos = options_.tos;
+  outgoing.ttl = options_.ttl;
+  ++segments_out_;
+  if (length != 0) {
+    ++data_segments_out_;
+    bytes_sent_ += length;
+    if (outgoing.seq + length <= sender_.snd_max() && sender_.snd_nxt() != outgoing.seq + length) {
+      bytes_retransmitted_ += length;
+    }
+    receiver_.on_data_sent();
+  }
+  receiver_.on_ack_sent();
+  // A packet that is lost below (no route, a full queue) is lost as on any network: timers repeat it.
+  static_cast<void>(tcp_.send_segment(key(), outgoing, std::move(payload), &route_, now));
+}
+
+void Connection::send_ack(Instant now) {
+  Tcp::Outgoing out;
+  out.seq = sender_.snd_nxt() < sender_.snd_max() ? sender_.snd_max() : sender_.snd_nxt();
+  out.flags = Flags::kAck;
+  send(out, nullptr, 0, now);
+}
+
+void Connection::send_reset(Instant now) {
+  Tcp::Outgoing out;
+  out.seq = sender_.snd_max();
+  out.ack = receiver_.rcv_nxt();
+  out.flags = Flags::kRst | Flags::kAck;
+  out.ttl = options_.ttl;
+  wire::TcpOptions options;
+  if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_};
+  out.options = &options;
+  tcp_.count(Counter::kOutRsts);
+  static_cast<void>(tcp_.send_segment(key(), out, nullptr, &route_, now));
+}
+
+void Connection::send_syn(bool with_ack, Instant now) {
+  refresh_route(now);
+  wire::TcpOptions options;
+  const std::uint32_t mtu = std::max(route_.mtu, kHeaders + kMinSegment);
+  std::uint32_t mss = std::min<std::uint32_t>(mtu - kHeaders, 65535);
+  if (options_.max_segment != 0) mss = std::min<std::uint32_t>(mss, options_.max_segment);
+  options.mss = static_cast<std::uint16_t>(mss);
+  const bool scaling = with_ack ? peer_scaled_ : true;
+  if (tcp_.config().window_scaling && scaling) options.window_scale = Receiver::kWindowScale;
+  options.sack_permitted = sack_;
+  if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), with_ack ? ts_recent_ : 0};
+  Tcp::Outgoing out;
+  out.seq = sender_.iss();
+  out.ack = with_ack ? receiver_.rcv_nxt() : SeqNum{0};
+  out.flags = static_cast<std::uint8_t>(Flags::kSyn | (with_ack ? Flags::kAck : 0));
+  out.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(offered_window_, 65535));
+  out.options = &options;
+  out.tos = options_.tos;
+  out.ttl = options_.ttl;
+  sender_.on_syn_sent(now);
+  ++segments_out_;
+  static_cast<void>(tcp_.send_segment(key(), out, nullptr, &route_, now));
+}
+
+// --- timers
+
+void Connection::update_timer(Instant now) {
+  if (state_ == State::kClosed) return;
+  Instant next = std::min({syn_deadline_, keepalive_deadline_, fin_wait_2_deadline_, sender_.timer_deadline(),
+                           receiver_.delayed_ack_deadline()});
+  if (next != kNever) tcp_.timers().arm_no_later_than(timer_, std::max(next, now));
+}
+
+void Connection::on_timer(Instant now) {
+  if (state_ == State::kClosed) return;
+  if (now >= receiver_.delayed_ack_deadline()) receiver_.on_delayed_ack_timer();
+  if (now >= syn_deadline_) on_syn_timer(now);
+  if (state_ != State::kClosed && now >= sender_.timer_deadline() && !sender_.on_timer(now)) {
+    tcp_.count(Counter::kAbortOnTimeout);
+    const Error error = soft_error_ != Error::kNone ? soft_error_ : Error::kTimedOut;
+    if (state_ != State::kClosed && options_.user_timeout == 0) {
+      // The peer is gone for all we know; a reset costs nothing should it come back.
+      send_reset(now);
+    }
+    enter_closed(error, now);
+  }
+  if (state_ != State::kClosed && now >= keepalive_deadline_) on_keepalive_timer(now);
+  if (state_ != State::kClosed && now >= fin_wait_2_deadline_) enter_closed(Error::kNone, now);
+  if (state_ != State::kClosed) {
+    touch();
+    update_timer(now);
+  }
+}
+
+void Connection::on_syn_timer(Instant now) {
+  // SYN-SENT, or SYN-RECEIVED of a simultaneous open.
+  if (syn_tries_ >= options_.syn_retries) {
+    tcp_.count(Counter::kAttemptFails);
+    enter_closed(soft_error_ != Error::kNone ? soft_error_ : Error::kTimedOut, now);
+    return;
+  }
+  ++syn_tries_;
+  syn_retransmitted_ = true;
+  tcp_.count(Counter::kTimeouts);
+  tcp_.count(Counter::kRetransSegs);
+  send_syn(state_ == State::kSynReceived, now);
+  syn_deadline_ = now + sender_.rtt().backed_off(syn_tries_);
+}
+
+void Connection::arm_keepalive(Instant now) {
+  const bool live = state_ == State::kEstablished || state_ == State::kCloseWait || state_ == State::kFinWait1 ||
+                    state_ == State::kFinWait2;
+  keepalive_deadline_ =
+      options_.keepalive && live ? now + std::chrono::seconds(options_.keepalive_idle) : kNever;
+}
+
+void Connection::on_keepalive_timer(Instant now) {
+  // RFC 9293 §3.8.4. With data in flight the retransmission timer does this work.
+  const Instant due = last_received_ + std::chrono::seconds(options_.keepalive_idle);
+  if (sender_.outstanding() != 0 || sender_.not_sent() != 0) {
+    keepalive_deadline_ = now + std::chrono::seconds(options_.keepalive_idle);
+    return;
+  }
+  if (now < due) {
+    keepalive_probes_ = 0;
+    keepalive_deadline_ = due;
+    return;
+  }
+  const bool exhausted =
+      options_.user_timeout != 0
+          ? keepalive_probes_ > 0 && now - last_received_ >= std::chrono::milliseconds(options_.user_timeout)
+          : keepalive_probes_ >= options_.keepalive_count;
+  if (exhausted) {
+    tcp_.count(Counter::kAbortOnTimeout);
+    send_reset(now);
+    enter_closed(Error::kTimedOut, now);
+    return;
+  }
+  ++keepalive_probes_;
+  tcp_.count(Counter::kKeepAlives);
+  sender_.send_probe(now);
+  keepalive_deadline_ = now + std::chrono::seconds(options_.keepalive_interval);
+}
+
+// --- the end
+
+void Connection::enter_closed(Error error, Instant /*now*/) {
+  if (state_ == State::kClosed) return;
+  state_ = State::kClosed;
+  final_error_ = error;
+  send_shutdown_ = receive_shutdown_ = true;
+  tcp_.timers().cancel(timer_);
+  syn_deadline_ = keepalive_deadline_ = fin_wait_2_deadline_ = kNever;
+  sender_.stop();
+  receiver_.stop();
+  tcp_.flows().remove(*this);
+  if (closed_by_application_) receiver_.queue().clear();
+  if (socket_ != nullptr) {
+    if (error != Error::kNone) socket_->set_error(error);
+    notify(kReadable | kWritable | kHangup | kReadHangup | (error != Error::kNone ? kError : Ready{0}));
+  } else if (listener_ == nullptr) {
+    tcp_.bury(*this);  // in an accept queue it keeps its place: accept() hands it out, and reading tells the error
+  }
+}
+
+void Connection::go_time_wait(Instant now) {
+  tcp_.flows().remove(*this);
+  tcp_.enter_time_wait(*this, now);
+  enter_closed(Error::kNone, now);
+}
+
+}  // namespace millrace::tcp

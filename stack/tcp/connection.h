@@ -1,0 +1,194 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include <boost/intrusive/list.hpp>
+
+#include "base/result.h"
+#include "base/timer_wheel.h"
+#include "ip/ip_layer.h"
+#include "socket/socket.h"
+#include "tcp/flow_table.h"
+#include "tcp/options.h"
+#include "tcp/receiver.h"
+#include "tcp/segment.h"
+#include "tcp/sender.h"
+#include "tcp/tcp.h"
+#include "tcp/urgent.h"
+
+namespace millrace::tcp {
+
+class Listener;
+class TcpSocket;
+
+/// RFC 9293 §3.3.2, with Linux's numbers (TCP_INFO, ss).
+enum class State : std::uint8_t {
+  kEstablished = 1,
+  kSynSent = 2,
+  kSynReceived = 3,
+  kFinWait1 = 4,
+  kFinWait2 = 5,
+  kTimeWait = 6,  ///< never of a Connection: TimeWait stands for it
+  kClosed = 7,
+  kCloseWait = 8,
+  kLastAck = 9,
+  kListen = 10,
+  kClosing = 11,
+};
+
+struct PendingTag;
+struct AcceptTag;
+using PendingHook = boost::intrusive::list_base_hook<boost::intrusive::tag<PendingTag>,
+                                                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+using AcceptHook = boost::intrusive::list_base_hook<boost::intrusive::tag<AcceptTag>,
+                                                    boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+/// What a handshake agreed on.
+struct Handshake {
+  SeqNum iss, irs;
+  std::uint32_t offered_window = 0;  ///< in our SYN or SYN-ACK
+  std::uint16_t peer_mss = 536;
+  std::optional<std::uint8_t> peer_scale;  ///< unset: no window scaling either way
+  bool timestamps = false, sack = false;
+  std::uint32_t ts_recent = 0;
+  bool syn_retransmitted = false;
+};
+
+/// One TCP connection from SYN-SENT (or, for a passive open, ESTABLISHED) until CLOSED: the state machine and its two halves.
+/// Owned by the Tcp layer: by its socket's handle while there is one, else by itself until it is done (bury()).
+class Connection final : public Flow, public PendingHook, public AcceptHook {
+ public:
+  Connection(Tcp& tcp, const FlowKey& key, const Options& options, const ip::RouteResult& route);
+  ~Connection();
+
+  // --- opening
+  void open_active(Instant now);
+  /// The third segment of a passive open was acceptable; it is passed to on_segment() afterwards.
+  void open_passive(const Handshake& handshake, Listener* listener, Instant now);
+
+  // --- from the network
+  void on_segment(Segment& segment, Instant now);
+  void on_icmp_error(const ip::IcmpError& error, Instant now);
+  /// The end of a batch: data and ACKs go out.
+  void output(Instant now);
+
+  // --- from the application, through TcpSocket
+  void attach(TcpSocket* socket);
+  /// The socket object goes away.
+  void detach(Instant now);
+  Result<std::size_t> send_data(std::span<const ConstIoSlice> data, SendFlags flags, Instant now);
+  Result<Received> receive(std::span<const IoSlice> out, ReceiveFlags flags);
+  void shutdown_write(Instant now);
+  void shutdown_read();
+  /// close(2): FIN, or a reset when data was left unread or SO_LINGER says so.
+  void close(Instant now);
+  void abort(Instant now);
+  Result<void> set_option(SocketOption option, std::int64_t value, Instant now);
+  void fill(TcpInfo& info, Instant now) const;
+  [[nodiscard]] Ready readiness() const;
+  [[nodiscard]] std::size_t readable_bytes() const;
+  /// Sequence number of the next byte that a read returns.
+  [[nodiscard]] SeqNum read_position() const {
+    return receiver_.rcv_nxt() - receiver_.queue().bytes() - (fin_received_ ? 1u : 0u);
+  }
+  [[nodiscard]] bool at_mark() const;
+
+  [[nodiscard]] State state() const { return state_; }
+  [[nodiscard]] Options& options() { return options_; }
+  [[nodiscard]] const Options& options() const { return options_; }
+  [[nodiscard]] bool is_orphan() const { return closed_by_application_; }
+  [[nodiscard]] const Sender& sender() const { return sender_; }
+  [[nodiscard]] const Receiver& receiver() const { return receiver_; }
+  [[nodiscard]] bool send_shutdown() const { return send_shutdown_; }
+  [[nodiscard]] Listener* listener() const { return listener_; }
+  void left_accept_queue() { listener_ = nullptr; }
+  [[nodiscard]] bool uses_timestamps() const { return timestamps_; }
+  [[nodiscard]] std::uint32_t ts_recent() const { return ts_recent_; }
+  [[nodiscard]] std::uint32_t ts_offset() const { return ts_offset_; }
+  [[nodiscard]] std::size_t send_limit() const;
+  [[nodiscard]] Error final_error() const { return final_error_; }
+  [[nodiscard]] std::uint32_t path_mtu() const { return route_.mtu; }
+  [[nodiscard]] bool buried() const { return buried_; }
+  void set_buried() { buried_ = true; }
+
+  // --- for the Sender
+  /// Sends a segment with our ACK, window and options on it.
+  void send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t length, Instant now);
+  /// Payload bytes of a full segment that goes out now: the path's and the peer's MSS, less the options.
+  [[nodiscard]] std::uint32_t segment_payload(Instant now);
+  [[nodiscard]] std::uint32_t super_segment_payload(std::uint32_t mss) const;
+  /// TSval at `now`, in milliseconds (RFC 7323 §5.4).
+  [[nodiscard]] std::uint32_t timestamp(Instant now) const {
+    return ts_offset_ + static_cast<std::uint32_t>(to_ms(now.time_since_epoch()));
+  }
+
+ private:
+  // connection_input.cc: RFC 9293 §3.10.7, in its order
+  void on_syn_sent_segment(Segment& segment, Instant now);
+  [[nodiscard]] bool check_timestamps(const Segment& segment, Instant now);
+  [[nodiscard]] bool check_sequence(const Segment& segment, Instant now);
+  void on_reset(const Segment& segment, Instant now);
+  [[nodiscard]] bool check_ack(Segment& segment, Instant now);
+  void on_acknowledged(Instant now);
+  void on_text(Segment& segment, Instant now);
+  void on_fin(Instant now);
+  void adopt_peer_options(const Segment& segment);
+  void challenge_ack(Instant now);
+  void send_duplicate_ack(const Segment& segment, Instant now);
+  void note_timestamp(const Segment& segment, Instant now);
+
+  void send_syn(bool with_ack, Instant now);
+  void send_ack(Instant now);
+  void send_reset(Instant now);
+  void fill_options(wire::TcpOptions& options, Instant now) const;
+  [[nodiscard]] std::uint32_t path_payload() const;
+  void refresh_route(Instant now);
+  void enter_closed(Error error, Instant now);
+  void go_time_wait(Instant now);
+  void notify(Ready events);
+  void update_timer(Instant now);
+  void on_timer(Instant now);
+  void on_syn_timer(Instant now);
+  void on_keepalive_timer(Instant now);
+  void arm_keepalive(Instant now);
+  void touch();
+
+  Tcp& tcp_;
+  TcpSocket* socket_ = nullptr;
+  Listener* listener_ = nullptr;  ///< while in its accept queue
+  State state_ = State::kClosed;
+  bool closed_by_application_ = false;
+  bool send_shutdown_ = false, receive_shutdown_ = false;
+  bool timestamps_ = false, sack_ = false;
+  bool syn_retransmitted_ = false;
+  bool wants_space_ = false;  ///< a send found no room: tell when there is
+  bool peer_scaled_ = false;
+  bool fin_received_ = false;
+  bool buried_ = false;
+  std::uint8_t pending_scale_ = 0;  ///< the peer's, until SYN-RECEIVED ends
+  std::uint8_t syn_tries_ = 0;
+  std::uint8_t keepalive_probes_ = 0;
+  std::uint16_t peer_mss_ = 536;
+  std::uint32_t ts_recent_ = 0, ts_offset_ = 0;
+  std::uint32_t offered_window_ = 0;
+  std::uint32_t route_generation_ = 0;
+  std::uint32_t segments_in_ = 0, segments_out_ = 0, data_segments_in_ = 0, data_segments_out_ = 0;
+  std::uint64_t bytes_received_ = 0, bytes_acked_ = 0, bytes_sent_ = 0, bytes_retransmitted_ = 0;
+  Instant ts_recent_at_{};
+  Instant syn_deadline_ = kNever, keepalive_deadline_ = kNever, fin_wait_2_deadline_ = kNever;
+  Instant last_received_{}, last_data_received_{};
+  Instant last_duplicate_ack_ = kEpoch;
+  Options options_;
+  ip::RouteResult route_;
+  Timer timer_;
+  Urgent urgent_;
+  Sender sender_;
+  Receiver receiver_;
+  Error soft_error_ = Error::kNone;
+  Error final_error_ = Error::kNone;  ///< why it is CLOSED
+};
+
+}  // namespace millrace::tcp

@@ -1,0 +1,255 @@
+#include "tcp/listener.h"
+
+#include <algorithm>
+
+#include "tcp/receiver.h"
+#include "tcp/tcp.h"
+#include "tcp/tcp_socket.h"
+
+namespace millrace::tcp {
+
+namespace {
+
+constexpr std::uint32_t kHeaders = 40;
+
+std::uint32_t timestamp(std::uint32_t offset, Instant now) {
+  return offset + static_cast<std::uint32_t>(to_ms(now.time_since_epoch()));
+}
+
+}  // namespace
+
+// --- Request
+
+Request::Request(Tcp& tcp, Listener& owner, const FlowKey& key)
+    : Flow(Flow::Kind::kRequest, key),
+      timer([](void* self, Instant now) {
+        auto& request = *static_cast<Request*>(self);
+        request.listener.on_request_timer(request, now);
+      }, this),
+      listener(owner),
+      tcp_(tcp) {
+  tcp_.flows().insert(*this);
+  tcp_.request_born();
+  listener.requests_.push_back(*this);
+  ++listener.request_count_;
+}
+
+Request::~Request() {
+  tcp_.flows().remove(*this);
+  tcp_.request_gone();
+  --listener.request_count_;
+}
+
+// --- Listener
+
+Listener::Listener(Tcp& tcp, TcpSocket& socket, const Endpoint& local, const Options& options, int backlog)
+    : tcp_(tcp), socket_(socket), local_(local), options_(options) {
+  set_backlog(backlog);
+}
+
+Listener::~Listener() { stop(Instant{}); }
+
+void Listener::set_backlog(int backlog) {
+  // listen(2): a negative backlog means the largest, as the kernel's unsigned comparison has it.
+  backlog_ = static_cast<std::size_t>(backlog < 0 ? tcp_.config().max_backlog
+                                                  : std::min(backlog, tcp_.config().max_backlog));
+}
+
+void Listener::stop(Instant now) {
+  requests_.clear_and_dispose([](Request* request) { delete request; });
+  while (!accept_queue_.empty()) {
+    Connection& connection = accept_queue_.front();
+    accept_queue_.pop_front();
+    connection.left_accept_queue();
+    if (connection.state() == State::kClosed) {
+      tcp_.bury(connection);
+    } else {
+      connection.abort(now);  // buries itself: it has no socket
+    }
+  }
+  queued_ = 0;
+}
+
+Connection* Listener::accept() {
+  if (accept_queue_.empty()) return nullptr;
+  Connection& connection = accept_queue_.front();
+  accept_queue_.pop_front();
+  --queued_;
+  connection.left_accept_queue();
+  return &connection;
+}
+
+void Listener::on_syn(const FlowKey& key, Segment& segment, const ip::PacketInfo& info, const SeqNum* iss_after,
+                      Instant now) {
+  if (info.broadcast || segment.has(Flags::kFin)) {
+    tcp_.count(Counter::kListenDrops);
+    return;
+  }
+  if (accept_queue_full()) {
+    tcp_.count(Counter::kListenOverflows);
+    tcp_.count(Counter::kListenDrops);
+    return;
+  }
+  const std::size_t most = std::min(tcp_.config().max_syn_backlog, std::max<std::size_t>(backlog_, 8) * 2);
+  if (request_count_ >= most) {
+    tcp_.count(Counter::kReqQFullDrop);
+    tcp_.count(Counter::kListenDrops);
+    return;
+  }
+  const auto route = tcp_.ip().route(key.remote.address, now);
+  if (!route) {
+    tcp_.count(Counter::kListenDrops);
+    return;
+  }
+  auto* request = new Request(tcp_, *this, key);
+  Handshake& handshake = request->handshake;
+  const Config& config = tcp_.config();
+  handshake.irs = segment.seq;
+  handshake.iss = tcp_.isn().isn(key, now);
+  if (iss_after != nullptr && handshake.iss <= *iss_after) handshake.iss = *iss_after + 65536 + (tcp_.rng().u32() & 0xffff);
+  handshake.peer_mss = segment.options.mss.value_or(536);
+  if (config.window_scaling) handshake.peer_scale = segment.options.window_scale;
+  handshake.sack = config.sack && segment.options.sack_permitted;
+  handshake.timestamps = config.timestamps && segment.options.timestamps.has_value();
+  if (handshake.timestamps) handshake.ts_recent = segment.options.timestamps->value;
+  handshake.offered_window = Receiver::initial_window(tcp_, options_.receive_buffer);
+  request->ts_offset = tcp_.isn().timestamp_offset(key);
+  const std::uint32_t mtu = std::clamp<std::uint32_t>(route->mtu, 88, 65535);
+  request->mss = static_cast<std::uint16_t>(mtu - kHeaders);
+  if (options_.max_segment != 0) request->mss = std::min(request->mss, options_.max_segment);
+  answer(*request, now);
+  tcp_.timers().arm(request->timer, now + config.rto_initial);
+}
+
+void Listener::answer(Request& request, Instant now) {
+  const Handshake& handshake = request.handshake;
+  wire::TcpOptions options;
+  options.mss = request.mss;
+  if (handshake.peer_scale) options.window_scale = Receiver::kWindowScale;
+  options.sack_permitted = handshake.sack;
+  if (handshake.timestamps) {
+    options.timestamps = wire::TcpOptions::Timestamps{timestamp(request.ts_offset, now), handshake.ts_recent};
+  }
+  Tcp::Outgoing out;
+  out.seq = handshake.iss;
+  out.ack = handshake.irs + 1;
+  out.flags = Flags::kSyn | Flags::kAck;
+  out.window = static_cast<std::uint16_t>(handshake.offered_window);
+  out.options = &options;
+  out.tos = options_.tos;
+  out.ttl = options_.ttl;
+  request.last_answer = now;
+  static_cast<void>(tcp_.send_segment(request.key(), out, nullptr, nullptr, now));
+}
+
+void Listener::send_ack(const Request& request, Instant now) {
+  const Handshake& handshake = request.handshake;
+  wire::TcpOptions options;
+  if (handshake.timestamps) {
+    options.timestamps = wire::TcpOptions::Timestamps{timestamp(request.ts_offset, now), handshake.ts_recent};
+  }
+  Tcp::Outgoing out;
+  out.seq = handshake.iss + 1;
+  out.ack = handshake.irs + 1;
+  out.flags = Flags::kAck;
+  out.window = static_cast<std::uint16_t>(handshake.offered_window >> (handshake.peer_scale ? Receiver::kWindowScale : 0));
+  out.options = &options;
+  out.tos = options_.tos;
+  out.ttl = options_.ttl;
+  static_cast<void>(tcp_.send_segment(request.key(), out, nullptr, nullptr, now));
+}
+
+void Listener::on_request_timer(Request& request, Instant now) {
+  if (request.retries >= tcp_.config().syn_ack_retries) {
+    tcp_.count(Counter::kAttemptFails);
+    delete &request;
+    return;
+  }
+  ++request.retries;
+  request.handshake.syn_retransmitted = true;
+  tcp_.count(Counter::kRetransSegs);
+  answer(request, now);
+  tcp_.timers().arm(request.timer, now + tcp_.config().rto_initial * (1 << request.retries));
+}
+
+bool Listener::request_acceptable(const Request& request, const Segment& segment) const {
+  const SeqNum rcv_nxt = request.handshake.irs + 1;
+  const std::uint32_t window = std::max(request.handshake.offered_window, 1u);
+  if (segment.length() == 0) return segment.seq >= rcv_nxt && segment.seq <= rcv_nxt + window;
+  return segment.end() > rcv_nxt && segment.seq < rcv_nxt + window;
+}
+
+void Listener::on_request_segment(Request& request, Segment& segment, Instant now) {
+  Handshake& handshake = request.handshake;
+  const auto answer_limited = [&](bool with_syn) {
+    if (now - request.last_answer < tcp_.config().duplicate_ack_interval && !with_syn) {
+      tcp_.count(Counter::kChallengeAckLimited);
+      return;
+    }
+    if (with_syn) {
+      answer(request, now);
+    } else {
+      request.last_answer = now;
+      send_ack(request, now);
+    }
+  };
+  // The peer repeats its SYN: our answer was lost.
+  if (segment.has(Flags::kSyn) && !segment.has(Flags::kAck | Flags::kRst) && segment.seq == handshake.irs) {
+    handshake.syn_retransmitted = true;
+    answer_limited(true);
+    return;
+  }
+  if (handshake.timestamps && segment.options.timestamps && !segment.has(Flags::kRst) &&
+      static_cast<std::int32_t>(segment.options.timestamps->value - handshake.ts_recent) < 0) {
+    tcp_.count(Counter::kPawsEstab);
+    answer_limited(false);
+    return;
+  }
+  if (!request_acceptable(request, segment)) {
+    tcp_.count(Counter::kOutOfWindow);
+    if (!segment.has(Flags::kRst)) answer_limited(false);
+    return;
+  }
+  if (segment.has(Flags::kRst)) {
+    if (segment.seq != handshake.irs + 1) {
+      tcp_.count(Counter::kRstIgnored);
+      if (tcp_.challenge_ack_allowed(now)) answer_limited(false);
+      return;
+    }
+    tcp_.count(Counter::kAttemptFails);
+    delete &request;
+    return;
+  }
+  if (segment.has(Flags::kSyn)) {
+    tcp_.count(Counter::kSynChallenge);
+    if (tcp_.challenge_ack_allowed(now)) answer_limited(false);
+    return;
+  }
+  if (!segment.has(Flags::kAck)) return;
+  if (segment.ack != handshake.iss + 1) {
+    tcp_.send_reset_for(request.key(), segment, {}, now);
+    return;
+  }
+  if (accept_queue_full() || tcp_.connection_count() >= tcp_.config().max_connections) {
+    // As Linux does: the ACK is dropped, the SYN-ACK will be repeated, and perhaps there is room then.
+    tcp_.count(Counter::kListenOverflows);
+    return;
+  }
+  const auto route = tcp_.ip().route(request.remote().address, now);
+  if (!route) return;
+  if (handshake.timestamps && segment.options.timestamps) handshake.ts_recent = segment.options.timestamps->value;
+  const FlowKey key = request.key();
+  const Handshake agreed = handshake;
+  delete &request;
+  auto* connection = new Connection(tcp_, key, options_, *route);
+  tcp_.connection_born();
+  tcp_.flows().insert(*connection);
+  tcp_.count(Counter::kPassiveOpens);
+  connection->open_passive(agreed, this, now);
+  accept_queue_.push_back(*connection);
+  ++queued_;
+  connection->on_segment(segment, now);
+  socket_.signal(kReadable);
+}
+
+}  // namespace millrace::tcp

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <boost/intrusive/list.hpp>
+
+#include "base/timer_wheel.h"
+#include "ip/ip.h"
+#include "tcp/connection.h"
+#include "tcp/flow_table.h"
+#include "tcp/options.h"
+#include "tcp/segment.h"
+
+namespace millrace::tcp {
+
+class Tcp;
+
+/// A connection in SYN-RECEIVED after a passive open: all that a SYN told, and nothing more. It becomes a Connection when
+/// the handshake's third segment comes.
+class Request final : public Flow,
+                      public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+ public:
+  Request(Tcp& tcp, Listener& listener, const FlowKey& key);
+  ~Request();
+
+  Handshake handshake;
+  std::uint32_t ts_offset = 0;
+  std::uint16_t mss = 536;  ///< ours, advertised
+  std::uint8_t retries = 0;
+  Instant last_answer{};
+  Timer timer;
+  Listener& listener;
+
+ private:
+  Tcp& tcp_;
+};
+
+/// A listening endpoint: requests half open, and connections that wait for accept().
+class Listener {
+ public:
+  Listener(Tcp& tcp, TcpSocket& socket, const Endpoint& local, const Options& options, int backlog);
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+  /// Resets what nobody accepted.
+  ~Listener();
+
+  void set_backlog(int backlog);
+  [[nodiscard]] const Options& options() const { return options_; }
+  Result<void> set_option(SocketOption option, std::int64_t value) { return options_.set(option, value); }
+
+  /// A SYN for this endpoint. `iss_after`: the new ISS must lie behind it (a TIME-WAIT entry was recycled), or null.
+  void on_syn(const FlowKey& key, Segment& segment, const ip::PacketInfo& info, const SeqNum* iss_after, Instant now);
+  /// A segment for a request of ours; `request` may be gone afterwards.
+  void on_request_segment(Request& request, Segment& segment, Instant now);
+
+  [[nodiscard]] bool has_connection() const { return !accept_queue_.empty(); }
+  /// Null when there is none.
+  [[nodiscard]] Connection* accept();
+  /// Ends everything; the listener accepts nothing more.
+  void stop(Instant now);
+
+ private:
+  [[nodiscard]] bool accept_queue_full() const { return queued_ > backlog_; }
+  void answer(Request& request, Instant now);
+  void send_ack(const Request& request, Instant now);
+  void on_request_timer(Request& request, Instant now);
+  [[nodiscard]] bool request_acceptable(const Request& request, const Segment& segment) const;
+
+  Tcp& tcp_;
+  TcpSocket& socket_;
+  Endpoint local_;
+  Options options_;
+  std::size_t backlog_ = 0;
+  std::size_t queued_ = 0;
+  std::size_t request_count_ = 0;
+  boost::intrusive::list<Connection, boost::intrusive::base_hook<AcceptHook>,
+                         boost::intrusive::constant_time_size<false>> accept_queue_;
+  boost::intrusive::list<Request, boost::intrusive::constant_time_size<false>> requests_;
+
+  friend class Request;
+};
+
+}  // namespace millrace::tcp

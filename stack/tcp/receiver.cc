@@ -1,0 +1,194 @@
+#include "tcp/receiver.h"
+
+#include <algorithm>
+
+#include "tcp/tcp.h"
+
+namespace millrace::tcp {
+
+namespace {
+
+constexpr std::uint32_t kFloorWindow = 4096;
+constexpr std::size_t kMaxRanges = 512;
+/// Storage out of order may exceed the window by this factor: small segments in larger buffers.
+constexpr std::size_t kStorageFactor = 2;
+constexpr std::uint32_t kUnscaledMax = 65535;
+
+}  // namespace
+
+Receiver::~Receiver() { stop(); }
+
+std::uint32_t Receiver::initial_window(const Tcp& tcp, std::uint32_t fixed_size) {
+  const std::uint32_t wanted =
+      fixed_size != 0 ? fixed_size : static_cast<std::uint32_t>(tcp.config().receive_window_initial);
+  const auto share = static_cast<std::uint32_t>(std::min<std::size_t>(tcp.receive_budget().left() / 64, kUnscaledMax));
+  return std::min({wanted, kUnscaledMax, std::max(share, kFloorWindow)});
+}
+
+void Receiver::start(SeqNum irs, std::uint32_t window, bool scaled, std::uint32_t fixed_size) {
+  rcv_nxt_ = irs + 1;
+  last_ack_sent_ = rcv_nxt_;
+  right_edge_ = rcv_nxt_ + window;
+  scale_ = scaled ? kWindowScale : 0;
+  limit_ = window;
+  tcp_.receive_budget().take_anyway(window);
+  if (fixed_size != 0) set_fixed_size(fixed_size);
+}
+
+void Receiver::set_fixed_size(std::uint32_t bytes) {
+  fixed_size_ = bytes;
+  if (limit_ != 0) set_limit(bytes);
+}
+
+void Receiver::set_limit(std::uint32_t bytes) {
+  if (scale_ == 0) bytes = std::min(bytes, kUnscaledMax);
+  if (bytes <= limit_) {
+    // A smaller limit takes effect as data is read: the promised edge stays.
+    tcp_.receive_budget().give_back(limit_ - bytes);
+    limit_ = bytes;
+  } else if (tcp_.receive_budget().take(bytes - limit_)) {
+    limit_ = bytes;
+  }
+}
+
+void Receiver::stop() {
+  tcp_.receive_budget().give_back(limit_);
+  limit_ = 0;
+  out_of_order_.clear();
+  ack_now_ = false;
+  delayed_ack_ = kNever;
+}
+
+Receiver::Outcome Receiver::on_data(Segment& segment, Instant now) {
+  Outcome outcome;
+  const std::uint32_t before = queue_.bytes();
+  const bool had_hole = !out_of_order_.empty();
+  SeqNum seq = segment.seq;
+  std::uint32_t length = segment.payload_length;
+  if (length != 0) {
+    const std::uint32_t per_segment =
+        segment.packet->offload.gso_size != 0 ? segment.packet->offload.gso_size : length;
+    receive_mss_ = std::max(receive_mss_, std::min(per_segment, length));
+  }
+  if (segment.has(Flags::kFin) && seq + length <= right_edge_) fin_ = seq + length;
+  if (seq < rcv_nxt_) {
+    // RFC 9293 §3.10.7.4: the part we have already is trimmed off.
+    const std::uint32_t known = std::min(length, SeqNum::distance(seq, rcv_nxt_));
+    tcp_.count(Counter::kOfoDuplicate, known);
+    segment.packet->pull(known);
+    seq += known;
+    length -= known;
+    ack_now_ = true;
+  }
+  if (length != 0 && seq + length > right_edge_) {
+    const std::uint32_t fits = right_edge_ > seq ? SeqNum::distance(seq, right_edge_) : 0;
+    segment.packet->trim(fits);
+    length = fits;
+    ack_now_ = true;
+  }
+  segment.seq = seq;
+  segment.payload_length = length;
+  if (length != 0) {
+    if (seq == rcv_nxt_) {
+      deliver(std::move(segment.packet));
+      PacketQueue ready;
+      SeqNum right;
+      if (had_hole && out_of_order_.take_ready(rcv_nxt_, ready, right)) {
+        while (PacketPtr packet = ready.pop_front()) deliver(std::move(packet));
+      }
+    } else if (!store_out_of_order(segment)) {
+      tcp_.count(Counter::kOfoDrop);
+    }
+  }
+  if (fin_ && *fin_ == rcv_nxt_) {
+    rcv_nxt_ += 1;
+    if (right_edge_ < rcv_nxt_) right_edge_ = rcv_nxt_;
+    fin_.reset();
+    outcome.fin = true;
+    ack_now_ = true;
+  }
+  const std::uint32_t delivered = queue_.bytes() - before;
+  outcome.readable = delivered != 0;
+  if (delivered != 0) {
+    if (window() < limit_ / 2) window_was_used_ = true;
+    unacknowledged_ += delivered;
+    // RFC 5681 §4.2: at once when a hole is (partly) filled, for every second full segment, and at the start of a flow.
+    if (had_hole || quick_acks_ != 0 || unacknowledged_ >= 2 * receive_mss_) {
+      ack_now_ = true;
+    } else if (delayed_ack_ == kNever) {
+      delayed_ack_ = now + tcp_.config().delayed_ack;
+    }
+  } else if (segment.payload_length != 0) {
+    ack_now_ = true;  // out of order: the duplicate ACK of RFC 5681 §4.2
+  }
+  return outcome;
+}
+
+void Receiver::deliver(PacketPtr payload) {
+  rcv_nxt_ += payload->length();
+  if (queue_.push(std::move(payload))) tcp_.count(Counter::kRcvCoalesce);
+}
+
+bool Receiver::store_out_of_order(Segment& segment) {
+  if (out_of_order_.range_count() >= kMaxRanges) return false;
+  if (out_of_order_.storage() > kStorageFactor * std::max(limit_, window())) return false;
+  const std::uint32_t added = out_of_order_.insert(segment.seq, std::move(segment.packet));
+  if (added == 0) {
+    tcp_.count(Counter::kOfoDuplicate, segment.payload_length);
+  } else {
+    tcp_.count(Counter::kOfoQueue);
+  }
+  return true;
+}
+
+SeqNum Receiver::next_right_edge() const {
+  const SeqNum possible = rcv_nxt_ + free_space();
+  if (possible <= right_edge_) return right_edge_;
+  // RFC 9293 §3.8.6.2.2: only in steps of min(half the buffer, one MSS).
+  const std::uint32_t step = SeqNum::distance(right_edge_, possible);
+  return step >= std::min(limit_ / 2, receive_mss_) ? possible : right_edge_;
+}
+
+std::uint16_t Receiver::advertise() {
+  const SeqNum edge = next_right_edge();
+  const std::uint32_t value = std::min(SeqNum::distance(rcv_nxt_, edge) >> scale_, kUnscaledMax);
+  // What the scale rounds off is not promised; but an edge once given stays.
+  right_edge_ = SeqNum::max(right_edge_, rcv_nxt_ + (value << scale_));
+  return static_cast<std::uint16_t>(value);
+}
+
+void Receiver::on_ack_sent() {
+  last_ack_sent_ = rcv_nxt_;
+  unacknowledged_ = 0;
+  ack_now_ = false;
+  delayed_ack_ = kNever;
+  if (quick_acks_ != 0) --quick_acks_;
+}
+
+void Receiver::on_delayed_ack_timer() {
+  tcp_.count(Counter::kDelayedAcks);
+  delayed_ack_ = kNever;
+  ack_now_ = true;
+}
+
+bool Receiver::on_read() {
+  if (limit_ == 0) return false;
+  grow();
+  const SeqNum edge = next_right_edge();
+  const std::uint32_t opened = SeqNum::distance(right_edge_, edge);
+  // A window update of its own when the window doubles or opens by half the buffer; else the next segment carries it.
+  if (opened != 0 && (opened >= limit_ / 2 || opened >= window())) {
+    ack_now_ = true;
+    return true;
+  }
+  return false;
+}
+
+void Receiver::grow() {
+  if (!window_was_used_ || fixed_size_ != 0 || scale_ == 0 || queue_.bytes() > limit_ / 4) return;
+  window_was_used_ = false;
+  const auto maximum = static_cast<std::uint32_t>(tcp_.config().receive_window_max);
+  if (limit_ < maximum) set_limit(std::min(limit_ * 2, maximum));
+}
+
+}  // namespace millrace::tcp

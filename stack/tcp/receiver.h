@@ -1,0 +1,108 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/seq.h"
+#include "base/time.h"
+#include "tcp/ooo_queue.h"
+#include "tcp/receive_queue.h"
+#include "tcp/segment.h"
+
+namespace millrace::tcp {
+
+class Tcp;
+
+/// The receive half: what came, what is promised to the peer, and when to acknowledge.
+///
+///        queue           out of order
+///     [=========)......[====)....[==)..........|
+///     ^ read    ^rcv_nxt                       ^ right edge advertised (rcv_nxt + RCV.WND)
+///
+/// The right edge never moves left (RFC 9293 §3.8.6). The window is drawn from the context's budget before it is
+/// advertised, and grows while the peer fills it and the reader keeps up.
+class Receiver {
+ public:
+  /// Scale of every window we advertise: 8 MiB at most.
+  static constexpr std::uint8_t kWindowScale = 7;
+
+  explicit Receiver(Tcp& tcp) : tcp_(tcp) {}
+  Receiver(const Receiver&) = delete;
+  Receiver& operator=(const Receiver&) = delete;
+  ~Receiver();
+
+  /// The window to offer in a SYN or SYN-ACK.
+  [[nodiscard]] static std::uint32_t initial_window(const Tcp& tcp, std::uint32_t fixed_size);
+  /// `window` was offered in our SYN; `scaled`: window scaling is in force.
+  void start(SeqNum irs, std::uint32_t window, bool scaled, std::uint32_t fixed_size);
+  /// SO_RCVBUF on a live connection.
+  void set_fixed_size(std::uint32_t bytes);
+
+  // --- from the network
+  struct Outcome {
+    bool readable = false;  ///< bytes joined the queue
+    bool fin = false;       ///< the peer's FIN is now in order
+  };
+  /// An acceptable segment's payload and FIN (RFC 9293 §3.10.7.4, seventh and eighth).
+  Outcome on_data(Segment& segment, Instant now);
+  /// RCV.WND: what the peer may send from rcv_nxt on, as last advertised.
+  [[nodiscard]] std::uint32_t window() const { return SeqNum::distance(rcv_nxt_, right_edge_); }
+  [[nodiscard]] SeqNum rcv_nxt() const { return rcv_nxt_; }
+  void note_fin_of_handshake(SeqNum rcv_nxt) { rcv_nxt_ = rcv_nxt; }
+
+  // --- to the network
+  /// Chooses the window for a segment that is about to go out, and takes it as advertised: 16 bits, scaled.
+  [[nodiscard]] std::uint16_t advertise();
+  /// A segment with our ACK went out.
+  void on_ack_sent();
+  [[nodiscard]] bool ack_now() const { return ack_now_; }
+  void request_ack() { ack_now_ = true; }
+  /// kNever: no delayed ACK is pending.
+  [[nodiscard]] Instant delayed_ack_deadline() const { return delayed_ack_; }
+  void on_delayed_ack_timer();
+  /// Data went out: the flow is interactive and ACKs can ride on it.
+  void on_data_sent() { quick_acks_ = 0; }
+  void set_quick_ack(bool on) { quick_acks_ = on ? kQuickAcks : 0; }
+  [[nodiscard]] SeqNum last_ack_sent() const { return last_ack_sent_; }
+  [[nodiscard]] const OutOfOrderQueue& out_of_order() const { return out_of_order_; }
+  [[nodiscard]] std::uint32_t receive_mss() const { return receive_mss_; }
+
+  // --- from the application
+  [[nodiscard]] ReceiveQueue& queue() { return queue_; }
+  [[nodiscard]] const ReceiveQueue& queue() const { return queue_; }
+  /// After bytes were taken from the queue: may grow the window; true when it opened enough to tell the peer.
+  [[nodiscard]] bool on_read();
+  [[nodiscard]] std::uint32_t limit() const { return limit_; }
+  /// The connection is over: gives back the promise and what waited out of order. What is in order can still be read.
+  void stop();
+
+ private:
+  static constexpr std::uint8_t kQuickAcks = 16;
+
+  [[nodiscard]] std::uint32_t free_space() const {
+    return limit_ > queue_.bytes() ? limit_ - queue_.bytes() : 0;
+  }
+  /// The right edge that silly-window avoidance allows now.
+  [[nodiscard]] SeqNum next_right_edge() const;
+  void grow();
+  void set_limit(std::uint32_t bytes);
+  bool store_out_of_order(Segment& segment);
+  void deliver(PacketPtr payload);
+
+  Tcp& tcp_;
+  SeqNum rcv_nxt_, right_edge_, last_ack_sent_;
+  std::uint32_t limit_ = 0;
+  std::uint32_t fixed_size_ = 0;
+  std::uint32_t receive_mss_ = 536;
+  std::uint32_t unacknowledged_ = 0;  ///< bytes in order since the last ACK went out
+  std::uint8_t scale_ = 0;
+  std::uint8_t quick_acks_ = kQuickAcks;
+  bool ack_now_ = false;
+  bool window_was_used_ = false;  ///< the peer filled more than half of the window
+  std::optional<SeqNum> fin_;     ///< where the peer's FIN is, once seen
+  Instant delayed_ack_ = kNever;
+  ReceiveQueue queue_;
+  OutOfOrderQueue out_of_order_;
+};
+
+}  // namespace millrace::tcp

@@ -1,0 +1,318 @@
+#include "tcp/tcp_socket.h"
+
+#include <array>
+
+#include "tcp/connection.h"
+#include "tcp/listener.h"
+#include "tcp/tcp.h"
+#include "tcp/time_wait.h"
+
+namespace millrace::tcp {
+
+TcpSocket::TcpSocket(Tcp& tcp) : Socket(SocketType::kStream, tcp.ready_list()), tcp_(tcp), options_(tcp.config()) {}
+
+TcpSocket::TcpSocket(Tcp& tcp, Connection& connection)
+    : Socket(SocketType::kStream, tcp.ready_list()), tcp_(tcp), options_(connection.options()), connection_(&connection) {
+  bound_ = connection.local();
+  connection.attach(this);
+}
+
+TcpSocket::~TcpSocket() {
+  close(last_now_);
+  if (connection_ != nullptr) connection_->detach(last_now_);
+}
+
+// --- naming
+
+void TcpSocket::unbind() {
+  if (in_port_table_) tcp_.ports().unbind(bound_->port, *this);
+  in_port_table_ = false;
+}
+
+Result<void> TcpSocket::bind_port(std::uint16_t port) {
+  const PortTable::Binding binding{this, bound_->address, reuse_address_, reuse_port_, nullptr};
+  if (auto result = tcp_.ports().bind(port, binding, tcp_.flows().flows_on_port(port) != 0); !result) return result;
+  bound_->port = port;
+  in_port_table_ = true;
+  return {};
+}
+
+Result<void> TcpSocket::bind_ephemeral() {
+  const std::uint32_t first = tcp_.config().ephemeral_first;
+  const std::uint32_t count = tcp_.config().ephemeral_last - first + 1u;
+  const std::uint32_t start = tcp_.rng().below(count);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const auto port = static_cast<std::uint16_t>(first + (start + i) % count);
+    if (tcp_.ports().is_bound(port)) continue;
+    if (bind_port(port)) return {};
+  }
+  return Error::kAddressInUse;
+}
+
+Result<void> TcpSocket::bind(const Endpoint& local) {
+  if (bound_ || connection_ != nullptr || closed_) return Error::kInvalid;
+  if (local.address.is_multicast() || local.address.is_limited_broadcast() || !tcp_.ip().is_bindable(local.address)) {
+    return Error::kAddressNotAvailable;
+  }
+  bound_ = Endpoint{local.address, 0};
+  auto result = local.port == 0 ? bind_ephemeral() : bind_port(local.port);
+  if (!result) bound_.reset();
+  return result;
+}
+
+bool TcpSocket::flow_free(const Endpoint& local, const Endpoint& remote, Instant now) const {
+  Flow* flow = tcp_.flows().find(FlowKey{local, remote});
+  if (flow == nullptr) return true;
+  if (flow->kind() != Flow::Kind::kTimeWait) return false;
+  // RFC 6191: with timestamps, and once the clock has moved on, the old incarnation cannot be confused with the new one.
+  auto& entry = *static_cast<TimeWait*>(flow);
+  if (!entry.timestamps || now - entry.ts_recent_at < 1s) return false;
+  tcp_.count(Counter::kTimeWaitRecycled);
+  tcp_.remove_time_wait(entry);
+  return true;
+}
+
+Result<std::uint16_t> TcpSocket::choose_port(const IpAddress& local, const Endpoint& remote, Instant now) {
+  const std::uint32_t first = tcp_.config().ephemeral_first;
+  const std::uint32_t count = tcp_.config().ephemeral_last - first + 1u;
+  const std::uint32_t offset = tcp_.isn().port_offset(local, remote) + tcp_.next_port_increment();
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const auto port = static_cast<std::uint16_t>(first + (offset + i) % count);
+    if (tcp_.ports().is_bound(port)) continue;
+    if (tcp_.flows().find(FlowKey{{local, port}, remote}) == nullptr) return port;
+  }
+  // All are taken: those in TIME-WAIT may be taken again.
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const auto port = static_cast<std::uint16_t>(first + (offset + i) % count);
+    if (!tcp_.ports().is_bound(port) && flow_free({local, port}, remote, now)) return port;
+  }
+  return Error::kAddressNotAvailable;
+}
+
+Endpoint TcpSocket::local_endpoint() const {
+  if (connection_ != nullptr) return connection_->local();
+  return bound_.value_or(Endpoint{});
+}
+
+Result<Endpoint> TcpSocket::remote_endpoint() const {
+  if (connection_ == nullptr || connection_->state() == State::kClosed || connection_->state() == State::kSynSent) {
+    return Error::kNotConnected;
+  }
+  return connection_->remote();
+}
+
+// --- connect
+
+Result<void> TcpSocket::connect(const Endpoint& remote, Instant now) {
+  last_now_ = now;
+  if (listener_ != nullptr) return Error::kIsConnected;
+  if (connection_ != nullptr) {
+    if (!connecting_) return Error::kIsConnected;
+    switch (connection_->state()) {
+      case State::kSynSent:
+      case State::kSynReceived: return Error::kAlready;
+      case State::kClosed: {
+        const Error error = take_error();
+        static_cast<void>(disconnect(now));
+        return error != Error::kNone ? error : Error::kConnectionAborted;
+      }
+      default: connecting_ = false; return {};
+    }
+  }
+  Endpoint to = remote;
+  if (to.address.is_unspecified()) to.address = to.address.is_v4() ? IpAddress::v4(127, 0, 0, 1) : to.address;
+  if (to.address.is_multicast() || to.address.is_limited_broadcast()) return Error::kNetworkUnreachable;
+  const auto route = tcp_.ip().route(to.address, now);
+  if (!route) return route.error();
+  if (route->broadcast) return Error::kAccess;
+  if (tcp_.connection_count() >= tcp_.config().max_connections) return Error::kNoMemory;
+  Endpoint local = bound_.value_or(Endpoint{IpAddress{}, 0});
+  const bool bound_to_port = bound_ && local.port != 0;
+  if (local.address.is_unspecified()) local.address = route->source;
+  if (!bound_to_port) {
+    const auto port = choose_port(local.address, to, now);
+    if (!port) return port.error();
+    local.port = *port;
+  } else if (!flow_free(local, to, now)) {
+    return Error::kAddressNotAvailable;
+  }
+  auto* connection = new Connection(tcp_, FlowKey{local, to}, options_, *route);
+  tcp_.connection_born();
+  tcp_.flows().insert(*connection);
+  connection_ = connection;
+  connecting_ = true;
+  connection->attach(this);
+  connection->open_active(now);
+  return Error::kInProgress;
+}
+
+Result<void> TcpSocket::disconnect(Instant now) {
+  last_now_ = now;
+  if (connection_ != nullptr) {
+    connection_->abort(now);
+    Connection* connection = std::exchange(connection_, nullptr);
+    options_ = connection->options();
+    connection->detach(now);
+    connecting_ = false;
+  }
+  if (listener_ != nullptr) {
+    static_cast<void>(tcp_.ports().set_listener(bound_->port, *this, nullptr));
+    listener_.reset();
+  }
+  return {};
+}
+
+// --- listen and accept
+
+Result<void> TcpSocket::listen(int backlog, Instant now) {
+  last_now_ = now;
+  if (connection_ != nullptr || closed_) return Error::kInvalid;
+  if (listener_ != nullptr) {
+    listener_->set_backlog(backlog);
+    return {};
+  }
+  if (!bound_) {
+    bound_ = Endpoint{};
+    if (auto result = bind_ephemeral(); !result) {
+      bound_.reset();
+      return result;
+    }
+  } else if (!in_port_table_) {
+    if (auto result = bind_port(bound_->port); !result) return result;
+  }
+  auto listener = std::make_unique<Listener>(tcp_, *this, *bound_, options_, backlog);
+  if (auto result = tcp_.ports().set_listener(bound_->port, *this, listener.get()); !result) return result;
+  listener_ = std::move(listener);
+  return {};
+}
+
+Result<std::unique_ptr<Socket>> TcpSocket::accept(Instant now) {
+  last_now_ = now;
+  if (listener_ == nullptr) return Error::kInvalid;
+  Connection* connection = listener_->accept();
+  if (connection == nullptr) return Error::kAgain;
+  auto socket = std::make_unique<TcpSocket>(tcp_, *connection);
+  socket->last_now_ = now;
+  if (connection->state() == State::kClosed) socket->set_error(connection->final_error());
+  return std::unique_ptr<Socket>(std::move(socket));
+}
+
+// --- data
+
+Result<std::size_t> TcpSocket::send(std::span<const ConstIoSlice> data, const Endpoint* /*to*/, SendFlags flags,
+                                    Instant now) {
+  last_now_ = now;
+  if (const Error error = take_error(); error != Error::kNone) return error;
+  if (connection_ == nullptr) return Error::kPipe;
+  return connection_->send_data(data, flags, now);
+}
+
+Result<Received> TcpSocket::receive(std::span<const IoSlice> out, ReceiveFlags flags, Instant now) {
+  last_now_ = now;
+  if (connection_ == nullptr) return Error::kNotConnected;
+  if (connection_->state() == State::kClosed && connection_->receiver().queue().empty()) {
+    if (const Error error = take_error(); error != Error::kNone) return error;
+  }
+  return connection_->receive(out, flags);
+}
+
+Result<void> TcpSocket::shutdown(Shutdown how, Instant now) {
+  last_now_ = now;
+  if (listener_ != nullptr) {
+    if (how == Shutdown::kWrite) return {};
+    static_cast<void>(disconnect(now));
+    signal(kReadable | kHangup | kReadHangup);
+    return {};
+  }
+  if (connection_ == nullptr || connection_->state() == State::kClosed) return Error::kNotConnected;
+  if (connection_->state() == State::kSynSent) {
+    connection_->abort(now);
+    return {};
+  }
+  if (how != Shutdown::kRead) connection_->shutdown_write(now);
+  if (how != Shutdown::kWrite) connection_->shutdown_read();
+  return {};
+}
+
+void TcpSocket::close(Instant now) {
+  if (closed_) return;
+  closed_ = true;
+  last_now_ = now;
+  if (listener_ != nullptr) {
+    static_cast<void>(tcp_.ports().set_listener(bound_->port, *this, nullptr));
+    listener_->stop(now);
+    listener_.reset();
+  }
+  unbind();
+  if (connection_ != nullptr) connection_->close(now);
+}
+
+// --- options and state
+
+Result<void> TcpSocket::set_option(SocketOption option, std::int64_t value, Instant now) {
+  last_now_ = now;
+  switch (option) {
+    case SocketOption::kReuseAddress: reuse_address_ = value != 0; return {};
+    case SocketOption::kReusePort: reuse_port_ = value != 0; return {};
+    case SocketOption::kBroadcast: broadcast_ = value != 0; return {};
+    default: break;
+  }
+  if (connection_ != nullptr) return connection_->set_option(option, value, now);
+  if (listener_ != nullptr) {
+    if (auto result = listener_->set_option(option, value); !result) return result;
+  }
+  return options_.set(option, value);
+}
+
+Result<std::int64_t> TcpSocket::option(SocketOption option) const {
+  const Options& options = connection_ != nullptr ? connection_->options() : options_;
+  switch (option) {
+    case SocketOption::kReuseAddress: return std::int64_t{reuse_address_};
+    case SocketOption::kReusePort: return std::int64_t{reuse_port_};
+    case SocketOption::kBroadcast: return std::int64_t{broadcast_};
+    case SocketOption::kSendBuffer:
+      return static_cast<std::int64_t>(options.send_buffer != 0 ? options.send_buffer : tcp_.config().send_buffer);
+    case SocketOption::kReceiveBuffer:
+      if (options.receive_buffer != 0) break;
+      return static_cast<std::int64_t>(
+          2 * (connection_ != nullptr ? connection_->receiver().limit() : tcp_.config().receive_window_initial));
+    case SocketOption::kMaxSegment:
+      if (connection_ != nullptr && connection_->state() != State::kSynSent) {
+        return static_cast<std::int64_t>(connection_->sender().mss());
+      }
+      return std::int64_t{options.max_segment != 0 ? options.max_segment : 536};
+    case SocketOption::kPathMtu:
+      if (connection_ == nullptr) return Error::kNotConnected;
+      return static_cast<std::int64_t>(connection_->path_mtu());
+    default: break;
+  }
+  return options.get(option);
+}
+
+bool TcpSocket::tcp_info(TcpInfo& info, Instant now) const {
+  info.state = static_cast<std::uint8_t>(listener_ != nullptr ? State::kListen : State::kClosed);
+  if (connection_ != nullptr) connection_->fill(info, now);
+  return true;
+}
+
+std::size_t TcpSocket::readable_bytes() const { return connection_ != nullptr ? connection_->readable_bytes() : 0; }
+
+std::size_t TcpSocket::unsent_bytes() const {
+  return connection_ != nullptr ? connection_->sender().queue().bytes() : 0;
+}
+
+bool TcpSocket::at_mark() const { return connection_ != nullptr && connection_->at_mark(); }
+
+bool TcpSocket::draining() const {
+  return connection_ != nullptr && connection_->state() != State::kClosed &&
+         !connection_->sender().everything_acknowledged();
+}
+
+Ready TcpSocket::readiness() const {
+  const Ready error = pending_error() != Error::kNone ? kError : Ready{0};
+  if (listener_ != nullptr) return (listener_->has_connection() ? kReadable : Ready{0}) | error;
+  if (connection_ == nullptr) return kWritable | kHangup | error;  // as Linux reports an unconnected stream socket
+  return connection_->readiness() | error;
+}
+
+}  // namespace millrace::tcp

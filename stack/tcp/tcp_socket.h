@@ -1,0 +1,74 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include <boost/intrusive/list.hpp>
+
+#include "socket/socket.h"
+#include "tcp/options.h"
+
+namespace millrace::tcp {
+
+class Connection;
+class Listener;
+class Tcp;
+
+struct MemoryWaiterTag;
+using MemoryWaiterHook =
+    boost::intrusive::list_base_hook<boost::intrusive::tag<MemoryWaiterTag>,
+                                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+/// The application's handle: unbound, bound, listening, or the owner of a Connection.
+class TcpSocket final : public Socket, public MemoryWaiterHook {
+ public:
+  explicit TcpSocket(Tcp& tcp);
+  /// Accepted.
+  TcpSocket(Tcp& tcp, Connection& connection);
+  ~TcpSocket() override;
+
+  Result<void> bind(const Endpoint& local) override;
+  Result<void> connect(const Endpoint& remote, Instant now) override;
+  Result<void> disconnect(Instant now) override;
+  Result<void> listen(int backlog, Instant now) override;
+  Result<std::unique_ptr<Socket>> accept(Instant now) override;
+  Result<std::size_t> send(std::span<const ConstIoSlice> data, const Endpoint* to, SendFlags flags, Instant now) override;
+  Result<Received> receive(std::span<const IoSlice> out, ReceiveFlags flags, Instant now) override;
+  Result<void> shutdown(Shutdown how, Instant now) override;
+  void close(Instant now) override;
+
+  [[nodiscard]] Endpoint local_endpoint() const override;
+  [[nodiscard]] Result<Endpoint> remote_endpoint() const override;
+  Result<void> set_option(SocketOption option, std::int64_t value, Instant now) override;
+  [[nodiscard]] Result<std::int64_t> option(SocketOption option) const override;
+  [[nodiscard]] bool tcp_info(TcpInfo& info, Instant now) const override;
+  [[nodiscard]] bool is_listening() const override { return listener_ != nullptr; }
+  [[nodiscard]] std::size_t readable_bytes() const override;
+  [[nodiscard]] std::size_t unsent_bytes() const override;
+  [[nodiscard]] bool at_mark() const override;
+  [[nodiscard]] bool draining() const override;
+  [[nodiscard]] Ready readiness() const override;
+
+  [[nodiscard]] Connection* connection() const { return connection_; }
+
+ private:
+  [[nodiscard]] Result<void> bind_port(std::uint16_t port);
+  [[nodiscard]] Result<void> bind_ephemeral();
+  /// RFC 6056 algorithm 4 with random increments: a port whose 4-tuple is free.
+  [[nodiscard]] Result<std::uint16_t> choose_port(const IpAddress& local, const Endpoint& remote, Instant now);
+  [[nodiscard]] bool flow_free(const Endpoint& local, const Endpoint& remote, Instant now) const;
+  void unbind();
+
+  Tcp& tcp_;
+  Options options_;
+  Connection* connection_ = nullptr;
+  std::unique_ptr<Listener> listener_;
+  std::optional<Endpoint> bound_;
+  bool in_port_table_ = false;
+  bool reuse_address_ = false, reuse_port_ = false, broadcast_ = false;
+  bool connecting_ = false;
+  bool closed_ = false;
+  Instant last_now_{};
+};
+
+}  // namespace millrace::tcp
