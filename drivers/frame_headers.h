@@ -22,5 +22,8 @@ struct FrameHeaders {
 /// Ethernet header without and with one 802.1Q tag.
 inline constexpr std::uint32_t kEthernetHeader = 14;
 inline constexpr std::uint32_t kVlanTag = 4;
+/// The largest super-frame payload: with its headers it stays below 64 KiB, the limit of the IP length field
+/// and where Linux would cut a frame itself.
+inline constexpr std::uint32_t kMaxGsoBytes = 65535 - kEthernetHeader - kVlanTag - 60 - 60;
 
 }  // namespace millrace::drivers

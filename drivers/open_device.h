@@ -8,8 +8,12 @@
 
 namespace millrace::drivers {
 
+class PipeRegistry;
+
 /// What opening a device may need besides its spec.
-struct DeviceOptions {};
+struct DeviceOptions {
+  PipeRegistry* pipes = nullptr;  ///< where pipes meet; null: the process's own
+};
 
 /// An open device, or one line that says what is wrong and what to do about it.
 struct OpenResult {
@@ -23,6 +27,8 @@ struct OpenResult {
 ///
 ///     af_packet:veth1                              an interface of the kernel
 ///     af_packet(mac=02:00:00:00:00:07):eth0        with options
+///     pipe(rate=10M,delay=20ms):a                  one end of a wire in memory; the second open is the other
+///     end
 [[nodiscard]] OpenResult open_device(std::string_view spec, const DeviceOptions& options = {});
 
 }  // namespace millrace::drivers

@@ -13,8 +13,6 @@ namespace {
 constexpr Duration kLinkCheckInterval = 20ms;
 /// How soon a send is tried again after the interface's queue was full.
 constexpr Duration kCongestionRetry = 50us;
-/// A super-frame stays below 64 KiB with its Ethernet header, which is where Linux would cut it itself.
-constexpr std::uint32_t kMaxGsoBytes = 65535 - kEthernetHeader - kVlanTag - 60 - 60;
 
 }  // namespace
 

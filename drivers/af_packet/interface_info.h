@@ -17,8 +17,8 @@ struct InterfaceInfo {
   MacAddress mac;
 };
 
-/// Asks by name. False: there is none of that name (or it vanished while we asked). Looks in the network namespace of
-/// the thread, or of a socket.
+/// Asks by name. False: there is none of that name (or it vanished while we asked). Looks in the network
+/// namespace of the thread, or of a socket.
 [[nodiscard]] bool query_interface(std::string_view name, InterfaceInfo& info);
 [[nodiscard]] bool query_interface(int socket, std::string_view name, InterfaceInfo& info);
 

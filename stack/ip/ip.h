@@ -44,7 +44,7 @@ struct IcmpError {
   IpAddress reporter;
   std::uint32_t mtu = 0;  ///< kFragmentationNeeded: the path MTU now in force for destination
   std::array<std::uint8_t, 8> transport_header{};  ///< the first 8 bytes behind the quoted IP header
-  bool local = false;     ///< made up by our own stack: no neighbour answered
+  bool local = false;                              ///< made up by our own stack: no neighbour answered
 };
 
 /// A transport protocol, registered with the IP layer by number.
@@ -77,8 +77,8 @@ struct RouteResult {
   link::Interface* interface = nullptr;  ///< null: one of our own addresses, internal loopback
   IpAddress next_hop;
   IpAddress source;
-  std::uint32_t mtu = 0;       ///< path MTU: IP packet bytes
-  bool broadcast = false;      ///< destination is a broadcast address of that interface
+  std::uint32_t mtu = 0;   ///< path MTU: IP packet bytes
+  bool broadcast = false;  ///< destination is a broadcast address of that interface
 };
 
 enum class Counter : std::uint8_t;  // in ip/counters.h

@@ -1,26 +1,22 @@
 #pragma once
 
+#include "ip/config.h"
+#include "ip/counters.h"
+#include "ip/icmp.h"
+#include "ip/identification.h"
 #include "ip/ip.h"
+#include "ip/path_mtu.h"
+#include "ip/reassembly.h"
+#include "ip/route_table.h"
 
 namespace millrace::ip {
 
-struct Config {
-  std::uint8_t default_ttl = 64;
-  std::size_t reassembly_bytes = 4u << 20;   ///< storage held by fragments, all datagrams together
-  std::size_t reassembly_datagrams = 256;
-  Duration reassembly_timeout = 30s;         ///< Linux's; RFC 791 allows it
-  std::size_t icmp_errors_per_second = 1000; ///< token bucket (RFC 1812 §4.3.2.8), burst 50
-  Duration path_mtu_timeout = 600s;          ///< RFC 1191 §6.3
-  std::uint32_t min_path_mtu = 552;          ///< lower claims are clamped, as Linux does
-  std::size_t path_mtu_entries = 4096;
-  std::size_t loopback_packets = 1024;       ///< queue of the internal loopback
-};
-
-class Icmp;
-class Reassembler;
-
 /// IPv4 (IPv6 joins here): demultiplexing to transports, routes, output, fragmentation, path MTU, ICMP.
-class IpLayer final : public link::PacketSink {
+///
+///     interface --> on_ip_packet --> validate --> (reassemble) --> deliver --> Transport
+///     Transport --> output --> header --> (fragment) --> neighbour at the next hop
+///                                    \--> own address: loopback queue --> deliver
+class IpLayer final : public link::PacketSink, private ReassemblyListener {
  public:
   IpLayer(const Config& config, PacketPool& pool, TimerWheel& timers, Rng& rng);
   ~IpLayer() override;
@@ -33,7 +29,8 @@ class IpLayer final : public link::PacketSink {
   [[nodiscard]] std::span<const Route> routes() const;
 
   // --- input
-  void on_ip_packet(PacketPtr packet, std::uint16_t ether_type, link::Interface& interface, Instant now) override;
+  void on_ip_packet(PacketPtr packet, std::uint16_t ether_type, link::Interface& interface,
+                    Instant now) override;
   void on_unreachable(PacketPtr packet, link::Interface& interface, Instant now) override;
   /// Delivers what was sent to our own addresses; returns how many. Called in each turn of the stack.
   std::size_t poll_loopback(std::size_t budget, Instant now);
@@ -42,12 +39,13 @@ class IpLayer final : public link::PacketSink {
   // --- output
   /// kNetworkUnreachable when no route fits.
   [[nodiscard]] Result<RouteResult> route(const IpAddress& destination, Instant now) const;
-  /// packet->data() at the transport header, transport_header() set, kHeadroom in front. Checksum offload fields must
-  /// be set relative to the transport header: needs_checksum with checksum_offset; this layer moves checksum_start as it
-  /// pushes headers (it counts from data() throughout). Packets larger than the path MTU that are no super-packets are
-  /// fragmented, or kMessageSize with dont_fragment.
+  /// packet->data() at the transport header, transport_header() set, kHeadroom in front. Checksum offload
+  /// fields must be set relative to the transport header: needs_checksum with checksum_offset; this layer
+  /// moves checksum_start as it pushes headers (it counts from data() throughout). Packets larger than the
+  /// path MTU that are no super-packets are fragmented, or kMessageSize with dont_fragment.
   Result<void> output(PacketPtr packet, const OutputOptions& options, Instant now);
-  /// The same, with the route looked up already (a connection caches it while route_generation() stays the same).
+  /// The same, with the route looked up already (a connection caches it while route_generation() stays the
+  /// same).
   Result<void> output(PacketPtr packet, const OutputOptions& options, const RouteResult& route, Instant now);
   /// Changes whenever a cached RouteResult may have become wrong: a route, an address, a path MTU.
   [[nodiscard]] std::uint32_t route_generation() const { return generation_; }
@@ -56,22 +54,58 @@ class IpLayer final : public link::PacketSink {
   [[nodiscard]] bool is_local(const IpAddress& address) const;
   /// For bind(): an address of ours, unspecified, or (datagram) broadcast.
   [[nodiscard]] bool is_bindable(const IpAddress& address) const;
-  /// For transports: answers `packet` (data() at transport header, network_header() valid) with an ICMP error, within
-  /// the limits of RFC 1122 §3.2.2.
+  /// For transports: answers `packet` (data() at transport header, network_header() valid) with an ICMP
+  /// error, within the limits of RFC 1122 §3.2.2.
   void send_port_unreachable(const Packet& packet, const PacketInfo& info, Instant now);
-  /// Lowers the path MTU after a validated fragmentation-needed (transports call it once they trust the error).
+  /// Lowers the path MTU after a validated fragmentation-needed (transports call it once they trust the
+  /// error).
   void confirm_path_mtu(const IpAddress& destination, std::uint32_t mtu, Instant now);
 
   [[nodiscard]] PacketPool& pool() { return pool_; }
   [[nodiscard]] const CounterSet<Counter>& counters() const { return counters_; }
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] const Reassembler& reassembler() const { return reassembler_; }
+  /// Null when no transport is registered for it.
+  [[nodiscard]] Transport* transport(std::uint8_t protocol) const { return transports_[protocol]; }
+  /// The path MTU that a fragmentation-needed claim for `destination` leads to once a transport confirms it.
+  [[nodiscard]] std::uint32_t path_mtu_claim(const IpAddress& destination, std::uint32_t claimed,
+                                             Instant now) const;
 
  private:
+  // --- input
+  void input(PacketPtr packet, link::Interface* interface, Instant now);
+  /// The header of a packet worth looking at, counted otherwise; the packet is trimmed to its length.
+  [[nodiscard]] std::optional<wire::Ipv4Header> validate(Packet& packet, bool from_wire);
+  [[nodiscard]] bool options_acceptable(std::span<const std::uint8_t> options);
+  [[nodiscard]] bool source_acceptable(const wire::Ipv4Header& header, const link::Interface& interface);
+  /// Whose packet it is: fills in info.broadcast. False: not for us, counted.
+  [[nodiscard]] bool addressed_to_us(const wire::Ipv4Header& header, const Packet& packet, PacketInfo& info);
+  void deliver(PacketPtr packet, PacketInfo& info, Instant now);
+  void on_reassembly_timeout(const Packet& first, Instant now) override;
+
+  // --- output
+  [[nodiscard]] Result<RouteResult> route_from(const IpAddress& destination, const IpAddress& source) const;
+  [[nodiscard]] RouteResult broadcast_route(link::Interface& interface, const IpAddress& destination) const;
+  [[nodiscard]] Result<void> output_fragments(PacketPtr packet, const wire::Ipv4Header& header,
+                                              const RouteResult& route, Instant now);
+  void dispatch(PacketPtr packet, const RouteResult& route, Instant now);
+  void loop_back(PacketPtr packet, Instant now);
+  [[nodiscard]] link::Interface* interface_with_broadcast(const IpAddress& address) const;
+  [[nodiscard]] link::Interface* interface_owning(const IpAddress& address) const;
+
   Config config_;
   PacketPool& pool_;
-  TimerWheel& timers_;
-  Rng& rng_;
   std::uint32_t generation_ = 1;
   CounterSet<Counter> counters_;
+  std::array<Transport*, 256> transports_{};
+  std::vector<link::Interface*> interfaces_;
+  std::vector<IpAddress> addresses_;  ///< ours, sorted
+  RouteTable routes_;
+  PathMtuCache path_mtu_;
+  Identification identification_;
+  Reassembler reassembler_;
+  Icmp icmp_;
+  PacketQueue loopback_;
 };
 
 }  // namespace millrace::ip

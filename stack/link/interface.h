@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "base/time.h"
 #include "base/timer_wheel.h"
+#include "link/address_claims.h"
 #include "link/gro.h"
 #include "link/neighbour.h"
 #include "link/net_device.h"
@@ -22,14 +23,18 @@ class Interface;
 
 enum class Counter : std::uint8_t {
   kRxFrames,
-  kRxTooShort,         ///< no room for an Ethernet header
-  kRxOtherHost,        ///< unicast to another MAC
-  kRxUnknownProtocol,  ///< EtherType nobody speaks
-  kRxVlanDropped,      ///< tagged for a VLAN that is not ours
+  kRxTooShort,          ///< no room for an Ethernet header
+  kRxOtherHost,         ///< unicast to another MAC
+  kRxUnknownProtocol,   ///< EtherType nobody speaks
+  kRxVlanDropped,       ///< tagged for a VLAN that is not ours
+  kRxMulticastIgnored,  ///< to a group; nobody here joins one
+  kRxNoMemory,          ///< no room to make the headers contiguous
   kTxFrames,
   kTxNoMemory,
-  kTxQueueDropped,     ///< the bounded transmit queue was full
-  kTxLinkDown,
+  kTxQueueDropped,  ///< the bounded transmit queue was full
+  kTxLinkDown,      ///< dropped because the link is down
+  kLinkUpEvents,
+  kLinkDownEvents,
   kCount,
 };
 [[nodiscard]] std::string_view name_of(Counter counter);
@@ -38,38 +43,44 @@ enum class Counter : std::uint8_t {
 class PacketSink {
  public:
   virtual ~PacketSink() = default;
-  virtual void on_ip_packet(PacketPtr packet, std::uint16_t ether_type, Interface& interface, Instant now) = 0;
-  /// A packet that waited for a neighbour who does not answer: becomes ICMP host unreachable or a socket error.
+  virtual void on_ip_packet(PacketPtr packet, std::uint16_t ether_type, Interface& interface,
+                            Instant now) = 0;
+  /// A packet that waited for a neighbour who does not answer: becomes ICMP host unreachable or a socket
+  /// error.
   virtual void on_unreachable(PacketPtr packet, Interface& interface, Instant now) = 0;
 };
 
 struct InterfaceConfig {
   std::vector<IpPrefix> addresses;
-  std::uint32_t mtu = 0;            ///< 0: the device's
+  std::uint32_t mtu = 0;  ///< 0: the device's
   std::size_t tx_queue_packets = 4096;
-  bool probe_addresses = true;      ///< RFC 5227 probes and announcements at start
+  bool probe_addresses = true;  ///< RFC 5227 probes and announcements at start
+  NeighbourConfig neighbours;
 };
 
-/// One device with its addresses: Ethernet in and out, neighbours, GRO, and GSO and checksums in software where the
-/// device lacks them.
+/// One device with its addresses: Ethernet in and out, neighbours, GRO, and GSO and checksums in software
+/// where the device lacks them.
 class Interface {
  public:
-  Interface(std::uint8_t id, NetDevice& device, const InterfaceConfig& config, PacketPool& pool, TimerWheel& timers,
-            Rng& rng, PacketSink& sink, Instant now);
+  Interface(std::uint8_t id, NetDevice& device, const InterfaceConfig& config, PacketPool& pool,
+            TimerWheel& timers, Rng& rng, PacketSink& sink, Instant now);
   ~Interface();
 
   /// One frame from the wire (public for fuzzing; poll() calls it). Bad frames are counted, never more.
   void on_frame(PacketPtr frame, Instant now);
-  /// Receives up to `budget` frames and passes them up; ends the batch with a GRO flush. Returns how many came.
+  /// Receives up to `budget` frames and passes them up; ends the batch with a GRO flush. Returns how many
+  /// came.
   std::size_t poll(std::size_t budget, Instant now);
-  /// Sends an IP packet (data() at the IP header, network header offset set, headroom for Ethernet) to the neighbour
-  /// next_hop. Queued there while unresolved. Frames collect until flush().
+  /// Sends an IP packet (data() at the IP header, network header offset set, headroom for Ethernet) to the
+  /// neighbour next_hop. Queued there while unresolved. Frames collect until flush().
   void transmit(PacketPtr packet, const IpAddress& next_hop, Instant now);
   /// To the broadcast MAC.
   void transmit_broadcast(PacketPtr packet, Instant now);
   /// Hands collected frames to the device. What the device cannot take stays queued.
   void flush(Instant now);
   [[nodiscard]] bool tx_pending() const { return !tx_queue_.empty(); }
+  /// True while so much waits for the device that senders who can wait should: datagram sockets do.
+  [[nodiscard]] bool tx_congested() const { return tx_queue_.size() >= tx_queue_limit_ / 2; }
 
   [[nodiscard]] std::uint8_t id() const { return id_; }
   [[nodiscard]] NetDevice& device() { return device_; }
@@ -79,15 +90,38 @@ class Interface {
   [[nodiscard]] std::span<const IpPrefix> addresses() const { return addresses_; }
   [[nodiscard]] bool owns(const IpAddress& address) const;
   [[nodiscard]] bool is_directed_broadcast(const IpAddress& address) const;
-  /// The largest TCP payload one super-packet may carry to this device (1 MSS where neither TSO nor GSO helps).
+  /// The largest TCP payload one super-packet may carry to this device (1 MSS where neither TSO nor GSO
+  /// helps).
   [[nodiscard]] std::uint32_t max_gso_bytes() const;
   [[nodiscard]] NeighbourCache& neighbours() { return neighbours_; }
   [[nodiscard]] const CounterSet<Counter>& counters() const { return counters_; }
 
  private:
   friend class NeighbourCache;
+  friend class AddressClaims;
+  /// ARP gets this much more of a full transmit queue.
+  static constexpr std::size_t kTxQueueReserve = 64;
+
+  [[nodiscard]] AddressClaims& claims() { return claims_; }
+  [[nodiscard]] bool is_on_link(const IpAddress& address) const;
+  /// The address of ours that asks for a neighbour.
+  [[nodiscard]] IpAddress source_for(const IpAddress& neighbour) const;
+  /// A packet whose neighbour did not answer.
+  void fail(PacketPtr packet, Instant now);
+
+  void handle_device_event(DeviceEvent event, Instant now);
+  /// The EtherType behind the Ethernet header and a priority tag, data() moved there; nullopt: counted, drop
+  /// it.
+  [[nodiscard]] std::optional<std::uint16_t> accept(Packet& frame);
+  /// Passes up what GRO has finished with.
+  void deliver(Instant now);
+
   void send_frame(PacketPtr packet, const MacAddress& destination, std::uint16_t ether_type, Instant now);
-  void enqueue(PacketPtr frame);
+  /// Does in software what the device cannot, and queues the result.
+  void prepare(PacketPtr frame, Instant now);
+  void prepare_one(PacketPtr frame, Instant now);
+  [[nodiscard]] bool device_segments(const Packet& frame) const;
+  void enqueue(PacketPtr frame, std::size_t limit, Instant now);
 
   std::uint8_t id_;
   NetDevice& device_;
@@ -98,8 +132,9 @@ class Interface {
   bool link_up_ = true;
   std::vector<IpPrefix> addresses_;
   NeighbourCache neighbours_;
+  AddressClaims claims_;
   Gro gro_;
-  PacketQueue rx_batch_, gro_out_, tx_queue_;
+  PacketQueue rx_batch_, received_, tx_queue_;
   std::size_t tx_queue_limit_;
   CounterSet<Counter> counters_;
 };
