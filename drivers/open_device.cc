@@ -6,12 +6,13 @@
 
 #include "af_packet/af_packet.h"
 #include "device_spec.h"
+#include "fault/fault.h"
 #include "pipe/pipe_registry.h"
 
 namespace millrace::drivers {
 namespace {
 
-constexpr std::string_view kKnownDrivers = "af_packet, pipe";
+constexpr std::string_view kKnownDrivers = "af_packet, pipe, fault";
 constexpr std::array<std::string_view, 5> kDriversElsewhere{"dpdk", "xdp", "af_xdp", "tap", "pcap"};
 
 OpenResult failed(std::string error) {
@@ -62,6 +63,40 @@ OpenResult open_pipe(const SpecLayer& layer, const DeviceOptions& options) {
   return result;
 }
 
+/// The options of one direction (`prefix` "rx." or "tx.") or of both ("").
+void read_impairment(OptionReader& reader, const std::string& prefix, ImpairmentOptions& direction) {
+  std::uint64_t gap = direction.gap;
+  std::uint64_t queue = direction.queue;
+  reader.probability(prefix + "loss", direction.loss);
+  reader.probability(prefix + "duplicate", direction.duplicate);
+  reader.probability(prefix + "corrupt", direction.corrupt);
+  reader.probability(prefix + "reorder", direction.reorder);
+  reader.number(prefix + "gap", gap, 1, 1000);
+  reader.duration(prefix + "hold", direction.hold, 10s);
+  reader.duration(prefix + "delay", direction.delay, 60s);
+  reader.duration(prefix + "jitter", direction.jitter, 60s);
+  reader.rate(prefix + "rate", direction.rate);
+  reader.number(prefix + "queue", queue, 1, 100'000);
+  direction.gap = static_cast<std::uint32_t>(gap);
+  direction.queue = queue;
+}
+
+OpenResult open_fault(std::string_view spec, const SpecLayer& layer, const DeviceOptions& options) {
+  FaultOptions fault;
+  fault.name = spec;
+  ImpairmentOptions both;
+  OptionReader reader(layer);
+  reader.number("seed", fault.seed, 0, ~std::uint64_t{0});
+  read_impairment(reader, "", both);
+  fault.rx = fault.tx = both;
+  read_impairment(reader, "rx.", fault.rx);
+  read_impairment(reader, "tx.", fault.tx);
+  if (std::string error = reader.finish(); !error.empty()) return failed(std::move(error));
+  OpenResult inner = open_device(layer.rest, options);
+  if (!inner.ok()) return inner;
+  return {std::make_unique<FaultDevice>(std::move(inner.device), fault), {}};
+}
+
 }  // namespace
 
 OpenResult open_device(std::string_view spec, const DeviceOptions& options) {
@@ -69,6 +104,7 @@ OpenResult open_device(std::string_view spec, const DeviceOptions& options) {
   if (std::string error = parse_spec_layer(spec, layer); !error.empty()) return failed(std::move(error));
   if (layer.driver == "af_packet") return open_af_packet(layer);
   if (layer.driver == "pipe") return open_pipe(layer, options);
+  if (layer.driver == "fault") return open_fault(spec, layer, options);
   const bool elsewhere =
       std::find(kDriversElsewhere.begin(), kDriversElsewhere.end(), layer.driver) != kDriversElsewhere.end();
   return failed("device \"" + std::string(spec) + "\": " +
