@@ -145,7 +145,7 @@ class World {
       for (std::uint32_t n = below(60); n != 0; --n) append_fragment(entry);
       return;
     }
-    switch (below(16)) {
+    switch (below(18)) {
       case 0:
         return create();
       case 1:
@@ -221,6 +221,15 @@ class World {
         }
         return;
       }
+      case 15:
+        return append_shared(entry);
+      case 16: {
+        const std::uint32_t n = below(length + 10);
+        const bool done = packet.make_writable(n);
+        EXPECT_TRUE(!done || (packet.linear_writable() && packet.linear_length() >= n));
+        EXPECT_TRUE(done || n > length || refusals() != refused);
+        return done ? write(entry) : void();
+      }
       default:
         return write(entry);
     }
@@ -258,6 +267,21 @@ class World {
       entry.model.insert(entry.model.end(), from, from + length);
     } else {
       EXPECT_TRUE(count == Packet::kMaxFragments || pool_.counters()[PoolCounter::kSpillRefused] != 0);
+    }
+  }
+
+  void append_shared(Entry& entry) {
+    const Entry& other = packets_[below(static_cast<std::uint32_t>(packets_.size()))];
+    if (&other == &entry || entry.packet->length() > kMaxLength) return;
+    const std::uint32_t offset = below(other.packet->length() + 1);
+    const std::uint32_t length = below(other.packet->length() - offset + 1);
+    const std::size_t pieces = entry.packet->fragment_count() + other.packet->fragment_count() + 1;
+    const std::uint64_t refused = refusals();
+    if (entry.packet->append_shared(*other.packet, offset, length)) {
+      const auto from = other.model.begin() + offset;
+      entry.model.insert(entry.model.end(), from, from + length);
+    } else {
+      EXPECT_TRUE(pieces > Packet::kMaxFragments || refusals() != refused);
     }
   }
 

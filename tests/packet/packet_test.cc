@@ -350,6 +350,55 @@ TEST_F(PacketTest, WhatWasSplitAndAppendedAgainIsMergedAtTheSeam) {
   EXPECT_EQ(contents(*packet), counting(30));
 }
 
+TEST_F(PacketTest, ASharedRangeIsReadWhereItLies) {
+  PacketPtr source = make(10, {10, 10, 10});
+  PacketPtr packet = pool.allocate(1);
+  ASSERT_TRUE(packet->append_shared(*source, 5, 20));
+  EXPECT_EQ(contents(*packet), counting(20, 5));
+  EXPECT_EQ(packet->fragment_count(), 3u);
+  EXPECT_EQ(packet->fragments()[0].bytes().data(), source->data() + 5);
+  EXPECT_EQ(packet->fragments()[2].length, 5u);
+  // The next range goes on where this one ended: no further fragment.
+  ASSERT_TRUE(packet->append_shared(*source, 25, 5));
+  EXPECT_EQ(packet->fragment_count(), 3u);
+  ASSERT_TRUE(packet->append_shared(*source, 40, 0));
+  EXPECT_EQ(contents(*packet), counting(25, 5));
+  source.reset();
+  EXPECT_EQ(contents(*packet), counting(25, 5));
+}
+
+TEST_F(PacketTest, ASharedRangeThatFindsNoRoomLeavesNothingBehind) {
+  PacketPtr source = make(1);
+  PacketPtr packet = make(1);
+  BufferRef buffer = pool.allocate_buffer(512);
+  for (std::uint32_t i = 0; i < Packet::kMaxFragments - 1; ++i) {
+    ASSERT_TRUE(source->append_fragment(buffer, 2 * i, 1));
+    ASSERT_TRUE(packet->append_fragment(buffer, 200 + 2 * i, 1));
+  }
+  const Bytes before = contents(*packet);
+  EXPECT_FALSE(packet->append_shared(*source, 0, 10));
+  EXPECT_EQ(contents(*packet), before);
+  EXPECT_TRUE(packet->append_shared(*source, 0, 1));
+}
+
+TEST_F(PacketTest, MakeWritableMovesOnlyTheFront) {
+  PacketPtr packet = make(100, {10});
+  packet->set_network_header();
+  packet->pull(20);
+  packet->set_transport_header();
+  const std::uint8_t* const payload = packet->data() + 30;
+  PacketPtr reader = packet->clone(0, 0);
+  ASSERT_FALSE(packet->linear_writable());
+  ASSERT_TRUE(packet->make_writable(30));
+  EXPECT_TRUE(packet->linear_writable());
+  EXPECT_EQ(packet->linear_length(), 30u);
+  EXPECT_EQ(packet->fragments()[0].bytes().data(), payload);
+  EXPECT_EQ(packet->network_header()[19], 19);
+  EXPECT_EQ(packet->transport_header(), packet->data());
+  packet->data()[0] = 99;
+  EXPECT_EQ(contents(*reader), counting(90, 20));
+}
+
 TEST_F(PacketTest, StorageHeldCountsWholeBuffers) {
   PacketPtr packet = make(10, {10, 10});
   EXPECT_EQ(packet->storage_held(), 3u * 512u);
