@@ -24,6 +24,7 @@ constexpr std::uint32_t kIpv6Header = wire::Ipv6Header::kSize;
 // Offsets within the headers; fields are compared where they lie.
 constexpr std::size_t kIpv4Source = 12;
 constexpr std::size_t kIpv6Source = 8;
+constexpr std::uint32_t kTcpPorts = 4;  // both, at the beginning
 constexpr std::size_t kTcpSeq = 4;
 constexpr std::size_t kTcpAck = 8;
 constexpr std::size_t kTcpDataOffset = 12;
@@ -54,41 +55,44 @@ bool checksum_is_good(const Packet& frame, std::uint32_t network_length, std::ui
 
 }  // namespace
 
-/// Fills in `arrival` and makes the headers linear. Packets whose lengths contradict each other, fragments
-/// and packets with IPv6 extension headers are not TCP for our purpose.
+/// Finds addresses and ports, and makes them linear. Fragments and packets with IPv6 extension headers are
+/// not TCP for our purpose. Where lengths contradict each other header_length stays 0.
 bool Gro::is_tcp(Packet& frame, Arrival& arrival) {
   if (!frame.gather(kIpv4Header)) return false;
   const std::uint8_t* ip = frame.data();
+  std::uint32_t total_length = 0;
   arrival.v4 = ip[0] >> 4 == 4;
   if (arrival.v4) {
     arrival.network_length = static_cast<std::uint8_t>((ip[0] & 0xf) * 4);
-    arrival.total_length = load_be16(ip + 2);
+    total_length = load_be16(ip + 2);
     if (ip[9] != wire::kProtocolTcp || (load_be16(ip + 6) & 0x3fff) != 0) return false;
     if (arrival.network_length < kIpv4Header) return false;
   } else {
     if (ip[0] >> 4 != 6 || !frame.gather(kIpv6Header)) return false;
     ip = frame.data();
-    const std::uint32_t total = kIpv6Header + load_be16(ip + 4);
-    if (ip[6] != wire::kProtocolTcp || total > kMaxIpLength) return false;
+    if (ip[6] != wire::kProtocolTcp) return false;
     arrival.network_length = kIpv6Header;
-    arrival.total_length = static_cast<std::uint16_t>(total);
+    total_length = kIpv6Header + load_be16(ip + 4);
   }
   const std::uint32_t tcp_at = arrival.network_length;
-  const std::uint32_t options_at = tcp_at + std::uint32_t{wire::TcpHeader::kSize};
-  if (arrival.total_length > frame.length() || options_at > arrival.total_length || !frame.gather(options_at))
-    return false;
-  const std::uint32_t header_length = tcp_at + (frame.data()[tcp_at + kTcpDataOffset] >> 4) * 4U;
-  if (header_length < options_at || header_length > arrival.total_length || !frame.gather(header_length))
-    return false;
-  arrival.header_length = static_cast<std::uint8_t>(header_length);
+  if (!frame.gather(tcp_at + kTcpPorts)) return false;
   ip = frame.data();
   // Only to pass over other flows quickly: both ports and the low bits of the source.
   arrival.hash = load_be32(ip + tcp_at) ^ load_be32(ip + (arrival.v4 ? kIpv4Source : kIpv6Source + 12));
+
+  const std::uint32_t options_at = tcp_at + std::uint32_t{wire::TcpHeader::kSize};
+  if (total_length > std::min(frame.length(), kMaxIpLength) || options_at > total_length) return true;
+  if (!frame.gather(options_at)) return true;
+  const std::uint32_t header_length = tcp_at + (frame.data()[tcp_at + kTcpDataOffset] >> 4) * 4U;
+  if (header_length < options_at || header_length > total_length || !frame.gather(header_length)) return true;
+  arrival.header_length = static_cast<std::uint8_t>(header_length);
+  arrival.total_length = static_cast<std::uint16_t>(total_length);
   return true;
 }
 
 /// A data segment that may begin or continue a merged packet; its checksums are good.
 bool Gro::is_mergeable(Packet& frame, const Arrival& arrival) {
+  if (arrival.header_length == 0) return false;
   const std::uint8_t* const ip = frame.data();
   constexpr std::uint8_t kForbidden = TcpFlags::kSyn | TcpFlags::kRst | TcpFlags::kUrg;
   const std::uint8_t flags = ip[arrival.network_length + kTcpFlags];
@@ -112,7 +116,7 @@ Gro::Flow* Gro::find(const Packet& frame, const Arrival& arrival) {
     if (flow.packet == nullptr || flow.first.hash != arrival.hash || flow.first.v4 != arrival.v4) continue;
     const std::uint8_t* const held = flow.packet->data();
     if (same(ip + addresses_at, held + addresses_at, addresses_length) &&
-        same(ip + arrival.network_length, held + flow.first.network_length, 4)) {
+        same(ip + arrival.network_length, held + flow.first.network_length, kTcpPorts)) {
       return &flow;
     }
   }

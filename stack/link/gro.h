@@ -31,7 +31,7 @@ class Gro {
   /// What add() needs to know of a TCP packet.
   struct Arrival {
     std::uint8_t network_length = 0;
-    std::uint8_t header_length = 0;  ///< IP and TCP
+    std::uint8_t header_length = 0;  ///< IP and TCP; 0: no whole segment
     bool v4 = true;
     std::uint16_t total_length = 0;  ///< of the IP packet, without Ethernet padding
     std::uint32_t hash = 0;

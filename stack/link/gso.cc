@@ -32,17 +32,17 @@ struct TcpFrame {
   wire::TcpHeader tcp;
 };
 
-/// gather(n) whose result is read at once.
+/// gather(n) whose result is read at once; empty when there are fewer.
 std::span<const std::uint8_t> first(Packet& frame, std::uint32_t n) {
   if (!frame.gather(n)) return {};
   return frame.linear();
 }
 
 bool locate_ipv4(Packet& frame, TcpFrame& found) {
-  constexpr std::uint32_t kMaxHeader = 60;
-  const std::uint32_t have = std::min(frame.length(), found.network_at + kMaxHeader);
-  const auto bytes = first(frame, have);
-  if (bytes.size() < have) return false;
+  auto bytes = first(frame, found.network_at + std::uint32_t{wire::Ipv4Header::kSize});
+  if (bytes.empty()) return false;
+  bytes = first(frame, found.network_at + (bytes[found.network_at] & 0xfU) * 4);
+  if (bytes.empty()) return false;
   const auto ip = wire::Ipv4Header::parse(bytes.subspan(found.network_at));
   if (!ip || ip->protocol != wire::kProtocolTcp || ip->more_fragments || ip->fragment_offset != 0)
     return false;
@@ -53,20 +53,26 @@ bool locate_ipv4(Packet& frame, TcpFrame& found) {
 }
 
 bool locate_ipv6(Packet& frame, TcpFrame& found) {
-  // Extension headers in front of TCP are rare and short; the walk stops where the bytes end.
-  constexpr std::uint32_t kEnough = 256;
-  const std::uint32_t have = std::min(frame.length(), found.network_at + kEnough);
-  const auto bytes = first(frame, have);
-  if (bytes.size() < have) return false;
+  const std::uint32_t payload_at = found.network_at + std::uint32_t{wire::Ipv6Header::kSize};
+  auto bytes = first(frame, payload_at);
+  if (bytes.empty()) return false;
   const auto ip = wire::Ipv6Header::parse(bytes.subspan(found.network_at));
   if (!ip) return false;
-  const std::uint32_t payload_at = found.network_at + wire::Ipv6Header::kSize;
-  const auto walk = wire::Ipv6ExtensionWalk::over(ip->next_header, bytes.subspan(payload_at));
-  if (walk.end != wire::Ipv6ExtensionWalk::End::kUpperLayer || walk.protocol != wire::kProtocolTcp)
-    return false;
-  // The pseudo-header of a routed packet has another destination (RFC 8200 §8.1): nobody here sends those.
-  if (walk.routing_header) return false;
-  found.transport_at = payload_at + static_cast<std::uint32_t>(walk.offset);
+  found.transport_at = payload_at;
+  if (ip->next_header != wire::kProtocolTcp) {
+    // Extension headers in front of TCP are rare and short; the walk stops where the bytes end.
+    constexpr std::uint32_t kEnough = 256;
+    bytes = first(frame, std::min(frame.length(), payload_at + kEnough));
+    if (bytes.empty()) return false;
+    const auto walk = wire::Ipv6ExtensionWalk::over(ip->next_header, bytes.subspan(payload_at));
+    // With a routing header the pseudo-header has another destination (RFC 8200 §8.1): nobody here sends
+    // those.
+    if (walk.end != wire::Ipv6ExtensionWalk::End::kUpperLayer || walk.protocol != wire::kProtocolTcp ||
+        walk.routing_header) {
+      return false;
+    }
+    found.transport_at += static_cast<std::uint32_t>(walk.offset);
+  }
   found.v4 = false;
   found.source = ip->source;
   found.destination = ip->destination;
@@ -90,10 +96,10 @@ std::optional<TcpFrame> locate(Packet& frame) {
                                                        : false;
   if (!ip) return std::nullopt;
 
-  const std::uint32_t have =
-      std::min(frame.length(), found.transport_at + std::uint32_t{wire::TcpHeader::kMaxSize});
-  bytes = first(frame, have);
-  if (bytes.size() < found.transport_at) return std::nullopt;
+  bytes = first(frame, found.transport_at + std::uint32_t{wire::TcpHeader::kSize});
+  if (bytes.empty()) return std::nullopt;
+  bytes = first(frame, found.transport_at + (bytes[found.transport_at + 12] >> 4) * 4U);
+  if (bytes.empty()) return std::nullopt;
   const auto tcp = wire::TcpHeader::parse(bytes.subspan(found.transport_at));
   if (!tcp) return std::nullopt;
   found.tcp = *tcp;
