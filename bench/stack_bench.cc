@@ -1,5 +1,5 @@
-// Two whole stacks over the in-memory wire, both ends on one core: ns for a request of 64 bytes and its answer,
-// bytes/s of one stream, connections/s.
+// Two whole stacks over the in-memory wire, both ends on one core: ns for a request of 64 bytes and its
+// answer, bytes/s of one stream, connections/s.
 
 #include <benchmark/benchmark.h>
 
@@ -23,10 +23,14 @@ void request_answer(benchmark::State& state, bool checksum_offload) {
   state.SetItemsProcessed(state.iterations());
 }
 
-void BM_RequestAnswer64(benchmark::State& state) { request_answer(state, true); }
+void BM_RequestAnswer64(benchmark::State& state) {
+  request_answer(state, true);
+}
 BENCHMARK(BM_RequestAnswer64)->Arg(1)->Arg(1000)->Arg(10000);
 
-void BM_RequestAnswer64SoftwareChecksum(benchmark::State& state) { request_answer(state, false); }
+void BM_RequestAnswer64SoftwareChecksum(benchmark::State& state) {
+  request_answer(state, false);
+}
 BENCHMARK(BM_RequestAnswer64SoftwareChecksum)->Arg(1)->Arg(10000);
 
 void bulk(benchmark::State& state, bool super_frames, bool checksum_offload) {
@@ -38,11 +42,17 @@ void bulk(benchmark::State& state, bool super_frames, bool checksum_offload) {
   state.SetBytesProcessed(static_cast<std::int64_t>(kBytes) * state.iterations());
 }
 
-void BM_BulkSuperFrames(benchmark::State& state) { bulk(state, true, true); }
+void BM_BulkSuperFrames(benchmark::State& state) {
+  bulk(state, true, true);
+}
 BENCHMARK(BM_BulkSuperFrames);
-void BM_BulkMtu1500(benchmark::State& state) { bulk(state, false, true); }
+void BM_BulkMtu1500(benchmark::State& state) {
+  bulk(state, false, true);
+}
 BENCHMARK(BM_BulkMtu1500);
-void BM_BulkMtu1500SoftwareChecksum(benchmark::State& state) { bulk(state, false, false); }
+void BM_BulkMtu1500SoftwareChecksum(benchmark::State& state) {
+  bulk(state, false, false);
+}
 BENCHMARK(BM_BulkMtu1500SoftwareChecksum);
 
 void BM_ConnectClose(benchmark::State& state) {

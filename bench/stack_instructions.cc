@@ -1,5 +1,6 @@
-// The same workloads as stack_bench, for counting instructions under callgrind (see instructions.sh): a fixed number of
-// rounds behind a warm-up, so that two runs with different numbers give the cost of one round by subtraction.
+// The same workloads as stack_bench, for counting instructions under callgrind (see instructions.sh): a fixed
+// number of rounds behind a warm-up, so that two runs with different numbers give the cost of one round by
+// subtraction.
 
 #include <cstdlib>
 #include <iostream>

@@ -27,8 +27,9 @@ struct StackConfig {
   tcp::Config tcp;
 };
 
-/// One whole TCP/IP stack: interfaces below, sockets above. Sans-IO: it does nothing but in poll(), flush() and the calls
-/// of its sockets, knows no time but what it is told, and has no thread. Not thread-safe: the owner locks.
+/// One whole TCP/IP stack: interfaces below, sockets above. Sans-IO: it does nothing but in poll(), flush()
+/// and the calls of its sockets, knows no time but what it is told, and has no thread. Not thread-safe: the
+/// owner locks.
 ///
 ///     while (running) {
 ///       stack.poll(now(), 256);
@@ -45,8 +46,8 @@ class Stack {
   /// Adds a device with its addresses and their on-link routes. The device must outlive the stack.
   link::Interface& add_interface(NetDevice& device, const link::InterfaceConfig& config, Instant now);
 
-  /// One turn: receive up to `budget` frames from each interface, run what is due, transmit what that made ready.
-  /// Returns the number of frames that came: at `budget` there may be more.
+  /// One turn: receive up to `budget` frames from each interface, run what is due, transmit what that made
+  /// ready. Returns the number of frames that came: at `budget` there may be more.
   std::size_t poll(Instant now, std::size_t budget);
   /// Transmits what socket calls have queued since the last turn. Cheap when there is nothing.
   void flush(Instant now);
@@ -64,7 +65,8 @@ class Stack {
   [[nodiscard]] udp::Udp& udp() { return *udp_; }
   [[nodiscard]] std::span<const std::unique_ptr<link::Interface>> interfaces() const { return interfaces_; }
 
-  /// visit(std::string_view room, std::string_view name, std::uint64_t value) for every counter of every room.
+  /// visit(std::string_view room, std::string_view name, std::uint64_t value) for every counter of every
+  /// room.
   template <typename Visitor>
   void for_each_counter(Visitor&& visit) const;
 

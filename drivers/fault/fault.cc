@@ -86,6 +86,15 @@ void FaultDevice::flush_tx(Instant now) {
   } while (ready_.empty());
 }
 
+void FaultDevice::release_packets() {
+  rx_.clear();
+  tx_.clear();
+  arrived_.clear();
+  pieces_.clear();
+  ready_.clear();
+  inner_->release_packets();
+}
+
 bool FaultDevice::arm() {
   const bool came = inner_->arm();
   return came || rx_.next() <= last_now_;

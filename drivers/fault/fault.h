@@ -21,14 +21,14 @@ struct FaultOptions {
 
 /// A bad network in front of any device: loss, duplication, reordering, bit errors, delay, a bottleneck;
 /// seeded. It reports no offloads (with `segment`), and marks what it delivers kUnknown. Delayed frames come
-/// out of the next rx_burst or tx_burst after max_sleep(). It must be destroyed before the pools whose
-/// packets it delays.
+/// out of the next rx_burst or tx_burst after max_sleep().
 class FaultDevice final : public NetDevice {
  public:
   FaultDevice(std::unique_ptr<NetDevice> inner, const FaultOptions& options);
 
   std::size_t rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) override;
   std::size_t tx_burst(PacketQueue& packets, Instant now) override;
+  void release_packets() override;
   [[nodiscard]] std::span<const WaitFd> wait_fds() override { return inner_->wait_fds(); }
   [[nodiscard]] bool arm() override;
   [[nodiscard]] Duration max_sleep(Instant now) const override;

@@ -54,6 +54,13 @@ class Impairment {
   void add(PacketPtr frame, Instant now);
   /// Appends up to `budget` frames whose time has come to `out`; returns how many.
   std::size_t release(PacketQueue& out, std::size_t budget, Instant now);
+  /// Forgets all frames that are under way.
+  void clear() {
+    departures_.clear();
+    departed_ = 0;
+    wire_.clear();
+    held_.clear();
+  }
   /// When release() will next have something; kNever when nothing is under way.
   [[nodiscard]] Instant next() const;
   [[nodiscard]] const CounterSet<ImpairmentCounter>& counters() const { return counters_; }

@@ -146,6 +146,7 @@ class PipeEnd final : public NetDevice {
     return taken;
   }
 
+  void release_packets() override { out().clear(); }
   std::span<const WaitFd> wait_fds() override { return {}; }
   bool arm() override { return in().arrived(last_now_); }
   Duration max_sleep(Instant now) const override {

@@ -58,6 +58,10 @@ class NetDevice {
   /// Returns how many were taken. A frame the device refuses for good is dropped and counted as tx_errors.
   virtual std::size_t tx_burst(PacketQueue& packets, Instant now) = 0;
 
+  /// The stack that used the device goes away: gives back every packet of its pool that the device still holds
+  /// (delayed, waiting, being sent). The device stays usable.
+  virtual void release_packets() {}
+
   /// Descriptors to sleep on; may change between calls (writable only while TX is full).
   [[nodiscard]] virtual std::span<const WaitFd> wait_fds() = 0;
   /// Before a sleep: arms notification. True when frames came meanwhile: do not sleep, poll.

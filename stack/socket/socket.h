@@ -35,20 +35,20 @@ struct ReceiveFlags {
   bool discard = false;      ///< MSG_TRUNC on a stream: count and drop, write nothing
 };
 struct Received {
-  std::size_t bytes = 0;          ///< written to the slices (stream: 0 is end of file)
-  std::size_t datagram_bytes = 0; ///< datagram: its full length, which may be larger (MSG_TRUNC)
-  Endpoint from;                  ///< datagram: who sent it
-  IpAddress to;                   ///< datagram: to which address (IP_PKTINFO)
-  std::uint8_t interface_id = 0;  ///< datagram: by which interface
-  std::uint8_t tos = 0, ttl = 0;  ///< datagram: of its IP header
-  Instant timestamp{};            ///< arrival
+  std::size_t bytes = 0;           ///< written to the slices (stream: 0 is end of file)
+  std::size_t datagram_bytes = 0;  ///< datagram: its full length, which may be larger (MSG_TRUNC)
+  Endpoint from;                   ///< datagram: who sent it
+  IpAddress to;                    ///< datagram: to which address (IP_PKTINFO)
+  std::uint8_t interface_id = 0;   ///< datagram: by which interface
+  std::uint8_t tos = 0, ttl = 0;   ///< datagram: of its IP header
+  Instant timestamp{};             ///< arrival
 };
 
 enum class Shutdown : std::uint8_t { kRead, kWrite, kBoth };
 
-/// Options below the level of files. Values are integers in the unit of the Linux option of the same name; the posix room
-/// translates structures (linger, timeval). What a protocol does not implement is kProtocolNotAvailable, never a
-/// false success.
+/// Options below the level of files. Values are integers in the unit of the Linux option of the same name;
+/// the posix room translates structures (linger, timeval). What a protocol does not implement is
+/// kProtocolNotAvailable, never a false success.
 enum class SocketOption : std::uint8_t {
   kReuseAddress,       ///< SO_REUSEADDR
   kReusePort,          ///< SO_REUSEPORT
@@ -86,7 +86,7 @@ struct TcpInfo {
   bool timestamps = false, sack = false, window_scaling = false;
   std::uint8_t snd_wscale = 0, rcv_wscale = 0;
   std::uint32_t rto = 0, ato = 0, snd_mss = 0, rcv_mss = 0, advmss = 0, pmtu = 0;
-  std::uint32_t unacked = 0, sacked = 0, lost = 0, retrans = 0;  ///< segments
+  std::uint32_t unacked = 0, sacked = 0, lost = 0, retrans = 0;             ///< segments
   std::uint32_t last_data_sent = 0, last_data_recv = 0, last_ack_recv = 0;  ///< milliseconds ago
   std::uint32_t rcv_ssthresh = 0, snd_ssthresh = 0, snd_cwnd = 0;           ///< segments for the last two
   std::uint32_t rtt = 0, rttvar = 0, min_rtt = 0, rcv_rtt = 0, rcv_space = 0;
@@ -97,8 +97,8 @@ struct TcpInfo {
   std::uint64_t delivery_rate = 0;  ///< bytes/s
 };
 
-/// Sockets that have something to tell since the list was last drained. The Stack owns one; the posix room drains it after
-/// each poll and each call, and wakes whoever waits.
+/// Sockets that have something to tell since the list was last drained. The Stack owns one; the posix room
+/// drains it after each poll and each call, and wakes whoever waits.
 class ReadyList {
  public:
   [[nodiscard]] bool empty() const { return list_.empty(); }
@@ -107,12 +107,14 @@ class ReadyList {
   [[nodiscard]] Socket* pop();
 
  private:
-  boost::intrusive::list<Socket, boost::intrusive::base_hook<ReadyHook>, boost::intrusive::constant_time_size<false>> list_;
+  boost::intrusive::list<Socket, boost::intrusive::base_hook<ReadyHook>,
+                         boost::intrusive::constant_time_size<false>>
+      list_;
 };
 
-/// What every socket has, whatever its protocol: readiness, an error, the calls. Nonblocking throughout: kAgain says
-/// that the call would block. Owned by who created or accepted it; destroying it means close() for it. Used only
-/// under the context's lock. `now` is the time of the call.
+/// What every socket has, whatever its protocol: readiness, an error, the calls. Nonblocking throughout:
+/// kAgain says that the call would block. Owned by who created or accepted it; destroying it means close()
+/// for it. Used only under the context's lock. `now` is the time of the call.
 class Socket : public ReadyHook {
  public:
   Socket(SocketType type, ReadyList& ready) : type_(type), ready_list_(&ready) {}
@@ -124,18 +126,20 @@ class Socket : public ReadyHook {
 
   // --- calls, as the BSD calls of the same name
   virtual Result<void> bind(const Endpoint& local) = 0;
-  /// TCP: kInProgress when the handshake was started; then kWritable or kError tells. Again: kAlready, kIsConnected.
+  /// TCP: kInProgress when the handshake was started; then kWritable or kError tells. Again: kAlready,
+  /// kIsConnected.
   virtual Result<void> connect(const Endpoint& remote, Instant now) = 0;
   /// connect() with AF_UNSPEC: a datagram socket forgets its peer.
   virtual Result<void> disconnect(Instant now) = 0;
   virtual Result<void> listen(int backlog, Instant now) = 0;
   virtual Result<std::unique_ptr<Socket>> accept(Instant now) = 0;
   /// `to` is null for a connected socket. Returns bytes taken (a stream may take fewer).
-  virtual Result<std::size_t> send(std::span<const ConstIoSlice> data, const Endpoint* to, SendFlags flags, Instant now) = 0;
+  virtual Result<std::size_t> send(std::span<const ConstIoSlice> data, const Endpoint* to, SendFlags flags,
+                                   Instant now) = 0;
   virtual Result<Received> receive(std::span<const IoSlice> out, ReceiveFlags flags, Instant now) = 0;
   virtual Result<void> shutdown(Shutdown how, Instant now) = 0;
-  /// The application lets go. TCP goes on in the background (FIN, retransmission, TIME-WAIT) without this object.
-  /// With SO_LINGER 0 a reset is sent. Idempotent.
+  /// The application lets go. TCP goes on in the background (FIN, retransmission, TIME-WAIT) without this
+  /// object. With SO_LINGER 0 a reset is sent. Idempotent.
   virtual void close(Instant now) = 0;
 
   [[nodiscard]] virtual Endpoint local_endpoint() const = 0;
@@ -161,7 +165,8 @@ class Socket : public ReadyHook {
   // --- readiness
   /// The state now, level-triggered: what poll() would report.
   [[nodiscard]] virtual Ready readiness() const = 0;
-  /// Events since the last call, edge-triggered: what EPOLLET would report. New data sets kReadable again even if it was.
+  /// Events since the last call, edge-triggered: what EPOLLET would report. New data sets kReadable again
+  /// even if it was.
   [[nodiscard]] Ready take_events() { return std::exchange(events_, Ready{0}); }
   /// Called by the protocol: these events happened.
   void signal(Ready events) {

@@ -10,34 +10,36 @@ namespace millrace::tcp {
 /// Limits and defaults. Values are Linux's where users would compare them.
 struct Config {
   // --- memory
-  std::size_t send_buffer = std::size_t{1} << 20;      ///< storage bytes a socket may queue for sending
-  std::size_t receive_window_initial = 64 * 1024;      ///< the first window offered
-  std::size_t receive_window_max = std::size_t{2} << 20;  ///< how far the window grows while the reader keeps up
+  std::size_t send_buffer = std::size_t{1} << 20;  ///< storage bytes a socket may queue for sending
+  std::size_t receive_window_initial = 64 * 1024;  ///< the first window offered
+  std::size_t receive_window_max = std::size_t{2}
+                                   << 20;  ///< how far the window grows while the reader keeps up
   std::size_t max_connections = std::size_t{1} << 20;
   std::size_t max_time_wait = std::size_t{1} << 18;
   // --- listening
-  int max_backlog = 4096;          ///< somaxconn
+  int max_backlog = 4096;              ///< somaxconn
   std::size_t max_syn_backlog = 4096;  ///< SYN-RECEIVED requests a listener
   unsigned syn_ack_retries = 5;
   // --- connecting
   unsigned syn_retries = 6;
   std::uint16_t ephemeral_first = 32768, ephemeral_last = 60999;
   // --- timers
-  Duration rto_initial = 1s;       ///< RFC 6298 (2.1)
-  Duration rto_min = 200ms;        ///< RFC 6298 (2.4) says 1 s; Linux and everyone else 200 ms
+  Duration rto_initial = 1s;  ///< RFC 6298 (2.1)
+  Duration rto_min = 200ms;   ///< RFC 6298 (2.4) says 1 s; Linux and everyone else 200 ms
   Duration rto_max = 120s;
-  unsigned retries = 15;           ///< R2 (RFC 9293 §3.8.3) as a count of back-offs, like tcp_retries2
+  unsigned retries = 15;  ///< R2 (RFC 9293 §3.8.3) as a count of back-offs, like tcp_retries2
   unsigned orphan_retries = 8;
   Duration delayed_ack = 40ms;
-  Duration time_wait = 60s;        ///< 2 MSL
-  Duration fin_wait_2 = 60s;       ///< for connections nobody owns any more
+  Duration time_wait = 60s;   ///< 2 MSL
+  Duration fin_wait_2 = 60s;  ///< for connections nobody owns any more
   Duration keepalive_idle = 7200s, keepalive_interval = 75s;
   unsigned keepalive_count = 9;
   // --- protocol features
   bool timestamps = true, sack = true, window_scaling = true;
-  unsigned initial_window_segments = 10;   ///< RFC 6928
+  unsigned initial_window_segments = 10;      ///< RFC 6928
   unsigned challenge_acks_per_second = 1000;  ///< RFC 5961 §7
-  Duration duplicate_ack_interval = 500ms;    ///< at most one answer to out-of-window control segments a connection
+  Duration duplicate_ack_interval =
+      500ms;  ///< at most one answer to out-of-window control segments a connection
 };
 
 }  // namespace millrace::tcp

@@ -26,7 +26,9 @@ struct LossSample {
 class CongestionControl {
  public:
   virtual ~CongestionControl() = default;
-  virtual void on_sent(Instant now, std::uint32_t bytes, std::uint32_t in_flight) { (void)now, (void)bytes, (void)in_flight; }
+  virtual void on_sent(Instant now, std::uint32_t bytes, std::uint32_t in_flight) {
+    (void)now, (void)bytes, (void)in_flight;
+  }
   /// Outside of recovery.
   virtual void on_ack(const AckSample& sample) = 0;
   /// Once at the start of a fast recovery.

@@ -10,9 +10,9 @@ namespace millrace::tcp {
 
 namespace {
 
-constexpr std::uint32_t kHeaders = 40;             // IPv4 and TCP without options
+constexpr std::uint32_t kHeaders = 40;  // IPv4 and TCP without options
 constexpr std::uint32_t kTimestampBytes = 12;
-constexpr std::uint32_t kMinSegment = 48;          // a floor under absurd MSS and MTU claims
+constexpr std::uint32_t kMinSegment = 48;  // a floor under absurd MSS and MTU claims
 constexpr std::uint32_t kMaxSuperSegment = 65535 - 60 - 60;
 constexpr std::size_t kPressureLimit = 64 * 1024;  // send storage a socket when the context's budget runs low
 
@@ -30,7 +30,9 @@ Connection::Connection(Tcp& tcp, const FlowKey& key, const Options& options, con
   ts_offset_ = tcp.isn().timestamp_offset(key);
 }
 
-Connection::~Connection() { tcp_.flows().remove(*this); }
+Connection::~Connection() {
+  tcp_.flows().remove(*this);
+}
 
 // --- opening
 
@@ -56,14 +58,17 @@ void Connection::open_passive(const Handshake& handshake, Listener* listener, In
   ts_recent_at_ = now;
   peer_mss_ = handshake.peer_mss;
   offered_window_ = handshake.offered_window;
-  receiver_.start(handshake.irs, handshake.offered_window, handshake.peer_scale.has_value(), options_.receive_buffer);
+  receiver_.start(handshake.irs, handshake.offered_window, handshake.peer_scale.has_value(),
+                  options_.receive_buffer);
   peer_scaled_ = handshake.peer_scale.has_value();
   pending_scale_ = std::min<std::uint8_t>(handshake.peer_scale.value_or(0), 14);
   syn_retransmitted_ = handshake.syn_retransmitted;
   state_ = State::kSynReceived;
 }
 
-void Connection::attach(TcpSocket* socket) { socket_ = socket; }
+void Connection::attach(TcpSocket* socket) {
+  socket_ = socket;
+}
 
 void Connection::detach(Instant now) {
   if (!closed_by_application_) close(now);
@@ -105,8 +110,10 @@ Result<Received> Connection::receive(std::span<const IoSlice> out, ReceiveFlags 
   ReceiveQueue& queue = receiver_.queue();
   Received result;
   if (flags.out_of_band) {
-    if (options_.out_of_band_inline || !urgent_.pending || urgent_.byte == Urgent::Byte::kTaken) return Error::kInvalid;
-    if (urgent_.byte == Urgent::Byte::kExpected) return receive_shutdown_ ? Result<Received>(result) : Error::kAgain;
+    if (options_.out_of_band_inline || !urgent_.pending || urgent_.byte == Urgent::Byte::kTaken)
+      return Error::kInvalid;
+    if (urgent_.byte == Urgent::Byte::kExpected)
+      return receive_shutdown_ ? Result<Received>(result) : Error::kAgain;
     if (out.empty() || out.front().size == 0) return result;
     out.front().data[0] = urgent_.value;
     if (!flags.peek) urgent_.byte = Urgent::Byte::kTaken;
@@ -153,10 +160,15 @@ void Connection::shutdown_write(Instant now) {
   if (send_shutdown_) return;
   send_shutdown_ = true;
   switch (state_) {
-    case State::kEstablished: state_ = State::kFinWait1; break;
-    case State::kCloseWait: state_ = State::kLastAck; break;
+    case State::kEstablished:
+      state_ = State::kFinWait1;
+      break;
+    case State::kCloseWait:
+      state_ = State::kLastAck;
+      break;
     case State::kSynReceived:  // the FIN goes out once the handshake is through
-    default: break;
+    default:
+      break;
   }
   sender_.queue_fin();
   sender_.hold_partial(false);
@@ -193,7 +205,8 @@ void Connection::close(Instant now) {
   receive_shutdown_ = true;
   keepalive_deadline_ = kNever;
   if (state_ == State::kFinWait2) {
-    const Duration wait = options_.linger2 >= 0 ? Duration{std::chrono::seconds(options_.linger2)} : Duration{0};
+    const Duration wait =
+        options_.linger2 >= 0 ? Duration{std::chrono::seconds(options_.linger2)} : Duration{0};
     fin_wait_2_deadline_ = now + wait;
   }
   touch();
@@ -210,7 +223,8 @@ void Connection::abort(Instant now) {
     case State::kLastAck:
       send_reset(now);
       break;
-    default: break;
+    default:
+      break;
   }
   enter_closed(Error::kNone, now);
 }
@@ -234,8 +248,11 @@ Result<void> Connection::set_option(SocketOption option, std::int64_t value, Ins
       arm_keepalive(now);
       update_timer(now);
       break;
-    case SocketOption::kReceiveBuffer: receiver_.set_fixed_size(options_.receive_buffer); break;
-    default: break;
+    case SocketOption::kReceiveBuffer:
+      receiver_.set_fixed_size(options_.receive_buffer);
+      break;
+    default:
+      break;
   }
   return {};
 }
@@ -346,7 +363,8 @@ void Connection::output(Instant now) {
     case State::kLastAck:
       sender_.transmit(now);
       break;
-    default: break;
+    default:
+      break;
   }
   if (receiver_.ack_now() && state_ != State::kSynSent && state_ != State::kSynReceived) send_ack(now);
   update_timer(now);
@@ -360,7 +378,8 @@ void Connection::refresh_route(Instant now) {
 
 std::uint32_t Connection::path_payload() const {
   const std::uint32_t mtu = std::max(route_.mtu, kHeaders + kMinSegment);
-  std::uint32_t mss = std::min<std::uint32_t>(mtu - kHeaders, std::max<std::uint32_t>(peer_mss_, kMinSegment));
+  std::uint32_t mss =
+      std::min<std::uint32_t>(mtu - kHeaders, std::max<std::uint32_t>(peer_mss_, kMinSegment));
   if (options_.max_segment != 0) mss = std::min<std::uint32_t>(mss, options_.max_segment);
   if (timestamps_) mss -= kTimestampBytes;
   return mss;
@@ -444,7 +463,8 @@ void Connection::send_syn(bool with_ack, Instant now) {
   const bool scaling = with_ack ? peer_scaled_ : true;
   if (tcp_.config().window_scaling && scaling) options.window_scale = Receiver::kWindowScale;
   options.sack_permitted = sack_;
-  if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), with_ack ? ts_recent_ : 0};
+  if (timestamps_)
+    options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), with_ack ? ts_recent_ : 0};
   Tcp::Outgoing out;
   out.seq = sender_.iss();
   out.ack = with_ack ? receiver_.rcv_nxt() : SeqNum{0};
@@ -504,8 +524,8 @@ void Connection::on_syn_timer(Instant now) {
 }
 
 void Connection::arm_keepalive(Instant now) {
-  const bool live = state_ == State::kEstablished || state_ == State::kCloseWait || state_ == State::kFinWait1 ||
-                    state_ == State::kFinWait2;
+  const bool live = state_ == State::kEstablished || state_ == State::kCloseWait ||
+                    state_ == State::kFinWait1 || state_ == State::kFinWait2;
   keepalive_deadline_ =
       options_.keepalive && live ? now + std::chrono::seconds(options_.keepalive_idle) : kNever;
 }
@@ -555,7 +575,8 @@ void Connection::enter_closed(Error error, Instant /*now*/) {
     if (error != Error::kNone) socket_->set_error(error);
     notify(kReadable | kWritable | kHangup | kReadHangup | (error != Error::kNone ? kError : Ready{0}));
   } else if (listener_ == nullptr) {
-    tcp_.bury(*this);  // in an accept queue it keeps its place: accept() hands it out, and reading tells the error
+    tcp_.bury(
+        *this);  // in an accept queue it keeps its place: accept() hands it out, and reading tells the error
   }
 }
 

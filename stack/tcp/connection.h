@@ -41,10 +41,12 @@ enum class State : std::uint8_t {
 
 struct PendingTag;
 struct AcceptTag;
-using PendingHook = boost::intrusive::list_base_hook<boost::intrusive::tag<PendingTag>,
-                                                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
-using AcceptHook = boost::intrusive::list_base_hook<boost::intrusive::tag<AcceptTag>,
-                                                    boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+using PendingHook =
+    boost::intrusive::list_base_hook<boost::intrusive::tag<PendingTag>,
+                                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+using AcceptHook =
+    boost::intrusive::list_base_hook<boost::intrusive::tag<AcceptTag>,
+                                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
 /// What a handshake agreed on.
 struct Handshake {
@@ -57,8 +59,9 @@ struct Handshake {
   bool syn_retransmitted = false;
 };
 
-/// One TCP connection from SYN-SENT (or, for a passive open, ESTABLISHED) until CLOSED: the state machine and its two halves.
-/// Owned by the Tcp layer: by its socket's handle while there is one, else by itself until it is done (bury()).
+/// One TCP connection from SYN-SENT (or, for a passive open, ESTABLISHED) until CLOSED: the state machine and
+/// its two halves. Owned by the Tcp layer: by its socket's handle while there is one, else by itself until it
+/// is done (bury()).
 class Connection final : public Flow, public PendingHook, public AcceptHook {
  public:
   Connection(Tcp& tcp, const FlowKey& key, const Options& options, const ip::RouteResult& route);

@@ -148,8 +148,8 @@ bool Connection::check_sequence(const Segment& segment, Instant now) {
   const std::uint32_t length = segment.length();
   bool acceptable;
   if (length == 0) {
-    // The table of §3.10.7.4, but the right edge itself counts: the ACKs of a peer that has filled the window, while
-    // some of its data is lost, carry that number.
+    // The table of §3.10.7.4, but the right edge itself counts: the ACKs of a peer that has filled the
+    // window, while some of its data is lost, carry that number.
     acceptable = segment.seq >= rcv_nxt && segment.seq <= rcv_nxt + window;
   } else {
     acceptable = segment.end() > rcv_nxt && segment.seq < rcv_nxt + window;
@@ -166,8 +166,8 @@ bool Connection::check_sequence(const Segment& segment, Instant now) {
 }
 
 void Connection::send_duplicate_ack(const Segment& segment, Instant now) {
-  // Data is always answered; probes and stray control segments at most once an interval, so that two confused ends
-  // do not answer each other for ever.
+  // Data is always answered; probes and stray control segments at most once an interval, so that two confused
+  // ends do not answer each other for ever.
   if (segment.payload_length == 0 || segment.has(Flags::kSyn)) {
     if (last_duplicate_ack_ != kEpoch && now - last_duplicate_ack_ < tcp_.config().duplicate_ack_interval) {
       tcp_.count(Counter::kChallengeAckLimited);
@@ -208,8 +208,11 @@ void Connection::on_reset(const Segment& segment, Instant now) {
       tcp_.count(Counter::kEstabResets);
       error = Error::kPipe;  // as Linux reports it
       break;
-    case State::kEstablished: tcp_.count(Counter::kEstabResets); break;
-    default: break;
+    case State::kEstablished:
+      tcp_.count(Counter::kEstabResets);
+      break;
+    default:
+      break;
   }
   enter_closed(error, now);
 }
@@ -226,8 +229,8 @@ bool Connection::check_ack(Segment& segment, Instant now) {
     }
     state_ = State::kEstablished;
     syn_deadline_ = kNever;
-    sender_.establish(std::uint32_t{segment.window} << pending_scale_, segment.seq, segment.ack, pending_scale_,
-                      path_payload(), syn_retransmitted_, now);
+    sender_.establish(std::uint32_t{segment.window} << pending_scale_, segment.seq, segment.ack,
+                      pending_scale_, path_payload(), syn_retransmitted_, now);
     arm_keepalive(now);
     if (send_shutdown_) state_ = State::kFinWait1;
     notify(kWritable);
@@ -275,9 +278,14 @@ void Connection::on_acknowledged(Instant now) {
       }
       notify(kWritable);
       break;
-    case State::kClosing: go_time_wait(now); break;
-    case State::kLastAck: enter_closed(Error::kNone, now); break;
-    default: break;
+    case State::kClosing:
+      go_time_wait(now);
+      break;
+    case State::kLastAck:
+      enter_closed(Error::kNone, now);
+      break;
+    default:
+      break;
   }
 }
 
@@ -302,8 +310,8 @@ void Connection::on_text(Segment& segment, Instant now) {
     if (urgent_.announce(mark, read_position())) notify(kPriority);
   }
   if (segment.length() == 0) return;
-  const bool urgent_byte_here =
-      urgent_.pending && urgent_.byte == Urgent::Byte::kExpected && urgent_.mark.in(segment.seq, segment.payload_length);
+  const bool urgent_byte_here = urgent_.pending && urgent_.byte == Urgent::Byte::kExpected &&
+                                urgent_.mark.in(segment.seq, segment.payload_length);
   if (urgent_byte_here) {
     segment.packet->copy_out(SeqNum::distance(segment.seq, urgent_.mark), {&urgent_.value, 1});
     urgent_.byte = Urgent::Byte::kHere;
@@ -324,14 +332,19 @@ void Connection::on_fin(Instant now) {
   receive_shutdown_ = true;
   fin_received_ = true;
   switch (state_) {
-    case State::kEstablished: state_ = State::kCloseWait; break;
-    case State::kFinWait1: state_ = State::kClosing; break;  // our FIN is not acknowledged, or we were in FIN-WAIT-2
+    case State::kEstablished:
+      state_ = State::kCloseWait;
+      break;
+    case State::kFinWait1:
+      state_ = State::kClosing;
+      break;  // our FIN is not acknowledged, or we were in FIN-WAIT-2
     case State::kFinWait2:
       notify(kReadable | kReadHangup | kHangup);
       send_ack(now);
       go_time_wait(now);
       return;
-    default: break;
+    default:
+      break;
   }
   notify(kReadable | kReadHangup | (send_shutdown_ ? kHangup : Ready{0}));
 }
@@ -360,13 +373,23 @@ void Connection::on_icmp_error(const ip::IcmpError& error, Instant now) {
   }
   Error reported = Error::kHostUnreachable;
   switch (error.kind) {
-    case ip::IcmpError::Kind::kPortUnreachable: reported = Error::kConnectionRefused; break;
-    case ip::IcmpError::Kind::kProtocolUnreachable: reported = Error::kProtocolNotAvailable; break;
-    case ip::IcmpError::Kind::kNetworkUnreachable: reported = Error::kNetworkUnreachable; break;
-    case ip::IcmpError::Kind::kParameterProblem: reported = Error::kProtocol; break;
-    default: break;
+    case ip::IcmpError::Kind::kPortUnreachable:
+      reported = Error::kConnectionRefused;
+      break;
+    case ip::IcmpError::Kind::kProtocolUnreachable:
+      reported = Error::kProtocolNotAvailable;
+      break;
+    case ip::IcmpError::Kind::kNetworkUnreachable:
+      reported = Error::kNetworkUnreachable;
+      break;
+    case ip::IcmpError::Kind::kParameterProblem:
+      reported = Error::kProtocol;
+      break;
+    default:
+      break;
   }
-  // RFC 9293 §3.9.2.2: hard errors end only a connection that is not established yet; later all are soft (RFC 5461).
+  // RFC 9293 §3.9.2.2: hard errors end only a connection that is not established yet; later all are soft (RFC
+  // 5461).
   if (state_ == State::kSynSent || state_ == State::kSynReceived) {
     if (error.kind == ip::IcmpError::Kind::kTimeExceeded) {
       soft_error_ = reported;

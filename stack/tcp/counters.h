@@ -15,29 +15,29 @@ enum class Counter : std::uint8_t {
   kAttemptFails,
   kEstabResets,
   kRetransSegs,
-  kInErrs,            ///< header malformed
+  kInErrs,  ///< header malformed
   kInCsumErrors,
   kOutRsts,
-  kNoPort,            ///< no connection and no listener: answered with RST
-  kListenOverflows,   ///< accept queue full
+  kNoPort,           ///< no connection and no listener: answered with RST
+  kListenOverflows,  ///< accept queue full
   kListenDrops,
-  kReqQFullDrop,      ///< SYN queue full
-  kPawsEstab,         ///< PAWS rejected
-  kOutOfWindow,       ///< unacceptable sequence number
+  kReqQFullDrop,  ///< SYN queue full
+  kPawsEstab,     ///< PAWS rejected
+  kOutOfWindow,   ///< unacceptable sequence number
   kChallengeAck,
   kChallengeAckLimited,
   kSynChallenge,
-  kRstIgnored,        ///< RST in window but not at rcv_nxt (RFC 5961), or in TIME-WAIT (RFC 1337)
-  kOldAck,            ///< ACK older than snd_una - max_window (RFC 5961 §5)
+  kRstIgnored,  ///< RST in window but not at rcv_nxt (RFC 5961), or in TIME-WAIT (RFC 1337)
+  kOldAck,      ///< ACK older than snd_una - max_window (RFC 5961 §5)
   kNoAckFlag,
   kPureAcks,
   kHpHits,
   kDelayedAcks,
-  kOfoQueue,          ///< segments that came out of order and were queued
-  kOfoDrop,           ///< ... refused: over the memory limit
-  kOfoDuplicate,      ///< bytes we had already
-  kRcvPruned,         ///< in-window data dropped for want of memory
-  kAfterClose,        ///< data for a socket nobody reads: answered with RST
+  kOfoQueue,      ///< segments that came out of order and were queued
+  kOfoDrop,       ///< ... refused: over the memory limit
+  kOfoDuplicate,  ///< bytes we had already
+  kRcvPruned,     ///< in-window data dropped for want of memory
+  kAfterClose,    ///< data for a socket nobody reads: answered with RST
   kFastRetrans,
   kPartialAcks,
   kSlowStartRetrans,
@@ -45,7 +45,7 @@ enum class Counter : std::uint8_t {
   kWindowProbes,
   kKeepAlives,
   kAbortOnTimeout,
-  kAbortOnData,       ///< closed with unread data
+  kAbortOnData,  ///< closed with unread data
   kAbortOnLinger,
   kAbortOnMemory,
   kTimeWait,
@@ -53,7 +53,7 @@ enum class Counter : std::uint8_t {
   kTimeWaitOverflow,
   kRcvCoalesce,
   kOutNoMemory,
-  kIcmpIgnored,       ///< ICMP error outside the window (RFC 5927)
+  kIcmpIgnored,  ///< ICMP error outside the window (RFC 5927)
   kPathMtuReduced,
   kCount,
 };

@@ -41,8 +41,8 @@ class Flow {
   bool in_table_ = false;
 };
 
-/// 4-tuple → Flow: chained hash table under a secret key, doubling when it is full, so that a lookup costs the same with
-/// one connection and with a million. Also counts flows a local port, for bind().
+/// 4-tuple → Flow: chained hash table under a secret key, doubling when it is full, so that a lookup costs
+/// the same with one connection and with a million. Also counts flows a local port, for bind().
 class FlowTable {
  public:
   explicit FlowTable(std::uint64_t secret_a, std::uint64_t secret_b);

@@ -10,9 +10,9 @@
 
 namespace millrace::tcp {
 
-/// Initial sequence numbers by RFC 6528: ISN = M + F(4-tuple, secret), M a clock of 4 µs ticks (RFC 9293 §3.4.1).
-/// The same secret gives each flow its offset of the timestamp clock (RFC 7323 §5.4), which therefore runs on
-/// across incarnations of one 4-tuple, and RFC 6056 its port offsets.
+/// Initial sequence numbers by RFC 6528: ISN = M + F(4-tuple, secret), M a clock of 4 µs ticks (RFC 9293
+/// §3.4.1). The same secret gives each flow its offset of the timestamp clock (RFC 7323 §5.4), which
+/// therefore runs on across incarnations of one 4-tuple, and RFC 6056 its port offsets.
 class IsnGenerator {
  public:
   explicit IsnGenerator(Rng& rng);

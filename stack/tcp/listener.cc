@@ -22,10 +22,12 @@ std::uint32_t timestamp(std::uint32_t offset, Instant now) {
 
 Request::Request(Tcp& tcp, Listener& owner, const FlowKey& key)
     : Flow(Flow::Kind::kRequest, key),
-      timer([](void* self, Instant now) {
-        auto& request = *static_cast<Request*>(self);
-        request.listener.on_request_timer(request, now);
-      }, this),
+      timer(
+          [](void* self, Instant now) {
+            auto& request = *static_cast<Request*>(self);
+            request.listener.on_request_timer(request, now);
+          },
+          this),
       listener(owner),
       tcp_(tcp) {
   tcp_.flows().insert(*this);
@@ -47,7 +49,9 @@ Listener::Listener(Tcp& tcp, TcpSocket& socket, const Endpoint& local, const Opt
   set_backlog(backlog);
 }
 
-Listener::~Listener() { stop(Instant{}); }
+Listener::~Listener() {
+  stop(Instant{});
+}
 
 void Listener::set_backlog(int backlog) {
   // listen(2): a negative backlog means the largest, as the kernel's unsigned comparison has it.
@@ -79,8 +83,8 @@ Connection* Listener::accept() {
   return &connection;
 }
 
-void Listener::on_syn(const FlowKey& key, Segment& segment, const ip::PacketInfo& info, const SeqNum* iss_after,
-                      Instant now) {
+void Listener::on_syn(const FlowKey& key, Segment& segment, const ip::PacketInfo& info,
+                      const SeqNum* iss_after, Instant now) {
   if (info.broadcast || segment.has(Flags::kFin)) {
     tcp_.count(Counter::kListenDrops);
     return;
@@ -106,7 +110,8 @@ void Listener::on_syn(const FlowKey& key, Segment& segment, const ip::PacketInfo
   const Config& config = tcp_.config();
   handshake.irs = segment.seq;
   handshake.iss = tcp_.isn().isn(key, now);
-  if (iss_after != nullptr && handshake.iss <= *iss_after) handshake.iss = *iss_after + 65536 + (tcp_.rng().u32() & 0xffff);
+  if (iss_after != nullptr && handshake.iss <= *iss_after)
+    handshake.iss = *iss_after + 65536 + (tcp_.rng().u32() & 0xffff);
   handshake.peer_mss = segment.options.mss.value_or(536);
   if (config.window_scaling) handshake.peer_scale = segment.options.window_scale;
   handshake.sack = config.sack && segment.options.sack_permitted;
@@ -152,7 +157,8 @@ void Listener::send_ack(const Request& request, Instant now) {
   out.seq = handshake.iss + 1;
   out.ack = handshake.irs + 1;
   out.flags = Flags::kAck;
-  out.window = static_cast<std::uint16_t>(handshake.offered_window >> (handshake.peer_scale ? Receiver::kWindowScale : 0));
+  out.window = static_cast<std::uint16_t>(handshake.offered_window >>
+                                          (handshake.peer_scale ? Receiver::kWindowScale : 0));
   out.options = &options;
   out.tos = options_.tos;
   out.ttl = options_.ttl;
@@ -237,7 +243,8 @@ void Listener::on_request_segment(Request& request, Segment& segment, Instant no
   }
   const auto route = tcp_.ip().route(request.remote().address, now);
   if (!route) return;
-  if (handshake.timestamps && segment.options.timestamps) handshake.ts_recent = segment.options.timestamps->value;
+  if (handshake.timestamps && segment.options.timestamps)
+    handshake.ts_recent = segment.options.timestamps->value;
   const FlowKey key = request.key();
   const Handshake agreed = handshake;
   delete &request;

@@ -16,10 +16,11 @@ namespace millrace::tcp {
 
 class Tcp;
 
-/// A connection in SYN-RECEIVED after a passive open: all that a SYN told, and nothing more. It becomes a Connection when
-/// the handshake's third segment comes.
-class Request final : public Flow,
-                      public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+/// A connection in SYN-RECEIVED after a passive open: all that a SYN told, and nothing more. It becomes a
+/// Connection when the handshake's third segment comes.
+class Request final
+    : public Flow,
+      public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
   Request(Tcp& tcp, Listener& listener, const FlowKey& key);
   ~Request();
@@ -49,8 +50,10 @@ class Listener {
   [[nodiscard]] const Options& options() const { return options_; }
   Result<void> set_option(SocketOption option, std::int64_t value) { return options_.set(option, value); }
 
-  /// A SYN for this endpoint. `iss_after`: the new ISS must lie behind it (a TIME-WAIT entry was recycled), or null.
-  void on_syn(const FlowKey& key, Segment& segment, const ip::PacketInfo& info, const SeqNum* iss_after, Instant now);
+  /// A SYN for this endpoint. `iss_after`: the new ISS must lie behind it (a TIME-WAIT entry was recycled),
+  /// or null.
+  void on_syn(const FlowKey& key, Segment& segment, const ip::PacketInfo& info, const SeqNum* iss_after,
+              Instant now);
   /// A segment for a request of ours; `request` may be gone afterwards.
   void on_request_segment(Request& request, Segment& segment, Instant now);
 
@@ -75,7 +78,8 @@ class Listener {
   std::size_t queued_ = 0;
   std::size_t request_count_ = 0;
   boost::intrusive::list<Connection, boost::intrusive::base_hook<AcceptHook>,
-                         boost::intrusive::constant_time_size<false>> accept_queue_;
+                         boost::intrusive::constant_time_size<false>>
+      accept_queue_;
   boost::intrusive::list<Request, boost::intrusive::constant_time_size<false>> requests_;
 
   friend class Request;

@@ -5,9 +5,9 @@
 
 namespace millrace::tcp {
 
-/// A share of the context's pool, given out in bytes. Receive windows draw on one before they are advertised (an
-/// advertised window is a promise), send queues on another for the storage they hold; so neither can starve the other or
-/// the stack's own traffic.
+/// A share of the context's pool, given out in bytes. Receive windows draw on one before they are advertised
+/// (an advertised window is a promise), send queues on another for the storage they hold; so neither can
+/// starve the other or the stack's own traffic.
 class MemoryBudget {
  public:
   explicit MemoryBudget(std::size_t total) : total_(total) {}

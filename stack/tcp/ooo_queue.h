@@ -18,9 +18,11 @@ namespace millrace::tcp {
 /// Where new data overlaps old, what came first is kept, but for ranges that it covers whole.
 class OutOfOrderQueue {
  public:
-  /// Adds payload that starts at seq. Returns the bytes that were new; 0: all known (the packet is gone either way).
+  /// Adds payload that starts at seq. Returns the bytes that were new; 0: all known (the packet is gone
+  /// either way).
   std::uint32_t insert(SeqNum seq, PacketPtr payload);
-  /// Takes the range that starts at or before rcv_nxt, with what lies before it cut off. False when there is none.
+  /// Takes the range that starts at or before rcv_nxt, with what lies before it cut off. False when there is
+  /// none.
   [[nodiscard]] bool take_ready(SeqNum rcv_nxt, PacketQueue& out, SeqNum& right);
   /// Blocks for the SACK option: the range touched last first (RFC 2018 §4).
   [[nodiscard]] std::uint8_t sack_blocks(std::span<wire::SackBlock> out) const;

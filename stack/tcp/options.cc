@@ -28,12 +28,24 @@ Options::Options(const Config& config)
 Result<void> Options::set(SocketOption option, std::int64_t value) {
   const auto bounded = [value](std::int64_t low, std::int64_t high) { return value >= low && value <= high; };
   switch (option) {
-    case SocketOption::kNoDelay: no_delay = value != 0; return {};
-    case SocketOption::kCork: cork = value != 0; return {};
-    case SocketOption::kQuickAck: quick_ack = value != 0; return {};
-    case SocketOption::kKeepalive: keepalive = value != 0; return {};
-    case SocketOption::kOutOfBandInline: out_of_band_inline = value != 0; return {};
-    case SocketOption::kLinger: linger = static_cast<std::int32_t>(std::clamp<std::int64_t>(value, -1, 65535)); return {};
+    case SocketOption::kNoDelay:
+      no_delay = value != 0;
+      return {};
+    case SocketOption::kCork:
+      cork = value != 0;
+      return {};
+    case SocketOption::kQuickAck:
+      quick_ack = value != 0;
+      return {};
+    case SocketOption::kKeepalive:
+      keepalive = value != 0;
+      return {};
+    case SocketOption::kOutOfBandInline:
+      out_of_band_inline = value != 0;
+      return {};
+    case SocketOption::kLinger:
+      linger = static_cast<std::int32_t>(std::clamp<std::int64_t>(value, -1, 65535));
+      return {};
     case SocketOption::kTypeOfService:
       tos = static_cast<std::uint8_t>(value & 0xfc);  // the ECN bits are the protocol's
       return {};
@@ -66,7 +78,9 @@ Result<void> Options::set(SocketOption option, std::int64_t value) {
       if (value < 0) return Error::kInvalid;
       user_timeout = static_cast<std::uint32_t>(std::min<std::int64_t>(value, 0x7fffffff));
       return {};
-    case SocketOption::kLinger2: linger2 = static_cast<std::int32_t>(std::clamp<std::int64_t>(value, -1, 120)); return {};
+    case SocketOption::kLinger2:
+      linger2 = static_cast<std::int32_t>(std::clamp<std::int64_t>(value, -1, 120));
+      return {};
     case SocketOption::kReceiveLowWater:
       receive_low_water = static_cast<std::uint32_t>(std::clamp<std::int64_t>(value, 1, kMaxBuffer));
       return {};
@@ -76,31 +90,51 @@ Result<void> Options::set(SocketOption option, std::int64_t value) {
     case SocketOption::kReceiveBuffer:
       receive_buffer = static_cast<std::uint32_t>(std::clamp(value, kMinReceiveBuffer, kMaxBuffer));
       return {};
-    default: return Error::kProtocolNotAvailable;
+    default:
+      return Error::kProtocolNotAvailable;
   }
 }
 
 Result<std::int64_t> Options::get(SocketOption option) const {
   switch (option) {
-    case SocketOption::kNoDelay: return std::int64_t{no_delay};
-    case SocketOption::kCork: return std::int64_t{cork};
-    case SocketOption::kQuickAck: return std::int64_t{quick_ack};
-    case SocketOption::kKeepalive: return std::int64_t{keepalive};
-    case SocketOption::kOutOfBandInline: return std::int64_t{out_of_band_inline};
-    case SocketOption::kLinger: return std::int64_t{linger};
-    case SocketOption::kTypeOfService: return std::int64_t{tos};
-    case SocketOption::kTimeToLive: return std::int64_t{ttl};
-    case SocketOption::kMaxSegment: return std::int64_t{max_segment};
-    case SocketOption::kKeepaliveIdle: return std::int64_t{keepalive_idle};
-    case SocketOption::kKeepaliveInterval: return std::int64_t{keepalive_interval};
-    case SocketOption::kKeepaliveCount: return std::int64_t{keepalive_count};
-    case SocketOption::kSynCount: return std::int64_t{syn_retries};
-    case SocketOption::kUserTimeout: return std::int64_t{user_timeout};
-    case SocketOption::kLinger2: return std::int64_t{linger2};
-    case SocketOption::kReceiveLowWater: return std::int64_t{receive_low_water};
-    case SocketOption::kSendBuffer: return std::int64_t{send_buffer};
-    case SocketOption::kReceiveBuffer: return std::int64_t{receive_buffer} * 2;
-    default: return Error::kProtocolNotAvailable;
+    case SocketOption::kNoDelay:
+      return std::int64_t{no_delay};
+    case SocketOption::kCork:
+      return std::int64_t{cork};
+    case SocketOption::kQuickAck:
+      return std::int64_t{quick_ack};
+    case SocketOption::kKeepalive:
+      return std::int64_t{keepalive};
+    case SocketOption::kOutOfBandInline:
+      return std::int64_t{out_of_band_inline};
+    case SocketOption::kLinger:
+      return std::int64_t{linger};
+    case SocketOption::kTypeOfService:
+      return std::int64_t{tos};
+    case SocketOption::kTimeToLive:
+      return std::int64_t{ttl};
+    case SocketOption::kMaxSegment:
+      return std::int64_t{max_segment};
+    case SocketOption::kKeepaliveIdle:
+      return std::int64_t{keepalive_idle};
+    case SocketOption::kKeepaliveInterval:
+      return std::int64_t{keepalive_interval};
+    case SocketOption::kKeepaliveCount:
+      return std::int64_t{keepalive_count};
+    case SocketOption::kSynCount:
+      return std::int64_t{syn_retries};
+    case SocketOption::kUserTimeout:
+      return std::int64_t{user_timeout};
+    case SocketOption::kLinger2:
+      return std::int64_t{linger2};
+    case SocketOption::kReceiveLowWater:
+      return std::int64_t{receive_low_water};
+    case SocketOption::kSendBuffer:
+      return std::int64_t{send_buffer};
+    case SocketOption::kReceiveBuffer:
+      return std::int64_t{receive_buffer} * 2;
+    default:
+      return Error::kProtocolNotAvailable;
   }
 }
 

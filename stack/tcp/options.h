@@ -19,21 +19,21 @@ class Options {
 
   bool no_delay = false;
   bool cork = false;
-  bool quick_ack = false;          ///< set for the near future, as TCP_QUICKACK is
+  bool quick_ack = false;  ///< set for the near future, as TCP_QUICKACK is
   bool keepalive = false;
   bool out_of_band_inline = false;
-  std::int32_t linger = -1;        ///< seconds; -1: off
+  std::int32_t linger = -1;  ///< seconds; -1: off
   std::uint8_t tos = 0;
   std::uint8_t ttl = 64;
-  std::uint16_t max_segment = 0;   ///< 0: by the route
+  std::uint16_t max_segment = 0;                     ///< 0: by the route
   std::uint32_t keepalive_idle, keepalive_interval;  ///< seconds
   std::uint16_t keepalive_count;
   std::uint16_t syn_retries;
   std::uint32_t user_timeout = 0;  ///< milliseconds; 0: by retransmissions
   std::int32_t linger2;            ///< seconds in FIN-WAIT-2 after close; -1: none
   std::uint32_t receive_low_water = 1;
-  std::uint32_t send_buffer = 0;    ///< storage bytes; 0: the default
-  std::uint32_t receive_buffer = 0; ///< window bytes; 0: it grows by itself
+  std::uint32_t send_buffer = 0;     ///< storage bytes; 0: the default
+  std::uint32_t receive_buffer = 0;  ///< window bytes; 0: it grows by itself
 };
 
 }  // namespace millrace::tcp

@@ -63,8 +63,9 @@ Listener* PortTable::find_listener(const Endpoint& local, std::uint32_t hash) co
     }
     return nullptr;
   };
-  Listener* exact = pick(
-      [&](const Binding& binding) { return binding.listener != nullptr && binding.address == local.address; });
+  Listener* exact = pick([&](const Binding& binding) {
+    return binding.listener != nullptr && binding.address == local.address;
+  });
   if (exact != nullptr) return exact;
   return pick([&](const Binding& binding) {
     return binding.listener != nullptr && binding.address.is_unspecified() &&

@@ -13,8 +13,9 @@ namespace millrace::tcp {
 class Listener;
 class TcpSocket;
 
-/// Which local endpoints are bound, and who listens there. The rules of bind(2) on Linux: two sockets may share a port when
-/// their addresses differ, when both set SO_REUSEADDR and neither listens, or when both set SO_REUSEPORT.
+/// Which local endpoints are bound, and who listens there. The rules of bind(2) on Linux: two sockets may
+/// share a port when their addresses differ, when both set SO_REUSEADDR and neither listens, or when both set
+/// SO_REUSEPORT.
 class PortTable {
  public:
   struct Binding {

@@ -11,8 +11,9 @@ namespace millrace::tcp {
 /// Bytes in order that the application has not read: payload packets, as they came.
 class ReceiveQueue {
  public:
-  /// Takes the payload over. Small payloads are copied behind the last one where there is room, and packets that hold much
-  /// more storage than payload are compacted, so that storage stays near the payload. Returns true when it coalesced.
+  /// Takes the payload over. Small payloads are copied behind the last one where there is room, and packets
+  /// that hold much more storage than payload are compacted, so that storage stays near the payload. Returns
+  /// true when it coalesced.
   bool push(PacketPtr payload);
   /// Copies out from `offset` on; returns how much.
   std::size_t copy(std::span<const IoSlice> out, std::size_t offset, std::size_t limit) const;

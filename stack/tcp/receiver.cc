@@ -16,12 +16,15 @@ constexpr std::uint32_t kUnscaledMax = 65535;
 
 }  // namespace
 
-Receiver::~Receiver() { stop(); }
+Receiver::~Receiver() {
+  stop();
+}
 
 std::uint32_t Receiver::initial_window(const Tcp& tcp, std::uint32_t fixed_size) {
   const std::uint32_t wanted =
       fixed_size != 0 ? fixed_size : static_cast<std::uint32_t>(tcp.config().receive_window_initial);
-  const auto share = static_cast<std::uint32_t>(std::min<std::size_t>(tcp.receive_budget().left() / 64, kUnscaledMax));
+  const auto share =
+      static_cast<std::uint32_t>(std::min<std::size_t>(tcp.receive_budget().left() / 64, kUnscaledMax));
   return std::min({wanted, kUnscaledMax, std::max(share, kFloorWindow)});
 }
 
@@ -112,7 +115,8 @@ Receiver::Outcome Receiver::on_data(Segment& segment, Instant now) {
   if (delivered != 0) {
     if (window() < limit_ / 2) window_was_used_ = true;
     unacknowledged_ += delivered;
-    // RFC 5681 §4.2: at once when a hole is (partly) filled, for every second full segment, and at the start of a flow.
+    // RFC 5681 §4.2: at once when a hole is (partly) filled, for every second full segment, and at the start
+    // of a flow.
     if (had_hole || quick_acks_ != 0 || unacknowledged_ >= 2 * receive_mss_) {
       ack_now_ = true;
     } else if (delayed_ack_ == kNever) {
@@ -176,7 +180,8 @@ bool Receiver::on_read() {
   grow();
   const SeqNum edge = next_right_edge();
   const std::uint32_t opened = SeqNum::distance(right_edge_, edge);
-  // A window update of its own when the window doubles or opens by half the buffer; else the next segment carries it.
+  // A window update of its own when the window doubles or opens by half the buffer; else the next segment
+  // carries it.
   if (opened != 0 && (opened >= limit_ / 2 || opened >= window())) {
     ack_now_ = true;
     return true;

@@ -19,8 +19,8 @@ class Tcp;
 ///     [=========)......[====)....[==)..........|
 ///     ^ read    ^rcv_nxt                       ^ right edge advertised (rcv_nxt + RCV.WND)
 ///
-/// The right edge never moves left (RFC 9293 §3.8.6). The window is drawn from the context's budget before it is
-/// advertised, and grows while the peer fills it and the reader keeps up.
+/// The right edge never moves left (RFC 9293 §3.8.6). The window is drawn from the context's budget before it
+/// is advertised, and grows while the peer fills it and the reader keeps up.
 class Receiver {
  public:
   /// Scale of every window we advertise: 8 MiB at most.
@@ -73,7 +73,8 @@ class Receiver {
   /// After bytes were taken from the queue: may grow the window; true when it opened enough to tell the peer.
   [[nodiscard]] bool on_read();
   [[nodiscard]] std::uint32_t limit() const { return limit_; }
-  /// The connection is over: gives back the promise and what waited out of order. What is in order can still be read.
+  /// The connection is over: gives back the promise and what waited out of order. What is in order can still
+  /// be read.
   void stop();
 
  private:

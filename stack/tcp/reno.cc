@@ -21,8 +21,9 @@ Reno::Reno(std::uint32_t mss, unsigned initial_window_segments)
 void Reno::on_ack(const AckSample& sample) {
   if (!sample.cwnd_limited) return;
   if (cwnd_ < ssthresh_) {
-    // RFC 5681 §3.1 (2), RFC 3465 §2.2. A peer that acknowledges whole super-segments acknowledges many segments at
-    // once; L counts per segment of the ACK's worth, so growth is by what was acknowledged, never beyond doubling.
+    // RFC 5681 §3.1 (2), RFC 3465 §2.2. A peer that acknowledges whole super-segments acknowledges many
+    // segments at once; L counts per segment of the ACK's worth, so growth is by what was acknowledged, never
+    // beyond doubling.
     cwnd_ = std::min(kMaxWindow, cwnd_ + std::min(sample.acked, std::max(2 * mss_, sample.in_flight)));
     return;
   }
@@ -33,7 +34,9 @@ void Reno::on_ack(const AckSample& sample) {
   }
 }
 
-std::uint32_t Reno::half_flight(std::uint32_t in_flight) const { return std::max(in_flight / 2, 2 * mss_); }
+std::uint32_t Reno::half_flight(std::uint32_t in_flight) const {
+  return std::max(in_flight / 2, 2 * mss_);
+}
 
 void Reno::on_loss(const LossSample& sample) {
   // RFC 5681 §3.2 (2), equation (4).
@@ -52,7 +55,9 @@ void Reno::on_recovery_exit(Instant /*now*/, std::uint32_t in_flight) {
   cwnd_ = std::min(ssthresh_, std::max(in_flight, mss_) + mss_);
 }
 
-void Reno::on_idle_restart() { cwnd_ = std::min(cwnd_, initial_window_); }
+void Reno::on_idle_restart() {
+  cwnd_ = std::min(cwnd_, initial_window_);
+}
 
 void Reno::set_mss(std::uint32_t mss) {
   if (mss == mss_) return;

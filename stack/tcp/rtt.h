@@ -11,8 +11,8 @@ class RttEstimator {
  public:
   RttEstimator(Duration initial, Duration min, Duration max) : rto_(initial), min_(min), max_(max) {}
 
-  /// RFC 6298 (2.2), (2.3): alpha 1/8, beta 1/4. The variance term has the floor rto_min (as Linux), so that a quiet
-  /// path's RTO is RTT + rto_min.
+  /// RFC 6298 (2.2), (2.3): alpha 1/8, beta 1/4. The variance term has the floor rto_min (as Linux), so that
+  /// a quiet path's RTO is RTT + rto_min.
   void sample(Duration rtt) {
     rtt = std::max(rtt, Duration{1});
     latest_ = rtt;

@@ -11,8 +11,8 @@ namespace millrace::tcp {
 
 using Flags = wire::TcpFlags;
 
-/// A segment as a value: SEG.SEQ, SEG.ACK, SEG.LEN, SEG.WND, SEG.UP of RFC 9293, its options and its payload (data() of
-/// the packet at the first payload byte). A super-packet from GRO or LRO is one segment.
+/// A segment as a value: SEG.SEQ, SEG.ACK, SEG.LEN, SEG.WND, SEG.UP of RFC 9293, its options and its payload
+/// (data() of the packet at the first payload byte). A super-packet from GRO or LRO is one segment.
 struct Segment {
   SeqNum seq, ack;
   std::uint8_t flags = 0;

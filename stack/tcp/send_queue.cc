@@ -52,7 +52,8 @@ bool SendQueue::add_chunk(std::size_t wanted, std::size_t limit) {
   wanted = std::clamp<std::size_t>(std::max<std::size_t>(wanted, bytes_), 1, kLargestChunk);
   if (storage_ != 0 && storage_ + wanted > limit) return false;
   BufferRef buffer = pool_.allocate_buffer(wanted);
-  if (!buffer && wanted > PacketPool::kClassBytes[1]) buffer = pool_.allocate_buffer(PacketPool::kClassBytes[1]);
+  if (!buffer && wanted > PacketPool::kClassBytes[1])
+    buffer = pool_.allocate_buffer(PacketPool::kClassBytes[1]);
   if (!buffer || !budget_.take(buffer->capacity())) return false;
   if (count_ == capacity_) grow();
   const std::uint32_t position = front_position_ + bytes_;

@@ -19,8 +19,8 @@ namespace millrace::tcp {
 ///     | chunk  | | chunk            | | chunk     | room    |
 ///     +--------+ +------------------+ +-----------+- - - - -+
 ///
-/// Segments refer to slices of the chunks, so neither sending nor sending again copies. What is charged is the storage
-/// that the chunks hold, against the socket's limit and the context's budget.
+/// Segments refer to slices of the chunks, so neither sending nor sending again copies. What is charged is
+/// the storage that the chunks hold, against the socket's limit and the context's budget.
 class SendQueue {
  public:
   SendQueue(PacketPool& pool, MemoryBudget& budget) : pool_(pool), budget_(budget) {}
@@ -28,8 +28,8 @@ class SendQueue {
   SendQueue& operator=(const SendQueue&) = delete;
   ~SendQueue() { clear(); }
 
-  /// Copies from the slices, after skipping `skip` bytes of them, until the storage reaches `limit` or memory runs
-  /// out. Returns how many bytes it took.
+  /// Copies from the slices, after skipping `skip` bytes of them, until the storage reaches `limit` or memory
+  /// runs out. Returns how many bytes it took.
   std::size_t append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t limit);
   /// Forgets the first n bytes. Precondition: n <= bytes().
   void drop_front(std::uint32_t n);

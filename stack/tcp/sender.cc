@@ -37,8 +37,8 @@ void Sender::on_syn_sent(Instant now) {
   last_sent_ = now;
 }
 
-void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8_t snd_scale, std::uint32_t mss,
-                       bool syn_retransmitted, Instant now) {
+void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8_t snd_scale,
+                       std::uint32_t mss, bool syn_retransmitted, Instant now) {
   snd_una_ = iss_ + 1;
   snd_nxt_ = SeqNum::max(snd_nxt_, snd_una_);
   snd_max_ = SeqNum::max(snd_max_, snd_una_);
@@ -53,7 +53,8 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
   backoff_ = 0;
   timer_ = kNever;
   unanswered_since_ = kNever;
-  // RFC 6298 (5.7): after a lost SYN data starts with 3 s unless a sample says otherwise. RFC 5681 §3.1: and with one segment.
+  // RFC 6298 (5.7): after a lost SYN data starts with 3 s unless a sample says otherwise. RFC 5681 §3.1: and
+  // with one segment.
   if (syn_retransmitted) rtt_.reset_after_syn_timeout(3s);
   congestion_ = std::make_unique<Reno>(mss, syn_retransmitted ? 1 : tcp_.config().initial_window_segments);
   last_sent_ = now;
@@ -165,7 +166,8 @@ bool Sender::send(SeqNum seq, std::uint32_t& length, bool fin, std::uint32_t mss
   if (length != 0 && seq + length == end) out.flags |= Flags::kPsh;
   if (urgent) {
     out.flags |= Flags::kUrg;
-    out.urgent_pointer = static_cast<std::uint16_t>(std::min<std::uint32_t>(SeqNum::distance(seq, snd_up_), 65535));
+    out.urgent_pointer =
+        static_cast<std::uint16_t>(std::min<std::uint32_t>(SeqNum::distance(seq, snd_up_), 65535));
   }
   if (length > mss) out.gso_size = static_cast<std::uint16_t>(mss);
   const SeqNum next = seq + length + (fin ? 1u : 0u);
@@ -239,7 +241,8 @@ void Sender::take_rtt_sample(const Segment& segment, Instant now, Duration& rtt)
     rtt = now - timed_at_;
     timing_ = false;
   } else if (!timing_ && segment.options.timestamps && segment.options.timestamps->echo != 0) {
-    // What was sent again has no send time of its own; the echoed timestamp tells (RFC 7323 §4), in milliseconds.
+    // What was sent again has no send time of its own; the echoed timestamp tells (RFC 7323 §4), in
+    // milliseconds.
     const auto elapsed =
         static_cast<std::int32_t>(connection_.timestamp(now) - segment.options.timestamps->echo);
     if (elapsed >= 0) rtt = std::max<Duration>(std::chrono::milliseconds(elapsed), Duration{100us});
@@ -293,9 +296,11 @@ void Sender::on_new_ack(const Segment& segment, Instant now) {
 }
 
 std::uint32_t Sender::duplicate_threshold() const {
-  // RFC 5827: with fewer than four segments outstanding and nothing new to send, three duplicates cannot come.
+  // RFC 5827: with fewer than four segments outstanding and nothing new to send, three duplicates cannot
+  // come.
   const std::uint32_t flight = outstanding();
-  if (flight < 4 * mss_ && not_sent() == 0 && flight > mss_) return std::max(1u, (flight + mss_ - 1) / mss_ - 1);
+  if (flight < 4 * mss_ && not_sent() == 0 && flight > mss_)
+    return std::max(1u, (flight + mss_ - 1) / mss_ - 1);
   return kDuplicateThreshold;
 }
 

@@ -15,8 +15,8 @@ namespace millrace::tcp {
 class Connection;
 class Tcp;
 
-/// The send half: the queue, the send window, loss recovery (NewReno, RFC 6582, with limited transmit, RFC 3042) and
-/// the retransmission and persist timers.
+/// The send half: the queue, the send window, loss recovery (NewReno, RFC 6582, with limited transmit, RFC
+/// 3042) and the retransmission and persist timers.
 ///
 ///      queue
 ///     [==============|=====================|...........)
@@ -31,15 +31,18 @@ class Sender {
   void start(SeqNum iss);
   void on_syn_sent(Instant now);
   /// Our SYN is acknowledged: data may flow from now on.
-  void establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8_t snd_scale, std::uint32_t mss, bool syn_retransmitted,
-                 Instant now);
+  void establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8_t snd_scale, std::uint32_t mss,
+                 bool syn_retransmitted, Instant now);
 
   // --- from the application
   [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t limit) {
     return queue_.append(data, 0, limit);
   }
   void queue_fin() { fin_queued_ = true; }
-  void set_urgent() { snd_up_ = data_end(); urgent_ = true; }
+  void set_urgent() {
+    snd_up_ = data_end();
+    urgent_ = true;
+  }
   void hold_partial(bool hold) { hold_partial_ = hold; }
 
   // --- from the network
@@ -49,7 +52,8 @@ class Sender {
 
   // --- to the network
   void transmit(Instant now);
-  /// The retransmission timer: loss, a closed window, or a piece held back. False: the peer is to be given up.
+  /// The retransmission timer: loss, a closed window, or a piece held back. False: the peer is to be given
+  /// up.
   [[nodiscard]] bool on_timer(Instant now);
   /// kNever: not running.
   [[nodiscard]] Instant timer_deadline() const { return timer_; }
@@ -67,7 +71,9 @@ class Sender {
   [[nodiscard]] std::uint32_t outstanding() const { return SeqNum::distance(snd_una_, snd_max_); }
   [[nodiscard]] bool fin_queued() const { return fin_queued_; }
   [[nodiscard]] bool fin_acknowledged() const { return fin_queued_ && snd_una_ > data_end(); }
-  [[nodiscard]] bool everything_acknowledged() const { return queue_.empty() && (!fin_queued_ || fin_acknowledged()); }
+  [[nodiscard]] bool everything_acknowledged() const {
+    return queue_.empty() && (!fin_queued_ || fin_acknowledged());
+  }
   [[nodiscard]] SendQueue& queue() { return queue_; }
   [[nodiscard]] const SendQueue& queue() const { return queue_; }
   [[nodiscard]] std::uint32_t not_sent() const {
@@ -95,7 +101,8 @@ class Sender {
   void on_new_ack(const Segment& segment, Instant now);
   void on_duplicate_ack(Instant now);
   void take_rtt_sample(const Segment& segment, Instant now, Duration& rtt);
-  /// Sends [seq, seq + length) and perhaps the FIN; returns the payload that went out, or nothing for want of memory.
+  /// Sends [seq, seq + length) and perhaps the FIN; returns the payload that went out, or nothing for want of
+  /// memory.
   [[nodiscard]] bool send(SeqNum seq, std::uint32_t& length, bool fin, std::uint32_t mss, Instant now);
   void retransmit_head(Instant now);
   void on_timeout(Instant now);

@@ -15,8 +15,8 @@ namespace millrace::tcp {
 namespace {
 
 constexpr std::size_t kChecksumOffset = 16;
-/// Send queues may hold half of the pool. Windows may promise an eighth: small payloads are compacted to a quarter
-/// of their storage at worst, so that promises kept take the other half.
+/// Send queues may hold half of the pool. Windows may promise an eighth: small payloads are compacted to a
+/// quarter of their storage at worst, so that promises kept take the other half.
 constexpr std::size_t kSendShare = 2, kPromiseShare = 8;
 
 }  // namespace
@@ -25,22 +25,28 @@ constexpr std::size_t kSendShare = 2, kPromiseShare = 8;
 
 TimeWait::TimeWait(Tcp& tcp, const FlowKey& key)
     : Flow(Flow::Kind::kTimeWait, key),
-      timer([](void* self, Instant) {
-        auto& entry = *static_cast<TimeWait*>(self);
-        entry.tcp_.remove_time_wait(entry);
-      }, this),
+      timer(
+          [](void* self, Instant) {
+            auto& entry = *static_cast<TimeWait*>(self);
+            entry.tcp_.remove_time_wait(entry);
+          },
+          this),
       tcp_(tcp) {
   tcp_.flows().insert(*this);
 }
 
-TimeWait::~TimeWait() { tcp_.flows().remove(*this); }
+TimeWait::~TimeWait() {
+  tcp_.flows().remove(*this);
+}
 
 struct Tcp::Lists {
   boost::intrusive::list<Connection, boost::intrusive::base_hook<PendingHook>,
-                         boost::intrusive::constant_time_size<false>> pending;
+                         boost::intrusive::constant_time_size<false>>
+      pending;
   boost::intrusive::list<TimeWait, boost::intrusive::constant_time_size<false>> time_wait;
   boost::intrusive::list<TcpSocket, boost::intrusive::base_hook<MemoryWaiterHook>,
-                         boost::intrusive::constant_time_size<false>> memory_waiters;
+                         boost::intrusive::constant_time_size<false>>
+      memory_waiters;
   std::vector<Connection*> graves;
 };
 
@@ -57,7 +63,8 @@ void Tcp::enter_time_wait(Connection& connection, Instant now) {
   entry->ts_recent_at = now;
   entry->ts_offset = connection.ts_offset();
   entry->window = static_cast<std::uint16_t>(std::min<std::uint32_t>(
-      connection.receiver().window() >> (connection.sender().scale() != 0 ? Receiver::kWindowScale : 0), 65535));
+      connection.receiver().window() >> (connection.sender().scale() != 0 ? Receiver::kWindowScale : 0),
+      65535));
   lists_->time_wait.push_back(*entry);
   ++time_wait_count_;
   count(Counter::kTimeWait);
@@ -95,7 +102,8 @@ void Tcp::on_time_wait_segment(TimeWait& entry, Segment& segment, const ip::Pack
     entry.ts_recent_at = now;
   }
   if (segment.length() == 0 && segment.seq == entry.rcv_nxt) return;  // a late ACK
-  // A repeated FIN starts the 2 MSL again; all else that is out of window is answered, at most once an interval.
+  // A repeated FIN starts the 2 MSL again; all else that is out of window is answered, at most once an
+  // interval.
   if (segment.has(Flags::kFin) && segment.end() == entry.rcv_nxt) {
     timers_.arm(entry.timer, now + config_.time_wait);
   } else if (entry.last_ack != Instant{} && now - entry.last_ack < config_.duplicate_ack_interval) {
@@ -118,8 +126,8 @@ void Tcp::on_time_wait_segment(TimeWait& entry, Segment& segment, const ip::Pack
 
 // --- life
 
-Tcp::Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, TimerWheel& timers, ReadyList& ready, Rng& rng,
-         Instant now)
+Tcp::Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, TimerWheel& timers, ReadyList& ready,
+         Rng& rng, Instant now)
     : config_(config),
       ip_(ip),
       pool_(pool),
@@ -142,17 +150,27 @@ Tcp::~Tcp() {
   flows_.for_each([&](Flow& flow) { left.push_back(&flow); });
   for (Flow* flow : left) {
     switch (flow->kind()) {
-      case Flow::Kind::kConnection: bury(*static_cast<Connection*>(flow)); break;
-      case Flow::Kind::kRequest: delete static_cast<Request*>(flow); break;
-      case Flow::Kind::kTimeWait: remove_time_wait(*static_cast<TimeWait*>(flow)); break;
+      case Flow::Kind::kConnection:
+        bury(*static_cast<Connection*>(flow));
+        break;
+      case Flow::Kind::kRequest:
+        delete static_cast<Request*>(flow);
+        break;
+      case Flow::Kind::kTimeWait:
+        remove_time_wait(*static_cast<TimeWait*>(flow));
+        break;
     }
   }
   for (Connection* connection : lists_->graves) delete connection;
 }
 
-std::unique_ptr<Socket> Tcp::create_socket() { return std::make_unique<TcpSocket>(*this); }
+std::unique_ptr<Socket> Tcp::create_socket() {
+  return std::make_unique<TcpSocket>(*this);
+}
 
-void Tcp::mark_pending(Connection& connection) { lists_->pending.push_back(connection); }
+void Tcp::mark_pending(Connection& connection) {
+  lists_->pending.push_back(connection);
+}
 
 void Tcp::bury(Connection& connection) {
   if (connection.buried()) return;
@@ -188,7 +206,8 @@ void Tcp::flush(Instant now) {
     lists_->pending.pop_front();
     connection.output(now);
   }
-  if (!lists_->memory_waiters.empty() && !send_budget_.under_pressure() && pool_.available() > pool_.limits().bytes / 16) {
+  if (!lists_->memory_waiters.empty() && !send_budget_.under_pressure() &&
+      pool_.available() > pool_.limits().bytes / 16) {
     while (!lists_->memory_waiters.empty()) {
       TcpSocket& socket = lists_->memory_waiters.front();
       lists_->memory_waiters.pop_front();
@@ -259,13 +278,17 @@ void Tcp::on_packet(PacketPtr packet, const ip::PacketInfo& info, Instant now) {
     return;
   }
   switch (flow->kind()) {
-    case Flow::Kind::kConnection: static_cast<Connection*>(flow)->on_segment(segment, now); break;
+    case Flow::Kind::kConnection:
+      static_cast<Connection*>(flow)->on_segment(segment, now);
+      break;
     case Flow::Kind::kRequest: {
       auto& request = *static_cast<Request*>(flow);
       request.listener.on_request_segment(request, segment, now);
       break;
     }
-    case Flow::Kind::kTimeWait: on_time_wait_segment(*static_cast<TimeWait*>(flow), segment, info, now); break;
+    case Flow::Kind::kTimeWait:
+      on_time_wait_segment(*static_cast<TimeWait*>(flow), segment, info, now);
+      break;
   }
 }
 
@@ -306,7 +329,8 @@ Result<void> Tcp::send_segment(const FlowKey& key, const Outgoing& outgoing, Pac
     }
   }
   const std::uint32_t payload_length = packet->length();
-  const auto options_size = static_cast<std::uint32_t>(outgoing.options != nullptr ? outgoing.options->size() : 0);
+  const auto options_size =
+      static_cast<std::uint32_t>(outgoing.options != nullptr ? outgoing.options->size() : 0);
   const auto header_length = static_cast<std::uint32_t>(wire::TcpHeader::kSize) + options_size;
   std::uint8_t* at = packet->push(header_length);
   wire::TcpHeader header;
@@ -319,7 +343,8 @@ Result<void> Tcp::send_segment(const FlowKey& key, const Outgoing& outgoing, Pac
   header.urgent_pointer = outgoing.urgent_pointer;
   header.header_length = static_cast<std::uint8_t>(header_length);
   const std::uint32_t length = header_length + payload_length;
-  header.checksum = wire::pseudo_header_sum(key.local.address, key.remote.address, wire::kProtocolTcp, length).folded();
+  header.checksum =
+      wire::pseudo_header_sum(key.local.address, key.remote.address, wire::kProtocolTcp, length).folded();
   header.emit({at, wire::TcpHeader::kSize});
   if (options_size != 0) outgoing.options->emit({at + wire::TcpHeader::kSize, options_size});
   packet->set_transport_header();
@@ -344,7 +369,8 @@ Result<void> Tcp::send_segment(const FlowKey& key, const Outgoing& outgoing, Pac
   return ip_.output(std::move(packet), options, now);
 }
 
-void Tcp::send_reset_for(const FlowKey& key, const Segment& segment, const ip::PacketInfo& info, Instant now) {
+void Tcp::send_reset_for(const FlowKey& key, const Segment& segment, const ip::PacketInfo& info,
+                         Instant now) {
   if (segment.has(Flags::kRst) || info.broadcast) return;
   Outgoing out;
   out.flags = Flags::kRst;

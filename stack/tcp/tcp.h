@@ -29,8 +29,9 @@ class Request;
 class TcpSocket;
 class TimeWait;
 
-/// TCP (RFC 9293): the demultiplexer, what belongs to no connection (resets, TIME-WAIT, SYN-RECEIVED requests), and what
-/// all connections share (ISNs, ports, memory budgets, the list of connections with something to send).
+/// TCP (RFC 9293): the demultiplexer, what belongs to no connection (resets, TIME-WAIT, SYN-RECEIVED
+/// requests), and what all connections share (ISNs, ports, memory budgets, the list of connections with
+/// something to send).
 class Tcp final : public ip::Transport {
  public:
   Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, TimerWheel& timers, ReadyList& ready, Rng& rng,
@@ -83,8 +84,8 @@ class Tcp final : public ip::Transport {
   /// RFC 6056 §3.3.4: what to add to a flow's port offset.
   [[nodiscard]] std::uint32_t next_port_increment();
 
-  /// Builds and sends one segment. `payload` has an empty linear region with headroom (or is null: a control segment,
-  /// taken from the pool's reserve).
+  /// Builds and sends one segment. `payload` has an empty linear region with headroom (or is null: a control
+  /// segment, taken from the pool's reserve).
   struct Outgoing {
     SeqNum seq, ack;
     std::uint8_t flags = 0;

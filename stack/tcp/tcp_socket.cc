@@ -9,10 +9,14 @@
 
 namespace millrace::tcp {
 
-TcpSocket::TcpSocket(Tcp& tcp) : Socket(SocketType::kStream, tcp.ready_list()), tcp_(tcp), options_(tcp.config()) {}
+TcpSocket::TcpSocket(Tcp& tcp)
+    : Socket(SocketType::kStream, tcp.ready_list()), tcp_(tcp), options_(tcp.config()) {}
 
 TcpSocket::TcpSocket(Tcp& tcp, Connection& connection)
-    : Socket(SocketType::kStream, tcp.ready_list()), tcp_(tcp), options_(connection.options()), connection_(&connection) {
+    : Socket(SocketType::kStream, tcp.ready_list()),
+      tcp_(tcp),
+      options_(connection.options()),
+      connection_(&connection) {
   bound_ = connection.local();
   connection.attach(this);
 }
@@ -31,7 +35,8 @@ void TcpSocket::unbind() {
 
 Result<void> TcpSocket::bind_port(std::uint16_t port) {
   const PortTable::Binding binding{this, bound_->address, reuse_address_, reuse_port_, nullptr};
-  if (auto result = tcp_.ports().bind(port, binding, tcp_.flows().flows_on_port(port) != 0); !result) return result;
+  if (auto result = tcp_.ports().bind(port, binding, tcp_.flows().flows_on_port(port) != 0); !result)
+    return result;
   bound_->port = port;
   in_port_table_ = true;
   return {};
@@ -51,7 +56,8 @@ Result<void> TcpSocket::bind_ephemeral() {
 
 Result<void> TcpSocket::bind(const Endpoint& local) {
   if (bound_ || connection_ != nullptr || closed_) return Error::kInvalid;
-  if (local.address.is_multicast() || local.address.is_limited_broadcast() || !tcp_.ip().is_bindable(local.address)) {
+  if (local.address.is_multicast() || local.address.is_limited_broadcast() ||
+      !tcp_.ip().is_bindable(local.address)) {
     return Error::kAddressNotAvailable;
   }
   bound_ = Endpoint{local.address, 0};
@@ -64,7 +70,8 @@ bool TcpSocket::flow_free(const Endpoint& local, const Endpoint& remote, Instant
   Flow* flow = tcp_.flows().find(FlowKey{local, remote});
   if (flow == nullptr) return true;
   if (flow->kind() != Flow::Kind::kTimeWait) return false;
-  // RFC 6191: with timestamps, and once the clock has moved on, the old incarnation cannot be confused with the new one.
+  // RFC 6191: with timestamps, and once the clock has moved on, the old incarnation cannot be confused with
+  // the new one.
   auto& entry = *static_cast<TimeWait*>(flow);
   if (!entry.timestamps || now - entry.ts_recent_at < 1s) return false;
   tcp_.count(Counter::kTimeWaitRecycled);
@@ -95,7 +102,8 @@ Endpoint TcpSocket::local_endpoint() const {
 }
 
 Result<Endpoint> TcpSocket::remote_endpoint() const {
-  if (connection_ == nullptr || connection_->state() == State::kClosed || connection_->state() == State::kSynSent) {
+  if (connection_ == nullptr || connection_->state() == State::kClosed ||
+      connection_->state() == State::kSynSent) {
     return Error::kNotConnected;
   }
   return connection_->remote();
@@ -110,13 +118,16 @@ Result<void> TcpSocket::connect(const Endpoint& remote, Instant now) {
     if (!connecting_) return Error::kIsConnected;
     switch (connection_->state()) {
       case State::kSynSent:
-      case State::kSynReceived: return Error::kAlready;
+      case State::kSynReceived:
+        return Error::kAlready;
       case State::kClosed: {
         const Error error = take_error();
         static_cast<void>(disconnect(now));
         return error != Error::kNone ? error : Error::kConnectionAborted;
       }
-      default: connecting_ = false; return {};
+      default:
+        connecting_ = false;
+        return {};
     }
   }
   Endpoint to = remote;
@@ -199,8 +210,8 @@ Result<std::unique_ptr<Socket>> TcpSocket::accept(Instant now) {
 
 // --- data
 
-Result<std::size_t> TcpSocket::send(std::span<const ConstIoSlice> data, const Endpoint* /*to*/, SendFlags flags,
-                                    Instant now) {
+Result<std::size_t> TcpSocket::send(std::span<const ConstIoSlice> data, const Endpoint* /*to*/,
+                                    SendFlags flags, Instant now) {
   last_now_ = now;
   if (const Error error = take_error(); error != Error::kNone) return error;
   if (connection_ == nullptr) return Error::kPipe;
@@ -252,10 +263,17 @@ void TcpSocket::close(Instant now) {
 Result<void> TcpSocket::set_option(SocketOption option, std::int64_t value, Instant now) {
   last_now_ = now;
   switch (option) {
-    case SocketOption::kReuseAddress: reuse_address_ = value != 0; return {};
-    case SocketOption::kReusePort: reuse_port_ = value != 0; return {};
-    case SocketOption::kBroadcast: broadcast_ = value != 0; return {};
-    default: break;
+    case SocketOption::kReuseAddress:
+      reuse_address_ = value != 0;
+      return {};
+    case SocketOption::kReusePort:
+      reuse_port_ = value != 0;
+      return {};
+    case SocketOption::kBroadcast:
+      broadcast_ = value != 0;
+      return {};
+    default:
+      break;
   }
   if (connection_ != nullptr) return connection_->set_option(option, value, now);
   if (listener_ != nullptr) {
@@ -267,15 +285,19 @@ Result<void> TcpSocket::set_option(SocketOption option, std::int64_t value, Inst
 Result<std::int64_t> TcpSocket::option(SocketOption option) const {
   const Options& options = connection_ != nullptr ? connection_->options() : options_;
   switch (option) {
-    case SocketOption::kReuseAddress: return std::int64_t{reuse_address_};
-    case SocketOption::kReusePort: return std::int64_t{reuse_port_};
-    case SocketOption::kBroadcast: return std::int64_t{broadcast_};
+    case SocketOption::kReuseAddress:
+      return std::int64_t{reuse_address_};
+    case SocketOption::kReusePort:
+      return std::int64_t{reuse_port_};
+    case SocketOption::kBroadcast:
+      return std::int64_t{broadcast_};
     case SocketOption::kSendBuffer:
-      return static_cast<std::int64_t>(options.send_buffer != 0 ? options.send_buffer : tcp_.config().send_buffer);
+      return static_cast<std::int64_t>(options.send_buffer != 0 ? options.send_buffer
+                                                                : tcp_.config().send_buffer);
     case SocketOption::kReceiveBuffer:
       if (options.receive_buffer != 0) break;
-      return static_cast<std::int64_t>(
-          2 * (connection_ != nullptr ? connection_->receiver().limit() : tcp_.config().receive_window_initial));
+      return static_cast<std::int64_t>(2 * (connection_ != nullptr ? connection_->receiver().limit()
+                                                                   : tcp_.config().receive_window_initial));
     case SocketOption::kMaxSegment:
       if (connection_ != nullptr && connection_->state() != State::kSynSent) {
         return static_cast<std::int64_t>(connection_->sender().mss());
@@ -284,7 +306,8 @@ Result<std::int64_t> TcpSocket::option(SocketOption option) const {
     case SocketOption::kPathMtu:
       if (connection_ == nullptr) return Error::kNotConnected;
       return static_cast<std::int64_t>(connection_->path_mtu());
-    default: break;
+    default:
+      break;
   }
   return options.get(option);
 }
@@ -295,13 +318,17 @@ bool TcpSocket::tcp_info(TcpInfo& info, Instant now) const {
   return true;
 }
 
-std::size_t TcpSocket::readable_bytes() const { return connection_ != nullptr ? connection_->readable_bytes() : 0; }
+std::size_t TcpSocket::readable_bytes() const {
+  return connection_ != nullptr ? connection_->readable_bytes() : 0;
+}
 
 std::size_t TcpSocket::unsent_bytes() const {
   return connection_ != nullptr ? connection_->sender().queue().bytes() : 0;
 }
 
-bool TcpSocket::at_mark() const { return connection_ != nullptr && connection_->at_mark(); }
+bool TcpSocket::at_mark() const {
+  return connection_ != nullptr && connection_->at_mark();
+}
 
 bool TcpSocket::draining() const {
   return connection_ != nullptr && connection_->state() != State::kClosed &&
@@ -311,7 +338,8 @@ bool TcpSocket::draining() const {
 Ready TcpSocket::readiness() const {
   const Ready error = pending_error() != Error::kNone ? kError : Ready{0};
   if (listener_ != nullptr) return (listener_->has_connection() ? kReadable : Ready{0}) | error;
-  if (connection_ == nullptr) return kWritable | kHangup | error;  // as Linux reports an unconnected stream socket
+  if (connection_ == nullptr)
+    return kWritable | kHangup | error;  // as Linux reports an unconnected stream socket
   return connection_->readiness() | error;
 }
 

@@ -32,7 +32,8 @@ class TcpSocket final : public Socket, public MemoryWaiterHook {
   Result<void> disconnect(Instant now) override;
   Result<void> listen(int backlog, Instant now) override;
   Result<std::unique_ptr<Socket>> accept(Instant now) override;
-  Result<std::size_t> send(std::span<const ConstIoSlice> data, const Endpoint* to, SendFlags flags, Instant now) override;
+  Result<std::size_t> send(std::span<const ConstIoSlice> data, const Endpoint* to, SendFlags flags,
+                           Instant now) override;
   Result<Received> receive(std::span<const IoSlice> out, ReceiveFlags flags, Instant now) override;
   Result<void> shutdown(Shutdown how, Instant now) override;
   void close(Instant now) override;
@@ -55,7 +56,8 @@ class TcpSocket final : public Socket, public MemoryWaiterHook {
   [[nodiscard]] Result<void> bind_port(std::uint16_t port);
   [[nodiscard]] Result<void> bind_ephemeral();
   /// RFC 6056 algorithm 4 with random increments: a port whose 4-tuple is free.
-  [[nodiscard]] Result<std::uint16_t> choose_port(const IpAddress& local, const Endpoint& remote, Instant now);
+  [[nodiscard]] Result<std::uint16_t> choose_port(const IpAddress& local, const Endpoint& remote,
+                                                  Instant now);
   [[nodiscard]] bool flow_free(const Endpoint& local, const Endpoint& remote, Instant now) const;
   void unbind();
 

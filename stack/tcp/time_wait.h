@@ -12,10 +12,11 @@ namespace millrace::tcp {
 
 class Tcp;
 
-/// What is left of a connection in TIME-WAIT: enough to acknowledge a repeated FIN and to judge a new SYN (RFC 9293
-/// §3.6.1, RFC 6191). Listed oldest first, so that the table can be bounded.
-class TimeWait final : public Flow,
-                       public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+/// What is left of a connection in TIME-WAIT: enough to acknowledge a repeated FIN and to judge a new SYN
+/// (RFC 9293 §3.6.1, RFC 6191). Listed oldest first, so that the table can be bounded.
+class TimeWait final
+    : public Flow,
+      public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
   TimeWait(Tcp& tcp, const FlowKey& key);
   ~TimeWait();

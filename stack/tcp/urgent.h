@@ -6,8 +6,8 @@
 
 namespace millrace::tcp {
 
-/// The receiver's urgent mark (RFC 9293 §3.8.5, RFC 6093): the pointer names the byte behind the urgent one, and only
-/// the last byte is out of band, as BSD and Linux have it.
+/// The receiver's urgent mark (RFC 9293 §3.8.5, RFC 6093): the pointer names the byte behind the urgent one,
+/// and only the last byte is out of band, as BSD and Linux have it.
 ///
 ///     stream:   a b c d U e f       SEG.SEQ + SEG.UP points at e; U is the out-of-band byte
 struct Urgent {
