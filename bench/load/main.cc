@@ -10,6 +10,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "common/stack_api.h"
 #include "load.h"
 
 namespace {
@@ -42,6 +43,10 @@ extern "C" void out_of_time(int /*signal*/) {
   _exit(3);
 }
 
+void print_counter(const char* name, std::uint64_t value) {
+  std::printf("stats %s %llu\n", name, static_cast<unsigned long long>(value));
+}
+
 void allow_many_descriptors() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -55,7 +60,8 @@ int run(int argc, char** argv) {
   std::string host;
   std::uint16_t port = 7;
   unsigned time_limit = 120;
-  bool json = false;
+  bool json = false, stats = false;
+  millrace::apps::StackSettings stack;
 
   CLI::App app("Measures an echo server over TCP or UDP and checks what comes back.", "millrace-load");
   app.require_subcommand(1);
@@ -75,6 +81,12 @@ int run(int argc, char** argv) {
   app.add_option("--timeout", time_limit, "seconds after which the run ends as failed")
       ->capture_default_str()
       ->check(CLI::Range(1, 36000));
+  app.add_option("--dev", stack.device, "run on the stack, on this device, instead of the kernel's sockets");
+  app.add_option("--addr", stack.address, "the stack's address")->needs("--dev");
+  app.add_option("--gw", stack.gateway, "the stack's gateway")->needs("--dev");
+  app.add_option("--mtu", stack.mtu, "the stack's MTU")->needs("--dev");
+  app.add_flag("--stats", stats, "print the stack's counters when the connections are closed")
+      ->needs("--dev");
   app.add_flag("--busy", options.busy, "spin instead of sleeping");
   app.add_flag("--json", json, "print one JSON object");
   for (const Mode& mode : kModes) app.add_subcommand(mode.name, mode.what);
@@ -83,7 +95,8 @@ int run(int argc, char** argv) {
   const auto server = millrace::apps::make_address(host, port);
   if (!server) throw millrace::load::Failure("--host " + host + " is not an IPv4 address");
   options.server = *server;
-  options.api = &millrace::apps::kernel_sockets();
+  const bool on_stack = !stack.device.empty();
+  options.api = on_stack ? &millrace::apps::stack_sockets() : &millrace::apps::kernel_sockets();
   const std::string chosen = app.get_subcommands().front()->get_name();
   if (app.count("--size") == 0 && (chosen == "bulk" || chosen == "say")) options.size = 128 * 1024;
   if (options.direction == "echo" && options.size % 64 != 0) {
@@ -98,6 +111,8 @@ int run(int argc, char** argv) {
   std::signal(SIGALRM, out_of_time);
   alarm(time_limit);
 
+  stack.busy_poll = options.busy;
+  if (on_stack) millrace::apps::start_stack(stack);
   Report report;
   report.add("mode", chosen);
   for (const Mode& mode : kModes) {
@@ -105,6 +120,8 @@ int run(int argc, char** argv) {
     const bool intact = mode.run(options, report);
     report.add("intact", std::string_view(intact ? "yes" : "no"));
     report.print(json);
+    if (stats) millrace::apps::visit_stack_counters(print_counter);
+    if (on_stack) millrace::apps::stop_stack();
     return intact ? 0 : 2;
   }
   return 1;
