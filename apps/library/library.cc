@@ -1,7 +1,8 @@
 // libmillrace: the stack, its posix room and the drivers, which know nothing of each other, put together.
 
-#include "open_device.h"
 #include "posix/library.h"
+
+#include "open_device.h"
 
 namespace millrace {
 

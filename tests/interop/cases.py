@@ -141,7 +141,7 @@ def lossy_line(bench, stack_is_server):
 
 
 def faulty_device(bench, stack_is_server):
-    device = "fault(loss=0.05,dup=0.01,corrupt=0.01,reorder=0.02,seed=7):af_packet:stack0"
+    device = "fault(loss=0.05,duplicate=0.01,corrupt=0.01,reorder=0.02,seed=7):af_packet:stack0"
     bench.connect().talk("both-ways", stack_is_server, "--bytes", 10 * MB, device=device, timeout=180)
 
 
