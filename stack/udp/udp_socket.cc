@@ -1,0 +1,435 @@
+#include "udp/udp_socket.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "wire/pseudo_header.h"
+#include "wire/udp.h"
+
+namespace millrace::udp {
+
+namespace {
+
+using wire::UdpHeader;
+constexpr std::uint32_t kHeader = UdpHeader::kSize;
+constexpr std::uint32_t kIpHeader = wire::Ipv4Header::kSize;
+constexpr std::size_t kLargestPayload = 65535 - kIpHeader - kHeader;
+constexpr std::uint16_t kChecksumOffset = 6;
+/// Linux's SOCK_MIN_RCVBUF.
+constexpr std::size_t kSmallestReceiveBuffer = 2304;
+
+[[nodiscard]] std::size_t size_of(std::span<const ConstIoSlice> data) {
+  std::size_t size = 0;
+  for (const ConstIoSlice& slice : data) size += slice.size;
+  return size;
+}
+
+/// Linux's meaning of 0.0.0.0 as a destination: this host.
+[[nodiscard]] Endpoint meant(Endpoint to) {
+  if (to.address.is_unspecified()) to.address = IpAddress::v4(127, 0, 0, 1);
+  return to;
+}
+
+}  // namespace
+
+UdpSocket::UdpSocket(Udp& udp, ReadyList& ready)
+    : Socket(SocketType::kDatagram, ready),
+      udp_(udp),
+      ttl_(udp.ip_.config().default_ttl),
+      receive_limit_(udp.config_.receive_buffer) {}
+
+UdpSocket::~UdpSocket() {
+  close(Instant{});
+}
+
+void UdpSocket::close(Instant now) {
+  (void)now;
+  if (local_.port != 0) udp_.table_.erase(*this);
+  local_ = remote_ = Endpoint{};
+  connected_ = false;
+  closed_ = true;
+  received_.clear();
+  received_storage_ = 0;
+  waiting_for_ = nullptr;
+  wait_hook.unlink();
+}
+
+// --- addresses
+
+template <typename Change>
+void UdpSocket::rebind(Change&& change) {
+  if (local_.port != 0) udp_.table_.erase(*this);
+  change();
+  if (local_.port != 0) udp_.table_.insert(*this);
+}
+
+Result<void> UdpSocket::bind(const Endpoint& local) {
+  if (!local.address.is_v4()) return Error::kAddressFamily;
+  if (!udp_.ip_.is_bindable(local.address)) return Error::kAddressNotAvailable;
+  if (local_.port != 0 || closed_) return Error::kInvalid;
+  if (Result<void> bound = bind_to(local.address, local.port); !bound) return bound;
+  address_chosen_ = !local.address.is_unspecified();
+  port_chosen_ = local.port != 0;
+  return {};
+}
+
+Result<void> UdpSocket::bind_to(const IpAddress& address, std::uint16_t port) {
+  if (port == 0) {
+    port = udp_.choose_port(*this, address);
+    if (port == 0) return Error::kAddressInUse;
+  } else if (udp_.table_.conflicts(*this, {address, port})) {
+    return Error::kAddressInUse;
+  }
+  rebind([&] { local_ = {address, port}; });
+  return {};
+}
+
+Result<void> UdpSocket::ensure_bound() {
+  if (local_.port != 0) return {};
+  if (closed_) return Error::kInvalid;
+  return bind_to(local_.address, 0) ? Result<void>{} : Result<void>{Error::kAgain};
+}
+
+Result<void> UdpSocket::connect(const Endpoint& remote, Instant now) {
+  if (!remote.address.is_v4()) return Error::kAddressFamily;
+  if (Result<void> bound = ensure_bound(); !bound) return bound;
+  const Endpoint peer = meant(remote);
+  const Result<ip::RouteResult> route = udp_.ip_.route(peer.address, now);
+  if (!route) return route.error();
+  if (route->broadcast && !broadcast_) return Error::kAccess;
+  rebind([&] {
+    connected_ = true;
+    remote_ = peer;
+    if (!address_chosen_) local_.address = route->source;
+  });
+  route_ = *route;
+  route_generation_ = udp_.ip_.route_generation();
+  return {};
+}
+
+Result<void> UdpSocket::disconnect(Instant now) {
+  (void)now;
+  rebind([&] {
+    connected_ = false;
+    remote_ = Endpoint{};
+    if (!address_chosen_) local_.address = IpAddress{};
+    if (!port_chosen_) local_.port = 0;
+  });
+  return {};
+}
+
+Result<void> UdpSocket::listen(int backlog, Instant now) {
+  (void)backlog, (void)now;
+  return Error::kNotSupported;
+}
+
+Result<std::unique_ptr<Socket>> UdpSocket::accept(Instant now) {
+  (void)now;
+  return Error::kNotSupported;
+}
+
+Result<Endpoint> UdpSocket::remote_endpoint() const {
+  if (!connected_) return Error::kNotConnected;
+  return remote_;
+}
+
+// --- sending
+
+Result<std::size_t> UdpSocket::send(std::span<const ConstIoSlice> data, const Endpoint* to, SendFlags flags,
+                                    Instant now) {
+  // The order of these checks is Linux's.
+  const std::size_t size = size_of(data);
+  if (size > 0xffff) return Error::kMessageSize;
+  if (flags.out_of_band) return Error::kNotSupported;
+  if (to != nullptr && !to->address.is_v4()) return Error::kAddressFamily;
+  if (to != nullptr && to->port == 0) return Error::kInvalid;
+  if (to == nullptr && !connected_) return Error::kDestinationRequired;
+  if (Result<void> bound = ensure_bound(); !bound) return bound.error();
+
+  const Endpoint destination = to != nullptr ? meant(*to) : remote_;
+  const Result<ip::RouteResult> route = route_to(destination.address, now);
+  if (!route) return route.error();
+  if (route->broadcast && !broadcast_) return Error::kAccess;
+  if (size > kLargestPayload) return Error::kMessageSize;
+  if (const Error pending = take_error(); pending != Error::kNone) return pending;
+  if (write_shut_) return Error::kPipe;
+  if (route->interface != nullptr && route->interface->tx_congested()) {
+    udp_.counters_.add(Counter::kOutBlocked);
+    waiting_for_ = route->interface;
+    if (!wait_hook.is_linked()) udp_.wait(*this);
+    return Error::kAgain;
+  }
+  if (Result<void> sent = transmit(data, size, destination, *route, now); !sent) return sent.error();
+  return size;
+}
+
+Result<ip::RouteResult> UdpSocket::route_to(const IpAddress& destination, Instant now) {
+  if (!connected_ || destination != remote_.address) return udp_.ip_.route(destination, now);
+  if (route_generation_ != udp_.ip_.route_generation()) {
+    const Result<ip::RouteResult> route = udp_.ip_.route(destination, now);
+    if (!route) return route;
+    route_ = *route;
+    route_generation_ = udp_.ip_.route_generation();
+  }
+  return route_;
+}
+
+std::uint32_t UdpSocket::device_mtu(const ip::RouteResult& route) {
+  return route.interface != nullptr ? route.interface->mtu() : route.mtu;
+}
+
+Result<void> UdpSocket::transmit(std::span<const ConstIoSlice> data, std::size_t size, const Endpoint& to,
+                                 ip::RouteResult route, Instant now) {
+  const auto total = static_cast<std::uint32_t>(size) + kHeader + kIpHeader;
+  ip::OutputOptions options;
+  switch (mtu_discover_) {
+    case MtuDiscover::kDont:
+      break;
+    case MtuDiscover::kWant:
+      options.dont_fragment = total <= route.mtu;
+      break;
+    case MtuDiscover::kDo:
+      if (total > route.mtu) return Error::kMessageSize;
+      options.dont_fragment = true;
+      break;
+    case MtuDiscover::kProbe:
+    case MtuDiscover::kInterface:
+      route.mtu = device_mtu(route);
+      if (total > route.mtu) return Error::kMessageSize;
+      options.dont_fragment = mtu_discover_ == MtuDiscover::kProbe;
+      break;
+    case MtuDiscover::kOmit:
+      route.mtu = device_mtu(route);
+      break;
+  }
+  // A socket bound to a broadcast or multicast address cannot speak from it.
+  options.source = udp_.ip_.is_local(local_.address) ? local_.address : route.source;
+  options.destination = to.address;
+  options.protocol = wire::kProtocolUdp;
+  options.tos = tos_;
+  options.ttl = to.address.is_multicast() ? std::uint8_t{1} : ttl_;  // RFC 1112 §6.1
+  PacketPtr packet = build(data, size, options.source, to, route, route.mtu);
+  if (packet == nullptr) {
+    udp_.counters_.add(Counter::kOutNoMemory);
+    return Error::kNoBuffers;
+  }
+  packet->timestamp = now;
+  Result<void> sent = udp_.ip_.output(std::move(packet), options, route, now);
+  if (sent) udp_.counters_.add(Counter::kOutDatagrams);
+  return sent;
+}
+
+PacketPtr UdpSocket::build(std::span<const ConstIoSlice> data, std::size_t size, const IpAddress& source,
+                           const Endpoint& to, const ip::RouteResult& route, std::uint32_t mtu) {
+  const auto length = static_cast<std::uint32_t>(size) + kHeader;
+  PacketPtr packet = udp_.ip_.pool().allocate(length);
+  if (packet == nullptr) return nullptr;
+  const std::span<std::uint8_t> bytes{packet->put(length), length};
+  packet->set_transport_header();
+
+  UdpHeader header{local_.port, to.port, static_cast<std::uint16_t>(length), 0};
+  ChecksumSum sum = wire::pseudo_header_sum(source, to.address, wire::kProtocolUdp, length);
+  const bool offloaded = length + kIpHeader <= mtu &&
+                         (route.interface == nullptr || route.interface->device().caps().tx_checksum);
+  if (!offloaded && data.size() == 1) {
+    // Nobody below will sum it: once over the bytes is enough.
+    sum.add_word(copy_and_sum(bytes.subspan(kHeader), {data[0].data, data[0].size}));
+    header.emit(bytes);
+    header.checksum = sum.add(bytes.first(kHeader)).finish();
+    if (header.checksum == 0) header.checksum = 0xffff;  // RFC 768
+  } else {
+    std::uint8_t* out = bytes.data() + kHeader;
+    for (const ConstIoSlice& slice : data) {
+      if (slice.size == 0) continue;
+      std::memcpy(out, slice.data, slice.size);
+      out += slice.size;
+    }
+    header.checksum = sum.folded();
+    packet->offload.needs_checksum = true;
+    packet->offload.checksum_start = 0;
+    packet->offload.checksum_offset = kChecksumOffset;
+  }
+  header.emit(bytes);
+  return packet;
+}
+
+bool UdpSocket::may_resume() const {
+  return waiting_for_ == nullptr || !waiting_for_->tx_congested();
+}
+
+void UdpSocket::resume() {
+  waiting_for_ = nullptr;
+  wait_hook.unlink();
+  signal(kWritable);
+}
+
+// --- receiving
+
+void UdpSocket::on_datagram(PacketPtr datagram) {
+  // As in Linux, one datagram may go over the limit, however large it is.
+  if (received_storage_ > receive_limit_) {
+    udp_.counters_.add(Counter::kRcvbufErrors);
+    udp_.counters_.add(Counter::kInErrors);
+    return;
+  }
+  // A driver's storage is lent for one turn only, and small payloads shall not hold large storage.
+  if (!datagram->compact(true)) {
+    udp_.counters_.add(Counter::kInErrors);
+    return;
+  }
+  udp_.counters_.add(Counter::kInDatagrams);
+  received_storage_ += datagram->storage_held();
+  received_.push_back(std::move(datagram));
+  signal(kReadable);
+}
+
+Result<Received> UdpSocket::receive(std::span<const IoSlice> out, ReceiveFlags flags, Instant now) {
+  (void)now;
+  if (flags.out_of_band) return Error::kNotSupported;
+  if (const Error pending = take_error(); pending != Error::kNone) return pending;
+  if (received_.empty()) {
+    if (read_shut_) return Received{};
+    return Error::kAgain;
+  }
+  const Packet& datagram = received_.front();
+  const auto ip = *wire::Ipv4Header::parse({datagram.network_header(), kIpHeader});
+  const auto udp = *UdpHeader::parse({datagram.transport_header(), kHeader});
+  Received received;
+  received.datagram_bytes = datagram.length();
+  received.from = {ip.source, udp.source_port};
+  received.to = ip.destination;
+  received.interface_id = datagram.interface_id;
+  received.tos = ip.tos;
+  received.ttl = ip.ttl;
+  received.timestamp = datagram.timestamp;
+  for (const IoSlice& slice : out) {
+    const std::size_t n = std::min(slice.size, datagram.length() - received.bytes);
+    datagram.copy_out(static_cast<std::uint32_t>(received.bytes), {slice.data, n});
+    received.bytes += n;
+  }
+  if (!flags.peek) {
+    received_storage_ -= datagram.storage_held();
+    (void)received_.pop_front();
+  }
+  return received;
+}
+
+std::size_t UdpSocket::readable_bytes() const {
+  return received_.empty() ? 0 : const_cast<PacketQueue&>(received_).front().length();
+}
+
+void UdpSocket::on_icmp_error(const ip::IcmpError& error) {
+  using Kind = ip::IcmpError::Kind;
+  // Linux reports the hard errors to a socket without IP_RECVERR; unreachable networks and hosts, and expired
+  // packets, may be transient and are not told.
+  switch (error.kind) {
+    case Kind::kPortUnreachable:
+      set_error(Error::kConnectionRefused);
+      break;
+    case Kind::kProtocolUnreachable:
+      set_error(Error::kProtocolNotAvailable);
+      break;
+    case Kind::kProhibited:
+      set_error(Error::kHostUnreachable);
+      break;
+    case Kind::kParameterProblem:
+      set_error(Error::kProtocol);
+      break;
+    case Kind::kFragmentationNeeded:
+      if (mtu_discover_ == MtuDiscover::kDont) return;
+      set_error(Error::kMessageSize);
+      break;
+    case Kind::kNetworkUnreachable:
+    case Kind::kHostUnreachable:
+    case Kind::kTimeExceeded:
+      return;
+  }
+  signal(kError);
+}
+
+Result<void> UdpSocket::shutdown(Shutdown how, Instant now) {
+  (void)now;
+  if (how != Shutdown::kWrite) read_shut_ = true;
+  if (how != Shutdown::kRead) write_shut_ = true;
+  Ready events = 0;
+  if (read_shut_) events |= kReadHangup | kReadable;
+  if (read_shut_ && write_shut_) events |= kHangup;
+  if (events != 0) signal(events);
+  // Linux does it and complains all the same.
+  return connected_ ? Result<void>{} : Result<void>{Error::kNotConnected};
+}
+
+Ready UdpSocket::readiness() const {
+  Ready ready = waiting_for_ == nullptr ? kWritable : Ready{0};
+  if (!received_.empty()) ready |= kReadable;
+  if (pending_error() != Error::kNone) ready |= kError;
+  if (read_shut_) ready |= kReadHangup | kReadable;
+  if (read_shut_ && write_shut_) ready |= kHangup;
+  return ready;
+}
+
+// --- options
+
+Result<void> UdpSocket::set_option(SocketOption option, std::int64_t value, Instant now) {
+  (void)now;
+  switch (option) {
+    case SocketOption::kReuseAddress:
+      reuse_address_ = value != 0;
+      return {};
+    case SocketOption::kReusePort:
+      reuse_port_ = value != 0;
+      return {};
+    case SocketOption::kBroadcast:
+      broadcast_ = value != 0;
+      return {};
+    case SocketOption::kReceiveBuffer: {
+      // As Linux: clamped, then doubled for the overhead of storage.
+      const auto most = static_cast<std::int64_t>(udp_.config_.receive_buffer_max);
+      const auto asked = static_cast<std::size_t>(std::clamp<std::int64_t>(value, 0, most));
+      receive_limit_ = std::max(asked * 2, kSmallestReceiveBuffer);
+      return {};
+    }
+    case SocketOption::kTypeOfService:
+      tos_ = static_cast<std::uint8_t>(value);
+      return {};
+    case SocketOption::kTimeToLive:
+      if (value != -1 && (value < 1 || value > 255)) return Error::kInvalid;
+      ttl_ = value == -1 ? udp_.ip_.config().default_ttl : static_cast<std::uint8_t>(value);
+      return {};
+    case SocketOption::kMtuDiscover:
+      if (value < 0 || value > static_cast<std::int64_t>(MtuDiscover::kOmit)) return Error::kInvalid;
+      mtu_discover_ = static_cast<MtuDiscover>(value);
+      return {};
+    default:
+      return Error::kProtocolNotAvailable;
+  }
+}
+
+Result<std::int64_t> UdpSocket::option(SocketOption option) const {
+  switch (option) {
+    case SocketOption::kReuseAddress:
+      return std::int64_t{reuse_address_};
+    case SocketOption::kReusePort:
+      return std::int64_t{reuse_port_};
+    case SocketOption::kBroadcast:
+      return std::int64_t{broadcast_};
+    case SocketOption::kReceiveBuffer:
+      return static_cast<std::int64_t>(receive_limit_);
+    case SocketOption::kTypeOfService:
+      return std::int64_t{tos_};
+    case SocketOption::kTimeToLive:
+      return std::int64_t{ttl_};
+    case SocketOption::kMtuDiscover:
+      return static_cast<std::int64_t>(mtu_discover_);
+    case SocketOption::kPathMtu: {
+      if (!connected_) return Error::kNotConnected;
+      const Result<ip::RouteResult> route = udp_.ip_.route(remote_.address, Instant{});
+      if (!route) return route.error();
+      return std::int64_t{route->mtu};
+    }
+    default:
+      return Error::kProtocolNotAvailable;
+  }
+}
+
+}  // namespace millrace::udp
