@@ -71,9 +71,12 @@ class Stack {
   void for_each_counter(Visitor&& visit) const;
 
  private:
+  void flush_interfaces(Instant now);
+
   PacketPool pool_;
   TimerWheel timers_;
   Rng rng_;
+  Instant last_turn_;
   ReadyList ready_;
   std::unique_ptr<ip::IpLayer> ip_;
   std::unique_ptr<udp::Udp> udp_;

@@ -1,0 +1,78 @@
+#include "stack.h"
+
+#include <algorithm>
+#include <new>
+
+namespace millrace {
+
+namespace {
+
+/// How often one turn goes around what our own sockets send each other before others get their turn.
+constexpr int kLoopbackRounds = 8;
+
+}  // namespace
+
+Stack::Stack(const StackConfig& config, const Rng::Seed& seed, Instant now)
+    : pool_(config.pool),
+      timers_(now),
+      rng_(seed),
+      last_turn_(now),
+      ip_(std::make_unique<ip::IpLayer>(config.ip, pool_, timers_, rng_)),
+      udp_(std::make_unique<udp::Udp>(config.udp, *ip_, ready_, rng_)),
+      tcp_(std::make_unique<tcp::Tcp>(config.tcp, *ip_, pool_, timers_, ready_, rng_, now)) {}
+
+Stack::~Stack() {
+  // From above to below: transports may still send while they go, interfaces outlive that.
+  tcp_.reset();
+  udp_.reset();
+  interfaces_.clear();
+}
+
+link::Interface& Stack::add_interface(NetDevice& device, const link::InterfaceConfig& config, Instant now) {
+  const auto id = static_cast<std::uint8_t>(interfaces_.size());
+  interfaces_.push_back(
+      std::make_unique<link::Interface>(id, device, config, pool_, timers_, rng_, *ip_, now));
+  link::Interface& interface = *interfaces_.back();
+  ip_->add_interface(interface);
+  interface.flush(now);
+  return interface;
+}
+
+std::size_t Stack::poll(Instant now, std::size_t budget) {
+  last_turn_ = now;
+  std::size_t received = 0;
+  for (const auto& interface : interfaces_) received += interface->poll(budget, now);
+  timers_.run(now);
+  for (int round = 0; round < kLoopbackRounds; ++round) {
+    ip_->poll_loopback(budget, now);
+    tcp_->flush(now);
+    if (!ip_->loopback_pending()) break;
+  }
+  flush_interfaces(now);
+  return received;
+}
+
+void Stack::flush(Instant now) {
+  last_turn_ = now;
+  tcp_->flush(now);
+  flush_interfaces(now);
+}
+
+void Stack::flush_interfaces(Instant now) {
+  for (const auto& interface : interfaces_) interface->flush(now);
+  udp_->resume_senders();
+}
+
+Instant Stack::next_deadline() const {
+  return ip_->loopback_pending() ? last_turn_ : timers_.next_deadline();
+}
+
+Result<std::unique_ptr<Socket>> Stack::create_socket(SocketType type) {
+  try {
+    return type == SocketType::kStream ? tcp_->create_socket() : udp_->create_socket();
+  } catch (const std::bad_alloc&) {
+    return Error::kNoMemory;
+  }
+}
+
+}  // namespace millrace
