@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <cstring>
@@ -48,7 +49,10 @@ class IpAddress {
   [[nodiscard]] constexpr const std::array<std::uint8_t, 16>& bytes() const { return bytes_; }
 
   /// 0.0.0.0 or ::
-  [[nodiscard]] constexpr bool is_unspecified() const { return bytes_ == std::array<std::uint8_t, 16>{}; }
+  [[nodiscard]] constexpr bool is_unspecified() const {
+    const Words w = words();
+    return (w[0] | w[1]) == 0;
+  }
   [[nodiscard]] constexpr bool is_loopback() const {
     if (is_v4()) return bytes_[0] == 127;
     std::array<std::uint8_t, 16> one{};
@@ -61,7 +65,10 @@ class IpAddress {
   /// 255.255.255.255
   [[nodiscard]] constexpr bool is_limited_broadcast() const { return is_v4() && v4_value() == 0xffffffff; }
 
-  friend constexpr bool operator==(const IpAddress&, const IpAddress&) = default;
+  friend constexpr bool operator==(const IpAddress& a, const IpAddress& b) {
+    const Words x = a.words(), y = b.words();
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0 && a.family_ == b.family_;
+  }
   friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;
 
   /// "198.18.0.1", "fd00::1"; nullopt when malformed (strict dotted quad: no leading zeros, no octal, no short forms).
@@ -69,6 +76,10 @@ class IpAddress {
   [[nodiscard]] std::string to_string() const;
 
  private:
+  /// As two machine words: comparing is on the path of every packet.
+  using Words = std::array<std::uint64_t, 2>;
+  [[nodiscard]] constexpr Words words() const { return std::bit_cast<Words>(bytes_); }
+
   std::array<std::uint8_t, 16> bytes_{};
   Family family_ = Family::kV4;
 };

@@ -103,6 +103,10 @@ std::uint32_t Sender::choose_length(std::uint32_t unsent, std::uint32_t room, st
 
 void Sender::transmit(Instant now) {
   if (congestion_ == nullptr) return;
+  if (not_sent() == 0 && !(fin_queued_ && snd_nxt_ <= data_end())) {
+    cwnd_limited_ = false;
+    return;
+  }
   const std::uint32_t mss = connection_.segment_payload(now);
   const std::uint32_t most = connection_.super_segment_payload(mss);
   if (outstanding() == 0 && not_sent() != 0 && now - last_sent_ > rtt_.rto()) congestion_->on_idle_restart();
