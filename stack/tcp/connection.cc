@@ -51,7 +51,7 @@ void Connection::open_active(Instant now) {
 void Connection::open_passive(const Handshake& handshake, Listener* listener, Instant now) {
   listener_ = listener;
   sender_.start(handshake.iss);
-  sender_.on_syn_sent(now);
+  sender_.on_syn_sent(handshake.answered_at);
   timestamps_ = handshake.timestamps;
   sack_ = handshake.sack;
   ts_recent_ = handshake.ts_recent;
@@ -338,7 +338,7 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   info.bytes_acked = bytes_acked_;
   info.bytes_received = bytes_received_;
   info.bytes_sent = bytes_sent_;
-  info.bytes_retrans = bytes_retransmitted_;
+  info.bytes_retrans = sender_.retransmitted_bytes();
   info.segs_in = segments_in_;
   info.segs_out = segments_out_;
   info.data_segs_in = data_segments_in_;
@@ -423,9 +423,6 @@ void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t 
   if (length != 0) {
     ++data_segments_out_;
     bytes_sent_ += length;
-    if (outgoing.seq + length <= sender_.snd_max() && sender_.snd_nxt() != outgoing.seq + length) {
-      bytes_retransmitted_ += length;
-    }
     receiver_.on_data_sent();
   }
   receiver_.on_ack_sent();

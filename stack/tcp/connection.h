@@ -57,6 +57,7 @@ struct Handshake {
   bool timestamps = false, sack = false;
   std::uint32_t ts_recent = 0;
   bool syn_retransmitted = false;
+  Instant answered_at{};  ///< when our SYN-ACK went out: the first RTT sample
 };
 
 /// One TCP connection from SYN-SENT (or, for a passive open, ESTABLISHED) until CLOSED: the state machine and
@@ -179,7 +180,7 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   std::uint32_t offered_window_ = 0;
   std::uint32_t route_generation_ = 0;
   std::uint32_t segments_in_ = 0, segments_out_ = 0, data_segments_in_ = 0, data_segments_out_ = 0;
-  std::uint64_t bytes_received_ = 0, bytes_acked_ = 0, bytes_sent_ = 0, bytes_retransmitted_ = 0;
+  std::uint64_t bytes_received_ = 0, bytes_acked_ = 0, bytes_sent_ = 0;
   Instant ts_recent_at_{};
   Instant syn_deadline_ = kNever, keepalive_deadline_ = kNever, fin_wait_2_deadline_ = kNever;
   Instant last_received_{}, last_data_received_{};

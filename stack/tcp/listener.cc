@@ -246,7 +246,8 @@ void Listener::on_request_segment(Request& request, Segment& segment, Instant no
   if (handshake.timestamps && segment.options.timestamps)
     handshake.ts_recent = segment.options.timestamps->value;
   const FlowKey key = request.key();
-  const Handshake agreed = handshake;
+  Handshake agreed = handshake;
+  agreed.answered_at = request.last_answer;
   delete &request;
   auto* connection = new Connection(tcp_, key, options_, *route);
   tcp_.connection_born();

@@ -179,6 +179,7 @@ bool Sender::send(SeqNum seq, std::uint32_t& length, bool fin, std::uint32_t mss
     const std::uint32_t segments = std::max<std::uint32_t>(1, (length + mss - 1) / mss);
     tcp_.count(Counter::kRetransSegs, segments);
     retransmitted_ += segments;
+    retransmitted_bytes_ += length;
     timing_ = false;  // Karn: RFC 6298 §3
   } else if (!timing_) {
     timing_ = true;
@@ -224,8 +225,11 @@ bool Sender::process_ack(const Segment& segment, Instant now) {
   const bool was_closed = snd_wnd_ == 0;
   const bool window_changed = segment.ack >= snd_una_ && update_window(segment);
   if (was_closed && snd_wnd_ != 0 && probing_) {
-    timer_ = kNever;
+    // The window is open again: what is outstanding is guarded by the retransmission timer from now on.
+    probing_ = false;
     backoff_ = 0;
+    timer_ = kNever;
+    if (outstanding() != 0) arm(now);
   }
   if (segment.ack > snd_una_) {
     on_new_ack(segment, now);

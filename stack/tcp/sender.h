@@ -86,6 +86,7 @@ class Sender {
   [[nodiscard]] unsigned probes() const { return probes_; }
   [[nodiscard]] bool in_recovery() const { return in_recovery_; }
   [[nodiscard]] std::uint32_t retransmitted_segments() const { return retransmitted_; }
+  [[nodiscard]] std::uint64_t retransmitted_bytes() const { return retransmitted_bytes_; }
   [[nodiscard]] Instant last_sent() const { return last_sent_; }
   [[nodiscard]] std::uint8_t scale() const { return snd_scale_; }
   [[nodiscard]] std::uint32_t mss() const { return mss_; }
@@ -119,6 +120,7 @@ class Sender {
   std::uint32_t snd_wnd_ = 0, max_window_ = 0, mss_ = 536;
   std::uint32_t inflation_ = 0;
   std::uint32_t retransmitted_ = 0;
+  std::uint64_t retransmitted_bytes_ = 0;
   std::uint8_t snd_scale_ = 0;
   std::uint8_t duplicate_acks_ = 0;
   std::uint8_t backoff_ = 0;
