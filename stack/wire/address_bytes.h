@@ -1,8 +1,8 @@
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 
 #include "base/byte_order.h"
 #include "base/ip_address.h"
@@ -20,20 +20,20 @@ inline void store_ipv4(std::uint8_t* p, const IpAddress& address) {
 
 [[nodiscard]] inline IpAddress load_ipv6(const std::uint8_t* p) {
   std::array<std::uint8_t, 16> bytes;
-  std::copy_n(p, bytes.size(), bytes.begin());
+  std::memcpy(bytes.data(), p, bytes.size());
   return IpAddress::v6(bytes);
 }
 inline void store_ipv6(std::uint8_t* p, const IpAddress& address) {
-  std::copy_n(address.bytes().begin(), address.bytes().size(), p);
+  std::memcpy(p, address.bytes().data(), address.bytes().size());
 }
 
 [[nodiscard]] inline MacAddress load_mac(const std::uint8_t* p) {
   MacAddress mac;
-  std::copy_n(p, mac.bytes.size(), mac.bytes.begin());
+  std::memcpy(mac.bytes.data(), p, mac.bytes.size());
   return mac;
 }
 inline void store_mac(std::uint8_t* p, const MacAddress& mac) {
-  std::copy_n(mac.bytes.begin(), mac.bytes.size(), p);
+  std::memcpy(p, mac.bytes.data(), mac.bytes.size());
 }
 
 }  // namespace millrace::wire
