@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <string>
@@ -102,7 +103,10 @@ class World {
       buffer = pool_.allocate_buffer(capacity);
       if (!buffer) return buffer;
     }
-    for (std::uint32_t i = 0; i < buffer->capacity(); ++i) buffer->bytes()[i] = byte();
+    for (std::uint32_t i = 0; i < buffer->capacity(); i += 8) {
+      const std::uint64_t eight = random_();
+      std::memcpy(buffer->bytes() + i, &eight, std::min<std::size_t>(8, buffer->capacity() - i));
+    }
     return buffer;
   }
 
