@@ -233,3 +233,5 @@ BENCHMARK(GroFindsNothingToMerge);
 
 }  // namespace
 }  // namespace millrace
+
+BENCHMARK_MAIN();
