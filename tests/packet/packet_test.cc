@@ -350,6 +350,20 @@ TEST_F(PacketTest, WhatWasSplitAndAppendedAgainIsMergedAtTheSeam) {
   EXPECT_EQ(contents(*packet), counting(30));
 }
 
+TEST_F(PacketTest, AppendCountsWhatMergesAtTheSeamAsOne) {
+  PacketPtr packet = make(1);
+  BufferRef buffer = pool.allocate_buffer(512);
+  for (std::uint32_t i = 0; i < Packet::kMaxFragments - 1; ++i) {
+    ASSERT_TRUE(packet->append_fragment(buffer, 2 * i, 1));
+  }
+  BufferRef whole = pool.allocate_buffer(100);
+  PacketPtr other = pool.wrap(whole, 0, 10);
+  ASSERT_TRUE(other->append_fragment(whole, 10, 5));
+  EXPECT_TRUE(packet->append(other));
+  EXPECT_EQ(packet->fragment_count(), 64u);
+  EXPECT_EQ(packet->fragments().back().length, 15u);
+}
+
 TEST_F(PacketTest, ASharedRangeIsReadWhereItLies) {
   PacketPtr source = make(10, {10, 10, 10});
   PacketPtr packet = pool.allocate(1);
