@@ -32,6 +32,7 @@ class AfPacketDevice final : public NetDevice {
 
   std::size_t rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) override;
   std::size_t tx_burst(PacketQueue& packets, Instant now) override;
+  void release_packets() override { rx_.release_packets(); }
   [[nodiscard]] std::span<const WaitFd> wait_fds() override;
   [[nodiscard]] bool arm() override;
   [[nodiscard]] Duration max_sleep(Instant now) const override;

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "af_packet/datagrams.h"
 #include "af_packet/packet_socket.h"
 #include "base/byte_order.h"
 #include "frame_headers.h"
@@ -112,37 +113,41 @@ std::size_t RxRing::receive(PacketPool& pool, PacketQueue& out, std::size_t budg
                             DeviceStats& stats) {
   std::size_t received = 0;
   while (received < budget) {
+    if (PacketPtr packet = pending_.pop_front()) {
+      out.push_back(std::move(packet));
+      ++received;
+      continue;
+    }
     const Slot from = slot(current_);
     if (!from.filled()) break;
     if (from.queued()) {
       received += receive_queued(pool, out, budget - received, now, stats);
       continue;
     }
-    if (receive_small(from, pool, out, now, stats)) ++received;
+    received += receive_small(from, pool, out, now, stats);
     release(current_);
     current_ = after(current_);
   }
   return received;
 }
 
-bool RxRing::receive_small(const Slot& from, PacketPool& pool, PacketQueue& out, Instant now,
-                           DeviceStats& stats) {
+std::size_t RxRing::receive_small(const Slot& from, PacketPool& pool, PacketQueue& out, Instant now,
+                                  DeviceStats& stats) {
   // Too large for the slot and not queued: the socket's receive buffer was full.
   if (from.truncated()) {
     ++stats.rx_dropped;
-    return false;
+    return 0;
   }
   const std::uint32_t length = from.frame_length();
   PacketPtr packet = pool.allocate(length, kRxHeadroom);
   if (!packet) {
     ++stats.rx_no_memory;
-    return false;
+    return 0;
   }
   std::memcpy(packet->put(length), from.frame(), length);
   VnetHeader header;
   std::memcpy(&header, from.frame() - sizeof header, sizeof header);
-  deliver(std::move(packet), header, from, out, now, stats);
-  return true;
+  return deliver(std::move(packet), header, from, out, now, stats);
 }
 
 std::size_t RxRing::receive_queued(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now,
@@ -174,8 +179,7 @@ std::size_t RxRing::receive_queued(PacketPool& pool, PacketQueue& out, std::size
     } else if (messages_[i].msg_len != sizeof(VnetHeader) + from.frame_length()) {
       ++stats.rx_truncated;
     } else {
-      deliver(std::move(packet), headers_[i], from, out, now, stats);
-      ++received;
+      received += deliver(std::move(packet), headers_[i], from, out, now, stats);
     }
     release(current_);
     current_ = after(current_);
@@ -194,8 +198,8 @@ int RxRing::read_queue(std::size_t count) {
   return 0;
 }
 
-void RxRing::deliver(PacketPtr packet, const VnetHeader& header, const Slot& from, PacketQueue& out,
-                     Instant now, DeviceStats& stats) {
+std::size_t RxRing::deliver(PacketPtr packet, const VnetHeader& header, const Slot& from, PacketQueue& out,
+                            Instant now, DeviceStats& stats) {
   packet->offload = header.to_offload(packet->linear(), packet->length());
   const std::uint32_t status = from.status();
   if ((status & TP_STATUS_VLAN_VALID) != 0) {
@@ -209,7 +213,17 @@ void RxRing::deliver(PacketPtr packet, const VnetHeader& header, const Slot& fro
   packet->timestamp = now;
   ++stats.rx_packets;
   stats.rx_bytes += packet->length();
+  if (packet->offload.gso_size != 0 && header.is_udp_gso()) {
+    PacketPool& pool = packet->pool();
+    stats.rx_no_memory += cut_datagrams(pool, std::move(packet), pending_);
+    return 0;
+  }
+  if (!pending_.empty()) {
+    pending_.push_back(std::move(packet));
+    return 0;
+  }
   out.push_back(std::move(packet));
+  return 1;
 }
 
 std::uint64_t RxRing::read_drops() {

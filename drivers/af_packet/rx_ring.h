@@ -49,6 +49,8 @@ class RxRing {
                       DeviceStats& stats);
   /// True when receive() would find something.
   [[nodiscard]] bool ready() const;
+  /// Gives back the packets it still holds.
+  void release_packets() { pending_.clear(); }
   /// Frames the kernel dropped since the last call, for want of a free slot.
   [[nodiscard]] std::uint64_t read_drops();
   /// Takes a pending error (the link went down) off the socket, so that it stops waking sleepers.
@@ -62,13 +64,13 @@ class RxRing {
   [[nodiscard]] Slot slot(std::uint32_t index) const;
   [[nodiscard]] std::uint32_t after(std::uint32_t index) const { return index + 1 == slots_ ? 0 : index + 1; }
   void release(std::uint32_t index);
-  [[nodiscard]] bool receive_small(const Slot& from, PacketPool& pool, PacketQueue& out, Instant now,
-                                   DeviceStats& stats);
+  [[nodiscard]] std::size_t receive_small(const Slot& from, PacketPool& pool, PacketQueue& out, Instant now,
+                                          DeviceStats& stats);
   std::size_t receive_queued(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now,
                              DeviceStats& stats);
   int read_queue(std::size_t count);
-  void deliver(PacketPtr packet, const VnetHeader& header, const Slot& from, PacketQueue& out, Instant now,
-               DeviceStats& stats);
+  [[nodiscard]] std::size_t deliver(PacketPtr packet, const VnetHeader& header, const Slot& from,
+                                    PacketQueue& out, Instant now, DeviceStats& stats);
 
   UniqueFd socket_;
   std::uint8_t* map_ = nullptr;
@@ -76,6 +78,10 @@ class RxRing {
   std::uint32_t slots_ = 0;
   std::uint32_t slot_bytes_ = 0;
   std::uint32_t current_ = 0;  ///< the slot the next frame comes in
+
+  /// Received, and kept for the next turn: a UDP super-frame becomes more frames than the budget may allow,
+  /// and what came behind it waits behind it.
+  PacketQueue pending_;
 
   // Scratch of receive_queued.
   std::array<mmsghdr, kCopyBatch> messages_{};

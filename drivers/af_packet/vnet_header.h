@@ -25,6 +25,7 @@ struct VnetHeader {
   std::uint16_t checksum_start = 0;
   std::uint16_t checksum_offset = 0;
 
+  [[nodiscard]] bool is_udp_gso() const { return (gso_type & ~kGsoEcn) == kGsoUdp; }
   /// What the kernel says of a frame it delivers. `head` is the start of the frame, of `frame_length` bytes
   /// in all.
   [[nodiscard]] Offload to_offload(std::span<const std::uint8_t> head, std::uint32_t frame_length) const;

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "frames.h"
+#include "link/gso.h"
 #include "net_namespace.h"
 #include "open_device.h"
 #include "unique_fd.h"
@@ -430,6 +431,52 @@ TEST_F(AfPacket, HasTheKernelAcceptOurUdpWithFullAndWithPartialChecksum) {
     got.resize(1000);
     EXPECT_EQ(got, spec.payload);
   }
+}
+
+TEST_F(AfPacket, CutsTheKernelsUdpSuperFramesIntoDatagrams) {
+  ASSERT_NO_FATAL_FAILURE(start());
+  introduce_ourselves();
+  const InNamespace inside(*pair_, Side::kRight);
+  const UniqueFd udp = kernel_udp();
+  const int segment = 1000;
+  ASSERT_EQ(::setsockopt(udp.get(), SOL_UDP, UDP_SEGMENT, &segment, sizeof segment), 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(4000);
+  to.sin_addr.s_addr = htonl(kOurAddress.v4_value());
+  const Bytes payload = pattern(40 * 1000 + 7, 3);
+  ASSERT_EQ(
+      ::sendto(udp.get(), payload.data(), payload.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof to),
+      static_cast<ssize_t>(payload.size()));
+  const auto peer = open(Side::kRight, "af_packet:right0");
+  send(*peer, to_packet(pool_, raw_frame(60, 1, ours_->mac(), peer->mac())));
+  ASSERT_TRUE(receive_until(*ours_, [&] {
+    PacketQueue few;
+    EXPECT_LE(ours_->rx_burst(pool_, few, 4, now()), 4u) << "the budget holds";
+    in_.splice_back(few);
+    return in_.size() >= 42;
+  }));
+  Bytes received;
+  std::uint16_t identification = 0;
+  for (int i = 0; i < 41; ++i) {
+    const PacketPtr packet = in_.pop_front();
+    EXPECT_EQ(packet->offload.gso_size, 0);
+    EXPECT_EQ(packet->offload.rx_checksum, Offload::RxChecksum::kPartial);
+    packet->offload.needs_checksum = true;
+    ASSERT_TRUE(link::complete_checksum(*packet));
+    const Bytes frame = bytes_of(*packet);
+    const auto ip = wire::Ipv4View::parse(std::span(frame).subspan(14));
+    ASSERT_TRUE(ip);
+    EXPECT_TRUE(ip->checksum_ok());
+    EXPECT_EQ(ip->total_length(), frame.size() - 14);
+    if (i == 0) identification = ip->identification();
+    EXPECT_EQ(ip->identification(), static_cast<std::uint16_t>(identification + i));
+    EXPECT_TRUE(transport_checksum_ok(frame));
+    EXPECT_EQ(frame.size(), i < 40 ? 1042u : 49u);
+    received.insert(received.end(), frame.begin() + 42, frame.end());
+  }
+  EXPECT_EQ(received, payload);
+  EXPECT_EQ(bytes_of(in_.front()), raw_frame(60, 1, ours_->mac(), peer->mac())) << "and what came behind it";
 }
 
 /// A TCP connection between a socket of the kernel (in this process, in the right namespace) and frames made
