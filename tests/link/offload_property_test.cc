@@ -191,7 +191,8 @@ class Batches {
   void take(const Packet& packet) {
     Bytes bytes = contents(packet);
     const bool v6 = bytes[0] >> 4 == 6;
-    const std::size_t total = v6 ? 40U + (bytes[4] << 8 | bytes[5]) : bytes[2] << 8 | bytes[3];
+    const std::size_t length_at = v6 ? 4 : 2;
+    const std::size_t total = (v6 ? 40U : 0U) + bytes[length_at] * 256U + bytes[length_at + 1];
     ASSERT_GE(bytes.size(), total);
     bytes.resize(total);  // padding of what passed through
     std::vector<Bytes>& seen = seen_[key(bytes)];

@@ -237,7 +237,8 @@ TEST(PacketPool, FragmentsGoBackInTheirOrder) {
   PacketPool pool;
   Ring ring{pool};
   PacketPtr packet = pool.allocate(1);
-  for (std::size_t slot : {3, 1, 4, 0, 5, 2}) ASSERT_TRUE(packet->append_fragment(ring.lend(slot), 0, 200));
+  for (const std::size_t slot : {3U, 1U, 4U, 0U, 5U, 2U})
+    ASSERT_TRUE(packet->append_fragment(ring.lend(slot), 0, 200));
   packet->pull(450);
   EXPECT_EQ(ring.returned, (std::vector<std::size_t>{3, 1}));
   packet->trim(packet->length() - 200);
