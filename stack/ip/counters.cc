@@ -18,8 +18,8 @@ std::string_view name_of(Counter counter) {
       "IpInNotOurs",          "IpInMartianSource", "IpInMulticast",       "IpInUnicastInBroadcast",
       "IpInSourceRouted",     "IpReasmDuplicates", "IpReasmTiny",         "IpReasmInvalid",
       "IpReasmEvicted",       "IcmpInOther",       "IcmpInBroadcastEcho", "IcmpOutSuppressed",
-      "IpLoopbackDropped",    "IpPathMtuUpdates",  "IpPathMtuIgnored",    "IpPathMtuEvicted",
-      "IpNeighbourFailed",
+      "IpLoopback",           "IpLoopbackDropped", "IpPathMtuUpdates",    "IpPathMtuIgnored",
+      "IpPathMtuEvicted",     "IpNeighbourFailed",
   };
   static_assert(kNames.back() == "IpNeighbourFailed");
   return kNames[static_cast<std::size_t>(counter)];

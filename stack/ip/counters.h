@@ -58,6 +58,7 @@ enum class Counter : std::uint8_t {
   kIcmpInOther,          ///< types nobody here speaks
   kIcmpInBroadcastEcho,  ///< not answered
   kIcmpOutSuppressed,    ///< an error that RFC 1122 §3.2.2 forbids
+  kLoopback,             ///< packets to our own addresses, which never touch a device
   kLoopbackDropped,      ///< the internal loopback's queue was full
   kPathMtuUpdates,
   kPathMtuIgnored,  ///< a claim that would not lower anything

@@ -168,6 +168,7 @@ void IpLayer::loop_back(PacketPtr packet, Instant now) {
       packet->offload.needs_checksum ? Offload::RxChecksum::kPartial : Offload::RxChecksum::kVerified;
   packet->offload.needs_checksum = false;
   packet->timestamp = now;
+  counters_.add(Counter::kLoopback);
   loopback_.push_back(std::move(packet));
 }
 

@@ -48,7 +48,8 @@ void Connection::open_active(Instant now) {
   update_timer(now);
 }
 
-void Connection::open_passive(const Handshake& handshake, Listener* listener, Instant now) {
+void Connection::open_passive(const Handshake& handshake, Listener* listener, const Segment& segment,
+                              Instant now) {
   listener_ = listener;
   sender_.start(handshake.iss);
   sender_.on_syn_sent(handshake.answered_at);
@@ -63,7 +64,7 @@ void Connection::open_passive(const Handshake& handshake, Listener* listener, In
   peer_scaled_ = handshake.peer_scale.has_value();
   pending_scale_ = std::min<std::uint8_t>(handshake.peer_scale.value_or(0), 14);
   syn_retransmitted_ = handshake.syn_retransmitted;
-  state_ = State::kSynReceived;
+  become_established(segment, now);
 }
 
 void Connection::attach(TcpSocket* socket) {

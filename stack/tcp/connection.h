@@ -70,8 +70,8 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
 
   // --- opening
   void open_active(Instant now);
-  /// The third segment of a passive open was acceptable; it is passed to on_segment() afterwards.
-  void open_passive(const Handshake& handshake, Listener* listener, Instant now);
+  /// `segment`, the third of a passive open, was acceptable; it is passed to on_segment() afterwards.
+  void open_passive(const Handshake& handshake, Listener* listener, const Segment& segment, Instant now);
 
   // --- from the network
   void on_segment(Segment& segment, Instant now);
@@ -139,6 +139,7 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   void on_acknowledged(Instant now);
   void on_text(Segment& segment, Instant now);
   void on_fin(Instant now);
+  void become_established(const Segment& segment, Instant now);
   void adopt_peer_options(const Segment& segment);
   void challenge_ack(Instant now);
   void send_duplicate_ack(const Segment& segment, Instant now);

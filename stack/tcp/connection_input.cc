@@ -217,6 +217,15 @@ void Connection::on_reset(const Segment& segment, Instant now) {
   enter_closed(error, now);
 }
 
+void Connection::become_established(const Segment& segment, Instant now) {
+  state_ = State::kEstablished;
+  syn_deadline_ = kNever;
+  sender_.establish(std::uint32_t{segment.window} << pending_scale_, segment.seq, segment.ack, pending_scale_,
+                    path_payload(), syn_retransmitted_, now);
+  if (options_.quick_ack) receiver_.set_quick_ack(true);
+  arm_keepalive(now);
+}
+
 bool Connection::check_ack(Segment& segment, Instant now) {
   if (!segment.has(Flags::kAck)) {
     tcp_.count(Counter::kNoAckFlag);
@@ -227,11 +236,7 @@ bool Connection::check_ack(Segment& segment, Instant now) {
       tcp_.send_reset_for(key(), segment, {}, now);
       return false;
     }
-    state_ = State::kEstablished;
-    syn_deadline_ = kNever;
-    sender_.establish(std::uint32_t{segment.window} << pending_scale_, segment.seq, segment.ack,
-                      pending_scale_, path_payload(), syn_retransmitted_, now);
-    arm_keepalive(now);
+    become_established(segment, now);
     if (send_shutdown_) state_ = State::kFinWait1;
     notify(kWritable);
   }

@@ -205,6 +205,10 @@ void Listener::on_request_segment(Request& request, Segment& segment, Instant no
     answer_limited(true);
     return;
   }
+  if (handshake.timestamps && !segment.options.timestamps && !segment.has(Flags::kRst)) {
+    tcp_.count(Counter::kPawsEstab);  // RFC 7323 §3.2: negotiated, so it must be there
+    return;
+  }
   if (handshake.timestamps && segment.options.timestamps && !segment.has(Flags::kRst) &&
       static_cast<std::int32_t>(segment.options.timestamps->value - handshake.ts_recent) < 0) {
     tcp_.count(Counter::kPawsEstab);
@@ -253,7 +257,7 @@ void Listener::on_request_segment(Request& request, Segment& segment, Instant no
   tcp_.connection_born();
   tcp_.flows().insert(*connection);
   tcp_.count(Counter::kPassiveOpens);
-  connection->open_passive(agreed, this, now);
+  connection->open_passive(agreed, this, segment, now);
   accept_queue_.push_back(*connection);
   ++queued_;
   connection->on_segment(segment, now);
