@@ -1,0 +1,72 @@
+#include "posix/backup_poller.h"
+
+#include <pthread.h>
+
+#include "posix/context.h"
+#include "posix/signals.h"
+
+namespace millrace::posix {
+
+void BackupPoller::start() {
+  SignalHold none;  // inherited by the thread: signals are the program's
+  none.hold();
+  thread_ = std::thread([this] { run(); });
+  pthread_setname_np(thread_.native_handle(), "millrace");
+}
+
+void BackupPoller::stop() {
+  if (!thread_.joinable()) return;
+  context_.lock();
+  stopping_ = true;
+  context_.wake(waiter_);
+  context_.unlock();
+  thread_.join();
+}
+
+void BackupPoller::leader_left() {
+  if (!idle_) return;
+  idle_ = false;
+  context_.wake(waiter_);
+}
+
+void BackupPoller::run() {
+  context_.lock();
+  while (!stopping_) {
+    const Duration pause = round();
+    if (pause == Duration::zero() || stopping_) continue;
+    waiter_.announce(Waiter::Bed::kFutex);
+    context_.unlock();
+    const timespec timeout = to_timespec(pause);
+    (void)waiter_.sleep_on_futex(pause == Duration::max() ? nullptr : &timeout);
+    context_.lock();
+    waiter_.settle();
+    waiter_.ready = false;
+  }
+  if (context_.leader_ == &waiter_) context_.leave_leadership(waiter_);
+  context_.unlock();
+}
+
+Duration BackupPoller::round() {
+  const Instant now = clock_now();
+  const bool program_leads = context_.leader_ != nullptr && context_.leader_ != &waiter_;
+  if (!program_leads && now - context_.last_turn_ >= kTick / 2) context_.turn(now);
+
+  const Duration quiet = now - context_.last_traffic_;
+  if (quiet < kQuietAfter) {
+    if (!program_leads) context_.leader_ = nullptr;
+    return kTick;
+  }
+  if (program_leads) {
+    if (quiet < kIdleAfter) return kQuietTick;
+    idle_ = true;
+    return Duration::max();
+  }
+  context_.leader_ = &waiter_;
+  (void)context_.sleep_on_devices(waiter_, kNever, {}, nullptr);
+  waiter_.ready = false;
+  if (context_.leader_ != &waiter_) return kQuietTick;
+  context_.turn(clock_now());
+  return Duration::zero();
+}
+
+}  // namespace millrace::posix

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+
+#include "posix/clock.h"
+#include "posix/waiter.h"
+
+namespace millrace::posix {
+
+class Context;
+
+/// The context's own thread: does what the leader would while no thread of the program waits, so that
+/// acknowledgements, retransmissions and FINs go on while the program computes. It costs the program's
+/// threads nothing: no wake-up, no handshake, but one after a long idle time.
+///
+///   traffic    tick every 1 ms; poll when no one did meanwhile
+///   quiet      no traffic for 50 ms: asleep on the device as the leader; while a thread of the program
+///   leads, tick every 10 ms idle       a thread of the program leads for 2 s without traffic: asleep until
+///   it leaves its wait
+class BackupPoller {
+ public:
+  explicit BackupPoller(Context& context) : context_(context) {}
+  BackupPoller(const BackupPoller&) = delete;
+  BackupPoller& operator=(const BackupPoller&) = delete;
+  ~BackupPoller() { stop(); }
+
+  void start();
+  /// Ends and joins it; without the lock held. Idempotent.
+  void stop();
+
+  // --- under the context's lock
+  /// The leader left and nobody follows.
+  void leader_left();
+  [[nodiscard]] Waiter* waiter() { return &waiter_; }
+
+ private:
+  static constexpr Duration kTick = 1ms;
+  static constexpr Duration kQuietTick = 10ms;
+  static constexpr Duration kQuietAfter = 50ms;
+  static constexpr Duration kIdleAfter = 2s;
+
+  void run();
+  /// One round; how long to sleep until the next, zero for none, max for until told.
+  [[nodiscard]] Duration round();
+
+  Context& context_;
+  Waiter waiter_;
+  std::atomic<bool> stopping_{false};
+  bool idle_ = false;  ///< asleep until told
+  std::thread thread_;
+};
+
+}  // namespace millrace::posix

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cstddef>
+
+#include "posix/context.h"
+
+/// The socket calls, as the kernel has them: a result, or -errno. The C functions of millrace/socket.h turn
+/// that into errno.
+namespace millrace::posix {
+
+class SocketFile;
+
+// --- sockets (socket_calls.cc)
+[[nodiscard]] long open_socket(Context& context, int domain, int type, int protocol);
+[[nodiscard]] long bind_socket(int fd, const sockaddr* address, socklen_t length);
+[[nodiscard]] long listen_socket(int fd, int backlog);
+[[nodiscard]] long accept_socket(int fd, sockaddr* address, socklen_t* length, int flags);
+[[nodiscard]] long connect_socket(int fd, const sockaddr* address, socklen_t length);
+[[nodiscard]] long shutdown_socket(int fd, int how);
+[[nodiscard]] long close_file(int fd, bool may_linger = true);
+[[nodiscard]] long socket_name(int fd, sockaddr* address, socklen_t* length);
+[[nodiscard]] long peer_name(int fd, sockaddr* address, socklen_t* length);
+[[nodiscard]] long control_file(int fd, int command, long argument);
+[[nodiscard]] long control_socket(int fd, unsigned long request, void* argument);
+
+/// Waits until one of `mask` may have happened to the file, with its context's lock held on entry and return.
+/// 0, or -EAGAIN when `timeout` from the first call on has gone, -EINTR, or -EBADF: the file is closed, and
+/// gone for the caller.
+class BlockingWait {
+ public:
+  BlockingWait(SocketFile& file, Duration timeout) : file_(file), timeout_(timeout) {}
+  [[nodiscard]] long until(Ready mask, bool exclusive = false);
+
+ private:
+  SocketFile& file_;
+  Duration timeout_;
+  Instant deadline_ = kEpoch;
+};
+
+// --- data (transfer.cc)
+[[nodiscard]] long send_data(int fd, const iovec* slices, std::size_t count, int flags, const sockaddr* to,
+                             socklen_t length);
+/// A flag of receive_data alone: read(2), which returns 0 at once for no bytes.
+inline constexpr int kPlainRead = 1 << 30;
+struct ReceivedMessage {
+  int flags = 0;  ///< msg_flags
+  bool from_set = false;
+  Endpoint from;
+};
+[[nodiscard]] long receive_data(int fd, const iovec* slices, std::size_t count, int flags,
+                                ReceivedMessage& message);
+
+// --- options (options.cc)
+[[nodiscard]] long get_option(int fd, int level, int option, void* value, socklen_t* length);
+[[nodiscard]] long set_option(int fd, int level, int option, const void* value, socklen_t length);
+
+// --- waiting (poll.cc, epoll_calls.cc)
+[[nodiscard]] long poll_files(pollfd* fds, std::size_t count, Duration timeout, const sigset_t* mask);
+[[nodiscard]] long create_epoll(Context& context, int flags);
+[[nodiscard]] long control_epoll(int epoll_fd, int operation, int fd, epoll_event* event);
+[[nodiscard]] long wait_epoll(int epoll_fd, epoll_event* events, int max_events, Duration timeout,
+                              const sigset_t* mask);
+
+}  // namespace millrace::posix

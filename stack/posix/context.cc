@@ -1,0 +1,190 @@
+#include "posix/context.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <cassert>
+#include <system_error>
+
+#include "posix/file.h"
+#include "posix/futex.h"
+#include "posix/signals.h"
+#include "posix/socket_file.h"
+#include "tcp/connection.h"
+
+namespace millrace::posix {
+
+namespace {
+
+Rng::Seed system_seed() {
+  Rng::Seed seed{};
+  std::size_t filled = 0;
+  while (filled < seed.size()) {
+    const ssize_t got = getrandom(seed.data() + filled, seed.size() - filled, 0);
+    if (got < 0 && errno != EINTR) throw std::system_error(errno, std::generic_category(), "getrandom");
+    if (got > 0) filled += static_cast<std::size_t>(got);
+  }
+  return seed;
+}
+
+bool only_one_cpu() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
+}
+
+}  // namespace
+
+Context::Context(const ContextConfig& config, std::unique_ptr<NetDevice> device)
+    : config_(config), device_(std::move(device)), single_cpu_(only_one_cpu()), backup_(*this) {
+  const Instant now = clock_now();
+  stack_ = std::make_unique<Stack>(config_.stack, system_seed(), now);
+  if (device_) {
+    link::Interface& interface = stack_->add_interface(*device_, config_.interface, now);
+    if (config_.gateway) stack_->ip().set_default_gateway(*config_.gateway, interface);
+  }
+  last_turn_ = last_traffic_ = now;
+  backup_.start();
+}
+
+Context::~Context() {
+  backup_.stop();
+}
+
+bool Context::unlock() {
+  if (told_count_ == 0) [[likely]]
+    return mutex_.unlock();
+  std::array<Waiter*, kMaxTold> told;
+  const std::size_t count = std::exchange(told_count_, 0);
+  std::copy_n(told_.begin(), count, told.begin());
+  const bool contended = mutex_.unlock();
+  for (std::size_t i = 0; i < count; ++i) told[i]->ring();
+  return contended;
+}
+
+std::size_t Context::turn(Instant now) {
+  const std::size_t budget = budget_;
+  std::size_t frames = stack_->poll(now, budget);
+  last_turn_ = now;
+  if (frames != 0) {
+    last_traffic_ = now;
+    if (frames >= budget) adapt_budget(frames, now);
+  }
+  for (int round = 0; round < 8 && stack_->ip().loopback_pending(); ++round) stack_->poll(now, budget);
+  if (!stack_->ready().empty()) dispatch();
+  if (device_sleeper_ != nullptr) check_device_sleeper(now);
+  return frames;
+}
+
+void Context::adapt_budget(std::size_t frames, Instant began) {
+  const Duration took = clock_now() - began;
+  if (took > kTurnTarget) {
+    budget_ = std::max<std::size_t>(8, frames / 2);
+  } else if (took < kTurnTarget / 3) {
+    budget_ = std::min<std::size_t>(512, frames * 2);
+  }
+}
+
+void Context::settle(Instant now) {
+  stack_->flush(now);
+  last_traffic_ = now;
+  for (int round = 0; round < 8 && stack_->ip().loopback_pending(); ++round) stack_->poll(now, budget_);
+  if (!stack_->ready().empty()) dispatch();
+  if (device_sleeper_ != nullptr) check_device_sleeper(now);
+}
+
+void Context::dispatch() {
+  while (Socket* socket = stack_->ready().pop()) {
+    const Ready events = socket->take_events();
+    // Not accepted yet: epoll_ctl and poll look at its state when it is.
+    if (socket->user == nullptr) continue;
+    auto& file = *static_cast<SocketFile*>(socket->user);
+    file.notify(file.to_poll_events(events));
+  }
+}
+
+void Context::wake(Waiter& waiter) {
+  waiter.ready = true;
+  if (!waiter.tell()) return;
+  if (waiter.AutoHook::is_linked()) waiter.unlink();
+  if (told_count_ == kMaxTold) {
+    for (std::size_t i = 0; i < told_count_; ++i) told_[i]->ring();
+    told_count_ = 0;
+  }
+  told_[told_count_++] = &waiter;
+}
+
+bool Context::arm_devices() {
+  return device_ && device_->arm();
+}
+
+void Context::check_device_sleeper(Instant now) {
+  // This thread polled or sent while another sleeps on the device. What the device reports since it was
+  // armed, this thread has taken: arm again. A new deadline before the sleeper's, or a full device, ends the
+  // sleep.
+  const bool frames = arm_devices();
+  const bool tx = device_ && device_->tx_full() && !device_sleeper_wants_tx_;
+  const bool sooner = stack_->next_deadline() < device_sleeper_until_;
+  if (!frames && !tx && !sooner) return;
+  if (sooner) last_kick_ = now;
+  Waiter& sleeper = *device_sleeper_;
+  const bool ready = sleeper.ready;
+  wake(sleeper);
+  sleeper.ready = ready;
+}
+
+void Context::let_others_in() {
+  if (!unlock()) {
+    cpu_relax();
+  } else {
+    // A futex mutex is not fair: without a pause this thread would have it again before the woken one runs.
+    for (int i = 0; i < 50; ++i) cpu_relax();
+  }
+  lock();
+}
+
+void Context::adapt_spin(Duration waited) {
+  if (single_cpu_) return;
+  // As the guest halt polling of hypervisors: when the last wait would have been covered by polling, poll;
+  // when it was far longer, polling was a waste.
+  if (waited <= 2 * kAdaptiveSpin) {
+    adaptive_spin_ =
+        std::min(kAdaptiveSpin, adaptive_spin_ == Duration::zero() ? 12500ns : adaptive_spin_ * 2);
+  } else if (adaptive_spin_ != Duration::zero()) {
+    adaptive_spin_ = adaptive_spin_ < 10us ? Duration::zero() : adaptive_spin_ / 2;
+  }
+}
+
+bool Context::drain(Duration limit) {
+  const Instant deadline = after(clock_now(), limit);
+  ContextLock guard(*this);
+  Waiter waiter;
+  for (;;) {
+    const Instant now = clock_now();
+    turn(now);
+    if (!draining()) return true;
+    if (now >= deadline) return false;
+    WaitRequest request;
+    request.deadline = std::min(deadline, now + 1ms);
+    (void)wait(waiter, request);
+  }
+}
+
+bool Context::draining() {
+  return stack_->tcp().connection_count() != 0;
+}
+
+void Context::begin_exit() {
+  ContextLock guard(*this);
+  exiting_ = true;
+  exiting_thread_ = pthread_self();
+}
+
+void Context::park_at_exit() {
+  if (pthread_equal(pthread_self(), exiting_thread_) != 0) return;
+  unlock();
+  for (;;) pause();
+}
+
+}  // namespace millrace::posix

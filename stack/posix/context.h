@@ -1,0 +1,164 @@
+#pragma once
+
+#include <pthread.h>
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "link/net_device.h"
+#include "posix/backup_poller.h"
+#include "posix/clock.h"
+#include "posix/mutex.h"
+#include "posix/waiter.h"
+#include "stack.h"
+
+namespace millrace::posix {
+
+class SignalHold;
+
+struct ContextConfig {
+  StackConfig stack;
+  link::InterfaceConfig interface;
+  std::optional<IpAddress> gateway;
+  /// How long a waiting call polls before it sleeps: nothing adapts up to kAdaptiveSpin, zero sleeps at once.
+  std::optional<Duration> busy_poll;
+  Duration drain = 2s;
+};
+
+/// One Stack, its device queue and the lock over both. It has no thread that moves packets: whoever holds the
+/// lock polls, so a request is received, handled and answered in the program's own thread.
+///
+/// Waiting. One waiter, the leader, sleeps on the device; followers sleep on their own futex or eventfd, and
+/// the leader wakes exactly those it made ready. Who leaves his wait while leading passes leadership on to a
+/// follower. Every change of readiness and every announcement of a sleep happens under the lock, so none is
+/// lost.
+///
+///     wait():  look ── poll for a bounded time ── announce, arm the device, look again ── sleep ── poll ──┐
+///                └────────────────────────────────────<────────────────────────────────────────────────┘
+///
+/// While nobody waits, the BackupPoller takes the leader's place.
+class Context {
+ public:
+  static constexpr Duration kAdaptiveSpin = 50us;
+  /// A call that finds nothing polls when the last poll was longer ago.
+  static constexpr Duration kStale = 4us;
+  /// A look at an epoll set polls when the last poll was longer ago, even if something is ready.
+  static constexpr Duration kBusyTurn = 10us;
+  /// Waits and epoll sets look at the program's kernel descriptors at least so often.
+  static constexpr Duration kKernelLook = 50us;
+  /// A turn should not hold the lock longer: the budget adapts to it.
+  static constexpr Duration kTurnTarget = 50us;
+
+  /// `device` may be null: only the internal loopback then.
+  Context(const ContextConfig& config, std::unique_ptr<NetDevice> device);
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+  /// All files must be closed. Ends the backup poller.
+  ~Context();
+
+  void lock() { mutex_.lock(); }
+  [[nodiscard]] bool try_lock() { return mutex_.try_lock(); }
+  /// Releases the lock and rings those who were told meanwhile. True when a thread slept for the lock.
+  bool unlock();
+
+  // --- under the lock
+  [[nodiscard]] Stack& stack() { return *stack_; }
+  [[nodiscard]] const ContextConfig& config() const { return config_; }
+  [[nodiscard]] NetDevice* device() { return device_.get(); }
+
+  /// Polls the stack once and tells whom that concerns. Returns the number of frames.
+  std::size_t turn(Instant now);
+  /// False when the last turn was more recent than that.
+  bool turn_if_older(Instant now, Duration age) {
+    if (now - last_turn_ < age) return false;
+    turn(now);
+    return true;
+  }
+  bool turn_if_stale(Instant now) { return turn_if_older(now, kStale); }
+  /// Ends a call that changed something: transmits, delivers on the internal loopback, tells whom that
+  /// concerns.
+  void settle(Instant now);
+  /// Tells the files of sockets on the stack's ready list.
+  void dispatch();
+  void wake(Waiter& waiter);
+
+  /// Waits until `waiter` is made ready by a file it is linked to, or as the request says. Releases the lock
+  /// meanwhile.
+  [[nodiscard]] WaitResult wait(Waiter& waiter, const WaitRequest& request);
+
+  /// mr_finish: lets TCP deliver what was sent before its sockets were closed. True when all was.
+  bool drain(Duration limit);
+  void stop_backup() { backup_.stop(); }
+  /// exit() has begun in this thread: others do not come back from a wait, as they would not from the
+  /// kernel's.
+  void begin_exit();
+
+ private:
+  friend class BackupPoller;
+  enum class Sleep : std::uint8_t { kNoSleep, kWoke, kInterrupted, kKernelReady };
+
+  WaitResult lead(Waiter& waiter, const WaitRequest& request, SignalHold& signals);
+  WaitResult follow(Waiter& waiter, const WaitRequest& request);
+  /// The leader's sleep. kNoSleep: frames came or a deadline is due, poll again.
+  Sleep sleep_on_devices(Waiter& waiter, Instant deadline, std::span<pollfd> kernel_fds,
+                         const sigset_t* mask);
+  [[nodiscard]] bool arm_devices();
+  /// Somebody sleeps on the device, and what this call did concerns the sleep.
+  void check_device_sleeper(Instant now);
+  void leave_leadership(Waiter& waiter);
+  /// Steps aside for threads that sleep for the lock.
+  void let_others_in();
+  [[nodiscard]] Duration spin_window() const { return config_.busy_poll.value_or(adaptive_spin_); }
+  void adapt_spin(Duration waited);
+  [[nodiscard]] bool draining();
+  /// Of a thread that is not the one in exit(): for ever, without the lock.
+  void park_at_exit();
+  void adapt_budget(std::size_t frames, Instant began);
+
+  Mutex mutex_;
+  ContextConfig config_;
+  std::unique_ptr<NetDevice> device_;
+  std::unique_ptr<Stack> stack_;
+
+  Instant last_turn_{};
+  Instant last_traffic_{};  ///< a frame came, or a call sent or changed something
+  Instant last_kick_{};     ///< a device sleeper was woken because a deadline moved forward
+  std::size_t budget_ = 64;
+  Duration adaptive_spin_ = Duration::zero();
+  bool single_cpu_ = false;
+
+  Waiter* leader_ = nullptr;
+  AutoList<Waiter> followers_;        ///< asleep, last come first
+  Waiter* device_sleeper_ = nullptr;  ///< announced on the device: the leader, or none
+  Instant device_sleeper_until_ = kNever;
+  bool device_sleeper_wants_tx_ = false;
+
+  static constexpr std::size_t kMaxTold = 16;
+  std::array<Waiter*, kMaxTold> told_{};
+  std::size_t told_count_ = 0;
+
+  bool exiting_ = false;
+  pthread_t exiting_thread_{};
+
+  BackupPoller backup_;
+};
+
+/// The lock for a scope.
+class ContextLock {
+ public:
+  explicit ContextLock(Context& context) : context_(context) { context_.lock(); }
+  ContextLock(const ContextLock&) = delete;
+  ContextLock& operator=(const ContextLock&) = delete;
+  ~ContextLock() { context_.unlock(); }
+
+ private:
+  Context& context_;
+};
+
+}  // namespace millrace::posix

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <boost/intrusive/list.hpp>
+
+#include "posix/file.h"
+
+namespace millrace::posix {
+
+/// An epoll set: the stack's sockets in lists of its own, the program's kernel descriptors in a kernel epoll
+/// set inside.
+///
+/// A socket's item is on the ready list when an event it asked for happened since it was last reported;
+/// whether it is still so is asked when it is reported. A level-triggered item goes back to the list's end
+/// when it was reported.
+class EpollFile final : public File {
+ public:
+  explicit EpollFile(Context& context) : File(Kind::kEpoll, context) {}
+  ~EpollFile() override;
+
+  // epoll_ctl(2) for a socket; 0 or -errno.
+  [[nodiscard]] long add(int fd, File& file, const epoll_event& event);
+  [[nodiscard]] long modify(File& file, const epoll_event& event);
+  [[nodiscard]] long remove(File& file);
+  /// epoll_ctl(2) for a kernel descriptor; 0 or -errno.
+  [[nodiscard]] long control_kernel(int operation, int fd, epoll_event* event);
+
+  /// Reports up to `max` of the sockets that are ready; the number.
+  [[nodiscard]] int harvest(epoll_event* events, int max);
+  /// Reports kernel descriptors, without waiting; the number.
+  [[nodiscard]] int harvest_kernel(epoll_event* events, int max);
+  /// Kernel descriptors must be looked at again: 50 µs or 16 waits have gone.
+  [[nodiscard]] bool kernel_look_due(Instant now);
+  void kernel_looked(Instant now) {
+    kernel_last_look_ = now;
+    kernel_skipped_ = 0;
+  }
+  /// The kernel's epoll descriptor, -1 while there was no kernel descriptor in the set.
+  [[nodiscard]] int kernel_set() const { return kernel_set_; }
+
+  /// From the file that `item` watches. True when a thread waits for this set.
+  bool item_ready(EpollItem& item);
+  /// The item's file is closed.
+  void forget(EpollItem& item);
+  /// Somebody else may take what is left.
+  void pass_on_rest() {
+    if (!ready_.empty()) pass_on(EPOLLIN);
+  }
+
+  [[nodiscard]] std::uint32_t poll_events() const override;
+  /// close(2); consumes the table's reference.
+  void close();
+
+ private:
+  using SetHook = boost::intrusive::list_base_hook<boost::intrusive::tag<EpollSetTag>>;
+  using Items = boost::intrusive::list<EpollItem, boost::intrusive::base_hook<SetHook>>;
+  using ReadyItems = boost::intrusive::list<EpollItem, boost::intrusive::base_hook<EpollItem::ReadyListHook>,
+                                            boost::intrusive::constant_time_size<false>>;
+
+  [[nodiscard]] EpollItem* find(File& file);
+  void destroy(EpollItem& item);
+
+  Items items_;
+  ReadyItems ready_;
+  int kernel_set_ = -1;
+  int kernel_skipped_ = 0;
+  Instant kernel_last_look_{};
+};
+
+}  // namespace millrace::posix

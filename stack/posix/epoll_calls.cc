@@ -1,0 +1,147 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <new>
+#include <span>
+
+#include <climits>
+
+#include "posix/calls.h"
+#include "posix/epoll.h"
+#include "posix/library.h"
+
+namespace millrace::posix {
+
+namespace {
+
+/// epoll_pwait with a set of the context's, locked.
+class EpollWait {
+ public:
+  EpollWait(LockedFile& locked, epoll_event* events, int max)
+      : context_(locked.context()),
+        set_(static_cast<EpollFile&>(locked.file())),
+        events_(events),
+        max_(max) {}
+
+  long run(Duration timeout, const sigset_t* mask) {
+    Instant now = clock_now();
+    if (const int count = look(now, true); count != 0) return count;
+    if (timeout == Duration::zero()) {
+      const timespec zero{};
+      // As the system call: a pending signal that the mask lets through ends even a wait of no time.
+      if (mask != nullptr && ppoll(nullptr, 0, &zero, mask) < 0) return -EINTR;
+      return 0;
+    }
+    const Instant deadline = timeout == Duration::max() ? kNever : after(now, timeout);
+    FileHold hold(set_);
+    for (;;) {
+      const WaitResult result = sleep(deadline, mask);
+      if (set_.closed()) return -EBADF;
+      now = clock_now();
+      if (const int count = look(now, result == WaitResult::kKernelReady || result == WaitResult::kTimedOut);
+          count != 0)
+        return count;
+      if (result == WaitResult::kTimedOut) return 0;
+      if (result == WaitResult::kInterrupted) return -EINTR;
+    }
+  }
+
+ private:
+  /// What is ready now. Polls the device when no socket is, or when that was long ago: a set in which
+  /// something is always ready must not keep frames out.
+  int look(Instant now, bool kernel) {
+    context_.turn_if_older(now, Context::kBusyTurn);
+    int count = 0;
+    const bool due = set_.kernel_look_due(now);
+    // Half of the places, so that neither kind shuts the other out.
+    if (due) count = look_at_kernel(std::max(1, max_ / 2), now);
+    count += set_.harvest(events_ + count, max_ - count);
+    if (count == 0 && context_.turn_if_stale(now)) count = set_.harvest(events_, max_);
+    if (count == 0 && kernel && !due) count = look_at_kernel(max_, now);
+    if (count != 0) set_.pass_on_rest();
+    return count;
+  }
+
+  int look_at_kernel(int max, Instant now) {
+    set_.kernel_looked(now);
+    return set_.harvest_kernel(events_, max);
+  }
+
+  WaitResult sleep(Instant deadline, const sigset_t* mask) {
+    Waiter waiter;
+    WaitLink link;
+    link.waiter = &waiter;
+    link.mask = EPOLLIN;
+    link.exclusive = true;
+    set_.add_waiter(link);
+    pollfd kernel{set_.kernel_set(), POLLIN, 0};
+    WaitRequest request;
+    request.deadline = deadline;
+    request.mask = mask;
+    if (kernel.fd >= 0) request.kernel_fds = std::span(&kernel, 1);
+    return context_.wait(waiter, request);
+  }
+
+  Context& context_;
+  EpollFile& set_;
+  epoll_event* events_;
+  int max_;
+};
+
+}  // namespace
+
+long create_epoll(Context& context, int flags) {
+  if ((flags & ~EPOLL_CLOEXEC) != 0) return -EINVAL;
+  FdTable& fds = Library::instance().fds();
+  const int fd = fds.reserve();
+  if (fd < 0) return fd;
+  ContextLock guard(context);
+  auto* set = new (std::nothrow) EpollFile(context);
+  if (set == nullptr) {
+    fds.release(fd);
+    return -ENOMEM;
+  }
+  set->close_on_exec = (flags & EPOLL_CLOEXEC) != 0;
+  fds.install(fd, *set);
+  return fd;
+}
+
+long control_epoll(int epoll_fd, int operation, int fd, epoll_event* event) {
+  LockedFile locked(epoll_fd);
+  if (!locked) return -EBADF;
+  if (operation != EPOLL_CTL_DEL && event == nullptr) return -EFAULT;
+  if (fd < kFirstFd) {
+    if (locked.is_socket()) return fcntl(fd, F_GETFD) < 0 ? -EBADF : -EINVAL;
+    return static_cast<EpollFile&>(locked.file()).control_kernel(operation, fd, event);
+  }
+  FdTable::Slot* slot = Library::instance().fds().slot(fd);
+  Context* home = slot == nullptr ? nullptr : slot->context.load(std::memory_order_acquire);
+  if (home == nullptr) return -EBADF;
+  if (locked.is_socket() || fd == epoll_fd) return -EINVAL;
+  // A set and its sockets belong to one context, whose lock this thread has.
+  if (home != &locked.context() || slot->file == nullptr) return -EINVAL;
+  auto& set = static_cast<EpollFile&>(locked.file());
+  switch (operation) {
+    case EPOLL_CTL_ADD:
+      return set.add(fd, *slot->file, *event);
+    case EPOLL_CTL_MOD:
+      return set.modify(*slot->file, *event);
+    case EPOLL_CTL_DEL:
+      return set.remove(*slot->file);
+    default:
+      return -EINVAL;
+  }
+}
+
+long wait_epoll(int epoll_fd, epoll_event* events, int max_events, Duration timeout, const sigset_t* mask) {
+  if (max_events <= 0 || max_events > static_cast<int>(INT_MAX / sizeof(epoll_event))) return -EINVAL;
+  if (events == nullptr) return -EFAULT;
+  LockedFile locked(epoll_fd);
+  if (!locked) return -EBADF;
+  if (locked.is_socket()) return -EINVAL;
+  return EpollWait(locked, events, max_events).run(timeout, mask);
+}
+
+}  // namespace millrace::posix

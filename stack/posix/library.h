@@ -1,0 +1,94 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "posix/context.h"
+#include "posix/fd_table.h"
+#include "posix/file.h"
+#include "posix/socket_file.h"
+
+struct mr_config;
+
+namespace millrace::posix {
+
+/// An open device, or one line that says why there is none.
+struct OpenedDevice {
+  std::unique_ptr<NetDevice> device;
+  std::string error;
+};
+/// Opens a device from its spec ("af_packet:veth1"). Given by whoever links this room with drivers.
+using DeviceOpener = std::function<OpenedDevice(std::string_view spec)>;
+
+/// What a process has one of: the descriptor table and the default context.
+class Library {
+ public:
+  [[nodiscard]] static Library& instance();
+
+  void set_device_opener(DeviceOpener opener) { opener_ = std::move(opener); }
+
+  /// mr_init: 0 or -errno, with a line in last_error().
+  [[nodiscard]] long init(const mr_config* config);
+  /// mr_finish.
+  void finish();
+  /// The default context, started from the environment when there is none. Null: it could not be.
+  [[nodiscard]] Context* context();
+  [[nodiscard]] Context* context_if_any() { return context_.load(std::memory_order_acquire); }
+  [[nodiscard]] FdTable& fds() { return fds_; }
+
+  /// Closes every descriptor of the context, lets TCP deliver what was sent, and ends the backup poller.
+  void shut_down(Context& context);
+
+  /// The calling thread's.
+  [[nodiscard]] static std::string& last_error();
+
+ private:
+  Library() : fds_(1u << 20) {}
+  long start(const mr_config* config);
+  /// At exit(): other threads may be inside, so that nothing is destroyed.
+  void finish_at_exit();
+
+  Mutex init_mutex_;
+  DeviceOpener opener_;
+  FdTable fds_;
+  std::unique_ptr<Context> owned_;
+  std::atomic<Context*> context_{nullptr};
+  bool exit_handler_ = false;
+};
+
+/// A descriptor, looked up, with its context locked for the scope.
+class LockedFile {
+ public:
+  explicit LockedFile(int fd) {
+    FdTable::Slot* slot = Library::instance().fds().slot(fd);
+    if (slot == nullptr) return;
+    Context* context = slot->context.load(std::memory_order_acquire);
+    if (context == nullptr) return;
+    context->lock();
+    if (slot->context.load(std::memory_order_relaxed) != context) [[unlikely]] {
+      context->unlock();
+      return;
+    }
+    context_ = context;
+    file_ = slot->file;
+  }
+  LockedFile(const LockedFile&) = delete;
+  LockedFile& operator=(const LockedFile&) = delete;
+  ~LockedFile() {
+    if (context_ != nullptr) context_->unlock();
+  }
+
+  explicit operator bool() const { return file_ != nullptr; }
+  [[nodiscard]] Context& context() const { return *context_; }
+  [[nodiscard]] File& file() const { return *file_; }
+  [[nodiscard]] bool is_socket() const { return file_->kind() == File::Kind::kSocket; }
+  [[nodiscard]] SocketFile& socket_file() const { return static_cast<SocketFile&>(*file_); }
+
+ private:
+  Context* context_ = nullptr;
+  File* file_ = nullptr;
+};
+
+}  // namespace millrace::posix

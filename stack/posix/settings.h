@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "posix/context.h"
+
+struct mr_config;
+
+namespace millrace::posix {
+
+/// mr_config, the environment and the defaults, in that order of precedence, checked and in the stack's
+/// types.
+struct Settings {
+  std::string device;
+  std::uint32_t max_descriptors = 1u << 20;
+  ContextConfig context;
+};
+
+/// Returns an empty string, or one line that says what is wrong. `config` may be null.
+[[nodiscard]] std::string read_settings(const mr_config* config, Settings& settings);
+
+}  // namespace millrace::posix

@@ -1,0 +1,328 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+
+#include <cstring>
+#include <new>
+
+#include "posix/address.h"
+#include "posix/calls.h"
+#include "posix/epoll.h"
+#include "posix/error.h"
+#include "posix/library.h"
+
+namespace millrace::posix {
+
+namespace {
+
+/// 0, or why there is no such socket: the checks of socket(2) in Linux's order.
+long check_kind(int domain, int kind, int protocol) {
+  if (domain < 0) return -EAFNOSUPPORT;
+  if (kind < 0 || kind > SOCK_PACKET) return -EINVAL;
+  if (domain != AF_INET) return -EAFNOSUPPORT;
+  if (protocol < 0 || protocol >= IPPROTO_MAX) return -EINVAL;
+  const bool any = protocol == 0;
+  switch (kind) {
+    case SOCK_STREAM:
+      return any || protocol == IPPROTO_TCP ? 0 : -EPROTONOSUPPORT;
+    case SOCK_DGRAM:
+      return any || protocol == IPPROTO_UDP ? 0 : -EPROTONOSUPPORT;
+    case SOCK_RAW:
+      return -EPROTONOSUPPORT;
+    default:
+      return -ESOCKTNOSUPPORT;
+  }
+}
+
+/// Makes `socket` a descriptor, under the lock; `fd` was reserved.
+long install_socket(Context& context, int fd, std::unique_ptr<Socket> socket, int flags) {
+  auto* file = new (std::nothrow) SocketFile(context, std::move(socket));
+  if (file == nullptr) {
+    Library::instance().fds().release(fd);
+    return -ENOMEM;
+  }
+  file->nonblocking = (flags & SOCK_NONBLOCK) != 0;
+  file->close_on_exec = (flags & SOCK_CLOEXEC) != 0;
+  Library::instance().fds().install(fd, *file);
+  return fd;
+}
+
+}  // namespace
+
+long BlockingWait::until(Ready mask, bool exclusive) {
+  Context& context = file_.context();
+  if (deadline_ == kEpoch) deadline_ = timeout_ == Duration::max() ? kNever : after(clock_now(), timeout_);
+  FileHold hold(file_);
+  Waiter waiter;
+  WaitLink link;
+  link.waiter = &waiter;
+  link.mask = mask;
+  link.exclusive = exclusive;
+  file_.add_waiter(link);
+  WaitRequest request;
+  request.deadline = deadline_;
+  request.restartable = timeout_ == Duration::max();
+  const WaitResult result = context.wait(waiter, request);
+  if (file_.closed()) return -EBADF;
+  switch (result) {
+    case WaitResult::kTimedOut:
+      return -EAGAIN;
+    case WaitResult::kInterrupted:
+      return -EINTR;
+    default:
+      return 0;
+  }
+}
+
+long open_socket(Context& context, int domain, int type, int protocol) {
+  const int flags = type & ~0xf;
+  const int kind = type & 0xf;
+  if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0) return -EINVAL;
+  if (const long wrong = check_kind(domain, kind, protocol); wrong != 0) return wrong;
+  const int fd = Library::instance().fds().reserve();
+  if (fd < 0) return fd;
+  ContextLock guard(context);
+  auto socket =
+      context.stack().create_socket(kind == SOCK_STREAM ? SocketType::kStream : SocketType::kDatagram);
+  if (!socket) {
+    Library::instance().fds().release(fd);
+    return failure(socket.error());
+  }
+  return install_socket(context, fd, std::move(*socket), flags);
+}
+
+long bind_socket(int fd, const sockaddr* address, socklen_t length) {
+  LockedFile locked(fd);
+  if (!locked) return -EBADF;
+  if (!locked.is_socket()) return -ENOTSOCK;
+  if (const long wrong = check_address(address, length); wrong != 0) return wrong;
+  sockaddr_in in{};
+  if (length >= sizeof in) {
+    std::memcpy(&in, address, sizeof in);
+    // As ip(7) does not say but Linux does: AF_UNSPEC is AF_INET when the address is INADDR_ANY.
+    if (in.sin_family == AF_UNSPEC && in.sin_addr.s_addr == htonl(INADDR_ANY)) in.sin_family = AF_INET;
+  }
+  const Result<Endpoint> local =
+      to_endpoint(length >= sizeof in ? reinterpret_cast<const sockaddr*>(&in) : address, length);
+  if (!local) return failure(local.error());
+  return failure(locked.socket_file().socket().bind(*local).error());
+}
+
+long listen_socket(int fd, int backlog) {
+  LockedFile locked(fd);
+  if (!locked) return -EBADF;
+  if (!locked.is_socket()) return -ENOTSOCK;
+  const Instant now = clock_now();
+  return failure(locked.socket_file().socket().listen(backlog, now).error());
+}
+
+long accept_socket(int fd, sockaddr* address, socklen_t* length, int flags) {
+  if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0) return -EINVAL;
+  LockedFile locked(fd);
+  if (!locked) return -EBADF;
+  if (!locked.is_socket()) return -ENOTSOCK;
+  SocketFile& file = locked.socket_file();
+  Context& context = locked.context();
+  const int new_fd = Library::instance().fds().reserve();
+  if (new_fd < 0) return new_fd;
+  const auto fail = [new_fd](long error) {
+    Library::instance().fds().release(new_fd);
+    return error;
+  };
+  BlockingWait wait(file, file.receive_timeout);
+  for (bool polled = false;;) {
+    Result<std::unique_ptr<Socket>> accepted = file.socket().accept(clock_now());
+    if (accepted) {
+      const Result<Endpoint> peer = (*accepted)->remote_endpoint();
+      if (file.socket().readiness() & kReadable) file.pass_on(EPOLLIN);
+      // Linux drops the connection too when the address has nowhere to go.
+      if (address != nullptr && length == nullptr) return fail(-EFAULT);
+      if (address != nullptr) {
+        const long stored = store_endpoint(peer ? *peer : Endpoint{}, address, length);
+        if (stored < 0) return fail(stored);
+      }
+      const long result = install_socket(context, new_fd, std::move(*accepted), flags);
+      context.settle(clock_now());
+      return result;
+    }
+    if (accepted.error() != Error::kAgain) return fail(failure(accepted.error()));
+    if (file.nonblocking) {
+      if (polled || !context.turn_if_stale(clock_now())) return fail(-EAGAIN);
+      polled = true;
+      continue;
+    }
+    const long waited = wait.until(kReadable | kError | kHangup, true);
+    if (waited < 0) return fail(waited);
+  }
+}
+
+long connect_socket(int fd, const sockaddr* address, socklen_t length) {
+  LockedFile locked(fd);
+  if (!locked) return -EBADF;
+  if (!locked.is_socket()) return -ENOTSOCK;
+  if (const long wrong = check_address(address, length); wrong != 0) return wrong;
+  if (length < sizeof(sa_family_t)) return -EINVAL;
+  SocketFile& file = locked.socket_file();
+  Context& context = locked.context();
+  Instant now = clock_now();
+  sa_family_t family;
+  std::memcpy(&family, address, sizeof family);
+  if (family == AF_UNSPEC) {
+    const long result = failure(file.socket().disconnect(now).error());
+    context.settle(now);
+    return result;
+  }
+  const Result<Endpoint> remote = to_endpoint(address, length);
+  if (!remote) return failure(remote.error());
+  const Error started = file.socket().connect(*remote, now).error();
+  context.settle(now);
+  const bool under_way = started == Error::kInProgress || started == Error::kAlready;
+  if (!under_way || file.nonblocking) return failure(started);
+  // Linux: SO_SNDTIMEO ends the wait with EINPROGRESS, or EALREADY the second time.
+  BlockingWait wait(file, file.send_timeout);
+  for (;;) {
+    if ((file.socket().readiness() & (kWritable | kError | kHangup)) == 0) {
+      const long waited = wait.until(kWritable | kError | kHangup);
+      if (waited == -EAGAIN) return failure(started);
+      if (waited < 0) return waited;
+    }
+    now = clock_now();
+    const Error outcome = file.socket().connect(*remote, now).error();
+    if (outcome == Error::kIsConnected) return 0;  // another thread asked first
+    if (outcome != Error::kAlready) return failure(outcome);
+  }
+}
+
+long shutdown_socket(int fd, int how) {
+  LockedFile locked(fd);
+  if (!locked) return -EBADF;
+  if (!locked.is_socket()) return -ENOTSOCK;
+  if (how < SHUT_RD || how > SHUT_RDWR) return -EINVAL;
+  const Shutdown which = how == SHUT_RD   ? Shutdown::kRead
+                         : how == SHUT_WR ? Shutdown::kWrite
+                                          : Shutdown::kBoth;
+  const Instant now = clock_now();
+  const long result = failure(locked.socket_file().socket().shutdown(which, now).error());
+  locked.context().settle(now);
+  return result;
+}
+
+long close_file(int fd, bool may_linger) {
+  LockedFile locked(fd);
+  if (!locked) return -EBADF;
+  Library::instance().fds().remove(fd);
+  if (locked.is_socket()) {
+    locked.socket_file().close(clock_now(), may_linger);
+  } else {
+    static_cast<EpollFile&>(locked.file()).close();
+  }
+  return 0;
+}
+
+void SocketFile::close(Instant now, bool may_linger) {
+  detach();
+  may_linger = may_linger && is_stream();
+  const Result<std::int64_t> linger =
+      may_linger ? socket_->option(SocketOption::kLinger) : Result<std::int64_t>(-1);
+  socket_->close(now);
+  context().settle(now);
+  if (linger && *linger > 0 && socket_->draining()) {
+    // socket(7) SO_LINGER: also on a nonblocking socket. Any interruption ends the wait; the data goes on.
+    const Instant deadline = after(now, std::chrono::seconds(*linger));
+    while (socket_->draining() && now < deadline) {
+      Waiter waiter;
+      WaitRequest request;
+      request.deadline = std::min(deadline, now + 1ms);
+      if (context().wait(waiter, request) == WaitResult::kInterrupted) break;
+      now = clock_now();
+    }
+  }
+  release();
+}
+
+std::uint32_t SocketFile::to_poll_events(Ready ready) const {
+  std::uint32_t events = ready;
+  if (ready & kReadable) events |= EPOLLRDNORM;
+  if (ready & kWritable) events |= is_stream() ? EPOLLWRNORM : EPOLLWRNORM | EPOLLWRBAND;
+  return events;
+}
+
+std::uint32_t SocketFile::poll_events() const {
+  return to_poll_events(socket_->readiness());
+}
+
+long socket_name(int fd, sockaddr* address, socklen_t* length) {
+  LockedFile locked(fd);
+  if (!locked) return -EBADF;
+  if (!locked.is_socket()) return -ENOTSOCK;
+  return store_endpoint(locked.socket_file().socket().local_endpoint(), address, length);
+}
+
+long peer_name(int fd, sockaddr* address, socklen_t* length) {
+  LockedFile locked(fd);
+  if (!locked) return -EBADF;
+  if (!locked.is_socket()) return -ENOTSOCK;
+  const Result<Endpoint> peer = locked.socket_file().socket().remote_endpoint();
+  if (!peer) return failure(peer.error());
+  return store_endpoint(*peer, address, length);
+}
+
+long control_file(int fd, int command, long argument) {
+  LockedFile locked(fd);
+  if (!locked) return -EBADF;
+  SocketFile* socket = locked.is_socket() ? &locked.socket_file() : nullptr;
+  switch (command) {
+    case F_GETFL:
+      return O_RDWR | (socket != nullptr && socket->nonblocking ? O_NONBLOCK : 0);
+    case F_SETFL:
+      if (socket != nullptr) socket->nonblocking = (argument & O_NONBLOCK) != 0;
+      return 0;
+    case F_GETFD:
+      return locked.file().close_on_exec ? FD_CLOEXEC : 0;
+    case F_SETFD:
+      locked.file().close_on_exec = (argument & FD_CLOEXEC) != 0;
+      return 0;
+    default:
+      return -EINVAL;
+  }
+}
+
+long control_socket(int fd, unsigned long request, void* argument) {
+  LockedFile locked(fd);
+  if (!locked) return -EBADF;
+  if (!locked.is_socket()) return -ENOTTY;
+  SocketFile& file = locked.socket_file();
+  const auto store = [argument](std::size_t value) -> long {
+    if (argument == nullptr) return -EFAULT;
+    const int number = static_cast<int>(std::min<std::size_t>(value, INT32_MAX));
+    std::memcpy(argument, &number, sizeof number);
+    return 0;
+  };
+  const bool listening = file.socket().is_listening();
+  switch (request) {
+    case FIONBIO: {
+      if (argument == nullptr) return -EFAULT;
+      int on;
+      std::memcpy(&on, argument, sizeof on);
+      file.nonblocking = on != 0;
+      return 0;
+    }
+    case FIONREAD:  // SIOCINQ
+      if (listening) return -EINVAL;
+      locked.context().turn_if_stale(clock_now());
+      return store(file.socket().readable_bytes());
+    case TIOCOUTQ:  // SIOCOUTQ
+      if (listening) return -EINVAL;
+      locked.context().turn_if_stale(clock_now());
+      return store(file.socket().unsent_bytes());
+    case SIOCATMARK:
+      if (!file.is_stream()) return -ENOTTY;
+      return store(file.socket().at_mark() ? 1 : 0);
+    default:
+      return -ENOTTY;
+  }
+}
+
+}  // namespace millrace::posix

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+
+#include "posix/file.h"
+#include "socket/socket.h"
+
+namespace millrace::posix {
+
+/// A socket with a descriptor: the stack's nonblocking Socket, and what files and blocking need.
+class SocketFile final : public File {
+ public:
+  SocketFile(Context& context, std::unique_ptr<Socket> socket)
+      : File(Kind::kSocket, context), socket_(std::move(socket)) {
+    socket_->user = this;
+  }
+
+  [[nodiscard]] Socket& socket() { return *socket_; }
+  [[nodiscard]] const Socket& socket() const { return *socket_; }
+  [[nodiscard]] bool is_stream() const { return socket_->type() == SocketType::kStream; }
+  [[nodiscard]] std::uint32_t poll_events() const override;
+  /// The events of a readiness, with the aliases that Linux sets beside them (EPOLLRDNORM, ...).
+  [[nodiscard]] std::uint32_t to_poll_events(Ready ready) const;
+
+  /// close(2): lets go of the socket and, when asked to, waits as SO_LINGER says. The table has forgotten the
+  /// descriptor already; consumes the table's reference.
+  void close(Instant now, bool may_linger);
+
+  bool nonblocking = false;
+  Duration receive_timeout = Duration::max();  ///< SO_RCVTIMEO; max: none
+  Duration send_timeout = Duration::max();     ///< SO_SNDTIMEO
+  std::size_t receive_low_water = 1;           ///< SO_RCVLOWAT
+
+ private:
+  std::unique_ptr<Socket> socket_;
+};
+
+}  // namespace millrace::posix

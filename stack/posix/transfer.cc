@@ -1,0 +1,231 @@
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "posix/address.h"
+#include "posix/calls.h"
+#include "posix/error.h"
+#include "posix/library.h"
+
+namespace millrace::posix {
+
+namespace {
+
+/// Linux cuts every transfer to this (MAX_RW_COUNT).
+constexpr std::size_t kMaxTransfer = 0x7ffff000;
+
+/// The caller's buffers as the stack takes them, and how far they are used up.
+template <typename Slice, typename Byte>
+class Slices {
+ public:
+  Slices(const iovec* vector, std::size_t count) {
+    if (count > inline_.size()) large_.resize(count);
+    slices_ = large_.empty() ? inline_.data() : large_.data();
+    for (std::size_t i = 0; i < count && total_ < kMaxTransfer; ++i) {
+      const std::size_t size = std::min(vector[i].iov_len, kMaxTransfer - total_);
+      if (size == 0) continue;
+      slices_[count_++] = Slice{static_cast<Byte*>(vector[i].iov_base), size};
+      total_ += size;
+    }
+  }
+  [[nodiscard]] std::size_t total() const { return total_; }
+  [[nodiscard]] std::span<const Slice> rest() const { return {slices_ + first_, count_ - first_}; }
+  void advance(std::size_t bytes) {
+    while (bytes != 0) {
+      Slice& slice = slices_[first_];
+      const std::size_t taken = std::min(bytes, slice.size);
+      slice.data += taken;
+      slice.size -= taken;
+      bytes -= taken;
+      if (slice.size == 0) ++first_;
+    }
+  }
+
+ private:
+  std::array<Slice, 8> inline_;
+  std::vector<Slice> large_;
+  Slice* slices_;
+  std::size_t first_ = 0, count_ = 0, total_ = 0;
+};
+using SendSlices = Slices<ConstIoSlice, const std::uint8_t>;
+using ReceiveSlices = Slices<IoSlice, std::uint8_t>;
+
+constexpr int kSendFlags =
+    MSG_DONTWAIT | MSG_NOSIGNAL | MSG_OOB | MSG_MORE | MSG_EOR | MSG_DONTROUTE | MSG_CONFIRM;
+
+/// The connection's error, which comes once: kept for the next call when this one has bytes to report.
+void keep_for_later(Socket& socket, Error error) {
+  switch (error) {
+    case Error::kConnectionReset:
+    case Error::kTimedOut:
+    case Error::kHostUnreachable:
+    case Error::kNetworkUnreachable:
+    case Error::kConnectionRefused:
+      socket.set_error(error);
+      break;
+    default:
+      break;  // comes again by itself
+  }
+}
+
+long send_locked(LockedFile& locked, SendSlices& slices, int flags, const sockaddr* to, socklen_t length) {
+  SocketFile& file = locked.socket_file();
+  Context& context = locked.context();
+  Endpoint remote;
+  const Endpoint* remote_pointer = nullptr;
+  // tcp(7): a stream ignores an address.
+  if (to != nullptr && length != 0 && !file.is_stream()) {
+    const Result<Endpoint> given = to_endpoint(to, length);
+    if (!given) return failure(given.error());
+    remote = *given;
+    remote_pointer = &remote;
+  }
+  SendFlags send_flags;
+  send_flags.more = (flags & MSG_MORE) != 0;
+  send_flags.out_of_band = (flags & MSG_OOB) != 0;
+  send_flags.end_of_record = (flags & MSG_EOR) != 0;
+
+  const bool nonblocking = file.nonblocking || (flags & MSG_DONTWAIT) != 0;
+  BlockingWait wait(file, file.send_timeout);
+  std::size_t done = 0;
+  const auto partial = [&done](long error) { return done != 0 ? static_cast<long>(done) : error; };
+  // What settle() sets in motion may make room, and nobody waits yet to be told: so after it, try again
+  // before waiting.
+  bool polled = false, settled = false;
+  for (;;) {
+    const Instant now = clock_now();
+    const Result<std::size_t> sent = file.socket().send(slices.rest(), remote_pointer, send_flags, now);
+    if (sent) {
+      done += *sent;
+      context.settle(now);
+      if (done >= slices.total()) return static_cast<long>(done);
+      slices.advance(*sent);
+      settled = true;
+      if (*sent != 0) continue;
+    } else if (sent.error() != Error::kAgain) {
+      if (done != 0) keep_for_later(file.socket(), sent.error());
+      context.settle(now);
+      return partial(failure(sent.error()));
+    }
+    if (!std::exchange(settled, true)) {
+      context.settle(now);
+      continue;
+    }
+    if (nonblocking) {
+      if (done != 0 || polled || !context.turn_if_stale(now)) return partial(-EAGAIN);
+      polled = true;
+      continue;
+    }
+    const long waited = wait.until(kWritable | kError | kHangup);
+    if (waited < 0) return partial(waited);
+    settled = false;
+  }
+}
+
+long receive_locked(LockedFile& locked, ReceiveSlices& slices, int flags, ReceivedMessage& message) {
+  SocketFile& file = locked.socket_file();
+  Context& context = locked.context();
+  Socket& socket = file.socket();
+  const bool stream = file.is_stream();
+  if (slices.total() == 0 && (flags & kPlainRead) != 0) return 0;
+  if (slices.total() == 0 && stream) {
+    // Linux waits for a byte even when none is wanted, and leaves it.
+    std::uint8_t byte;
+    const iovec one{&byte, 1};
+    ReceiveSlices slice(&one, 1);
+    return std::min(receive_locked(locked, slice, flags | MSG_PEEK, message), 0L);
+  }
+  if ((flags & MSG_ERRQUEUE) != 0) return -EAGAIN;
+
+  ReceiveFlags receive_flags;
+  receive_flags.peek = (flags & MSG_PEEK) != 0;
+  receive_flags.out_of_band = (flags & MSG_OOB) != 0;
+  receive_flags.discard = stream && (flags & MSG_TRUNC) != 0;
+  const bool nonblocking = file.nonblocking || (flags & MSG_DONTWAIT) != 0;
+  const std::size_t target =
+      (flags & MSG_WAITALL) != 0 ? slices.total() : std::min(file.receive_low_water, slices.total());
+  BlockingWait wait(file, file.receive_timeout);
+  std::size_t done = 0;
+  const auto partial = [&done](long error) { return done != 0 ? static_cast<long>(done) : error; };
+  for (bool polled = false;;) {
+    const Instant now = clock_now();
+    const Result<Received> received = socket.receive(slices.rest(), receive_flags, now);
+    if (received && !stream) {
+      message.from = received->from;
+      message.from_set = true;
+      if (received->datagram_bytes > received->bytes) message.flags |= MSG_TRUNC;
+      context.settle(now);
+      return static_cast<long>((flags & MSG_TRUNC) != 0 ? received->datagram_bytes : received->bytes);
+    }
+    if (received) {
+      if (receive_flags.out_of_band) message.flags |= MSG_OOB;
+      const bool ended = received->bytes == 0;
+      if (receive_flags.peek) {
+        done = received->bytes;
+      } else {
+        done += received->bytes;
+        slices.advance(received->bytes);
+      }
+      if (done >= target || receive_flags.out_of_band || ended) {
+        context.settle(now);
+        return static_cast<long>(done);
+      }
+      // A stream that has ended has no more to peek at.
+      if (!receive_flags.peek) continue;
+      if ((socket.readiness() & (kReadHangup | kHangup | kError)) != 0) return static_cast<long>(done);
+    } else if (received.error() != Error::kAgain) {
+      if (done != 0) keep_for_later(socket, received.error());
+      context.settle(now);
+      return partial(failure(received.error()));
+    }
+    if (nonblocking) {
+      if (done != 0) context.settle(now);
+      if (done != 0 || polled || !context.turn_if_stale(now)) return partial(-EAGAIN);
+      polled = true;
+      continue;
+    }
+    if (receive_flags.out_of_band) return failure(received.error());
+    if (done != 0) context.settle(now);
+    const long waited = wait.until(kReadable | kReadHangup | kError | kHangup);
+    if (waited < 0) return partial(waited);
+  }
+}
+
+}  // namespace
+
+long send_data(int fd, const iovec* slices, std::size_t count, int flags, const sockaddr* to,
+               socklen_t length) {
+  long result;
+  {
+    LockedFile locked(fd);
+    if (!locked) return -EBADF;
+    if (!locked.is_socket()) return -ENOTSOCK;
+    if (to != nullptr) {
+      if (const long wrong = check_address(to, length); wrong != 0) return wrong;
+    }
+    if ((flags & ~kSendFlags) != 0) return -EOPNOTSUPP;
+    SendSlices data(slices, count);
+    const bool stream = locked.socket_file().is_stream();
+    result = send_locked(locked, data, flags, to, length);
+    if (!stream || (flags & MSG_NOSIGNAL) != 0) return result;
+  }
+  // send(2): on a stream whose write half is shut, EPIPE comes with SIGPIPE; to this thread, without the
+  // lock.
+  if (result == -EPIPE) pthread_kill(pthread_self(), SIGPIPE);
+  return result;
+}
+
+long receive_data(int fd, const iovec* slices, std::size_t count, int flags, ReceivedMessage& message) {
+  LockedFile locked(fd);
+  if (!locked) return -EBADF;
+  if (!locked.is_socket()) return -ENOTSOCK;
+  ReceiveSlices data(slices, count);
+  return receive_locked(locked, data, flags, message);
+}
+
+}  // namespace millrace::posix

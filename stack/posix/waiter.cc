@@ -1,0 +1,83 @@
+#include "posix/waiter.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "posix/futex.h"
+
+namespace millrace::posix {
+
+namespace {
+
+/// The eventfd by which this thread is woken out of ppoll(2); made at its first such sleep, closed with the
+/// thread.
+class ThreadEventFd {
+ public:
+  ThreadEventFd() = default;
+  ThreadEventFd(const ThreadEventFd&) = delete;
+  ThreadEventFd& operator=(const ThreadEventFd&) = delete;
+  ~ThreadEventFd() {
+    if (fd_ >= 0) close(fd_);
+  }
+  /// -1 when the process is out of descriptors: the sleeper then limits its sleep (see
+  /// Context::sleep_on_devices).
+  [[nodiscard]] int get() {
+    if (fd_ < 0) fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return fd_;
+  }
+
+ private:
+  int fd_ = -1;
+};
+
+thread_local ThreadEventFd thread_event_fd;
+
+}  // namespace
+
+void Waiter::announce(Bed bed) {
+  bed_ = bed;
+  if (bed == Bed::kEventFd && event_fd_ < 0) event_fd_ = thread_event_fd.get();
+  told_.store(0, std::memory_order_relaxed);
+  announced_ = true;
+}
+
+void Waiter::settle() {
+  announced_ = false;
+  for (int i = 0; ringing_.load(std::memory_order_acquire) != 0; ++i) {
+    if (i < 100) {
+      cpu_relax();
+    } else {
+      sched_yield();
+    }
+  }
+  if (bed_ == Bed::kEventFd && event_fd_ >= 0 && told_.load(std::memory_order_relaxed) != 0) {
+    std::uint64_t count;
+    [[maybe_unused]] const ssize_t silenced = read(event_fd_, &count, sizeof count);
+  }
+}
+
+bool Waiter::tell() {
+  if (!announced_ || told_.load(std::memory_order_relaxed) != 0) return false;
+  ringing_.fetch_add(1, std::memory_order_relaxed);
+  told_.store(1, std::memory_order_release);
+  return true;
+}
+
+void Waiter::ring() {
+  if (bed_ == Bed::kFutex) {
+    futex_wake(told_, 1);
+  } else if (event_fd_ >= 0) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t rung = write(event_fd_, &one, sizeof one);
+  }
+  ringing_.fetch_sub(1, std::memory_order_release);
+}
+
+int Waiter::sleep_on_futex(const timespec* timeout) {
+  const int result = futex_wait(told_, 0, timeout);
+  return result == EAGAIN ? 0 : result;
+}
+
+}  // namespace millrace::posix
