@@ -1,5 +1,6 @@
 #include "af_packet/af_packet.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -11,8 +12,6 @@ namespace {
 
 /// How often a busy poller, which never calls arm(), looks for news of the link.
 constexpr Duration kLinkCheckInterval = 20ms;
-/// How soon a send is tried again after the interface's queue was full.
-constexpr Duration kCongestionRetry = 50us;
 
 }  // namespace
 
@@ -65,9 +64,8 @@ std::size_t AfPacketDevice::rx_burst(PacketPool& pool, PacketQueue& out, std::si
 }
 
 std::size_t AfPacketDevice::tx_burst(PacketQueue& packets, Instant now) {
-  (void)now;
   std::size_t taken = 0;
-  tx_result_ = tx_.send(packets, taken, stats_);
+  tx_result_ = tx_.send(packets, taken, stats_, now);
   if (tx_full()) ++stats_.tx_full;
   if (tx_result_ == TxSocket::Result::kDown) check_link();
   return taken;
@@ -90,8 +88,7 @@ bool AfPacketDevice::arm() {
 }
 
 Duration AfPacketDevice::max_sleep(Instant now) const {
-  (void)now;
-  return congested() ? kCongestionRetry : Duration::max();
+  return congested() ? std::max(tx_.retry_at() - now, Duration::zero()) : Duration::max();
 }
 
 void AfPacketDevice::check_link() {

@@ -1,5 +1,6 @@
 #include "af_packet/tx_socket.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "af_packet/packet_socket.h"
@@ -20,7 +21,7 @@ void TxSocket::drop_front(PacketQueue& packets, std::size_t& taken, DeviceStats&
   (void)packets.pop_front();
   ++taken;
   ++stats.tx_errors;
-  refusals_ = 0;
+  refused_since_ = kNever;
 }
 
 std::size_t TxSocket::prepare(PacketQueue& packets) {
@@ -44,7 +45,8 @@ std::size_t TxSocket::prepare(PacketQueue& packets) {
   return count;
 }
 
-TxSocket::Result TxSocket::send(PacketQueue& packets, std::size_t& taken, DeviceStats& stats) {
+TxSocket::Result TxSocket::send(PacketQueue& packets, std::size_t& taken, DeviceStats& stats, Instant now) {
+  if (refused_since_ != kNever && now < retry_at_ && !packets.empty()) return Result::kCongested;
   while (!packets.empty()) {
     const std::size_t count = prepare(packets);
     if (count == 0) {
@@ -59,14 +61,16 @@ TxSocket::Result TxSocket::send(PacketQueue& packets, std::size_t& taken, Device
     if (sent > 0) {
       stats.tx_packets += static_cast<std::uint64_t>(sent);
       taken += static_cast<std::size_t>(sent);
-      refusals_ = 0;
+      refused_since_ = kNever;
       continue;
     }
     switch (errno) {
       case EAGAIN:
         return Result::kFull;
       case ENOBUFS:
-        if (++refusals_ < kMaxRefusals) return Result::kCongested;
+        refused_since_ = std::min(refused_since_, now);
+        retry_at_ = now + kRetryAfter;
+        if (now - refused_since_ < kGiveUpAfter) return Result::kCongested;
         drop_front(packets, taken, stats);
         break;
       case ENETDOWN:

@@ -31,20 +31,25 @@ class TxSocket {
   [[nodiscard]] std::string open(std::uint32_t socket_buffer);
   [[nodiscard]] bool bind(int interface_index);
   /// Sends from the front of `packets` and frees what it takes; adds to `taken`.
-  [[nodiscard]] Result send(PacketQueue& packets, std::size_t& taken, DeviceStats& stats);
+  [[nodiscard]] Result send(PacketQueue& packets, std::size_t& taken, DeviceStats& stats, Instant now);
+  /// After kCongested: when to try again.
+  [[nodiscard]] Instant retry_at() const { return retry_at_; }
   [[nodiscard]] int fd() const { return socket_.get(); }
 
  private:
   static constexpr std::size_t kBatch = 64;
   static constexpr std::size_t kPieces = kBatch * 4 + Packet::kMaxFragments + 2;
-  /// Full queues in a row after which a frame is given up: something refuses it for good (an egress filter).
-  static constexpr unsigned kMaxRefusals = 64;
+  /// How soon a send is tried again after the interface's queue was full.
+  static constexpr Duration kRetryAfter = 50us;
+  /// After so long a frame is given up: the queue does not move, or a filter refuses the frame for good.
+  static constexpr Duration kGiveUpAfter = 20ms;
 
   void drop_front(PacketQueue& packets, std::size_t& taken, DeviceStats& stats);
   [[nodiscard]] std::size_t prepare(PacketQueue& packets);
 
   UniqueFd socket_;
-  unsigned refusals_ = 0;
+  Instant refused_since_ = kNever;  ///< the frame at the front, for want of room in the interface's queue
+  Instant retry_at_ = kNever;
   std::array<mmsghdr, kBatch> messages_{};
   std::array<VnetHeader, kBatch> headers_{};
   std::array<iovec, kPieces> pieces_{};
