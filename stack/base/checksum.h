@@ -7,8 +7,8 @@ namespace millrace {
 
 /// The Internet checksum (RFC 1071): one's complement sum of 16-bit words.
 ///
-/// A ChecksumSum is an unfolded partial sum in network word order; partial sums of pieces add up as long as every
-/// piece but the last has an even length. Where a piece starts at an odd offset, use add_at().
+/// A ChecksumSum is an unfolded partial sum in network word order; partial sums of pieces add up as long as
+/// every piece but the last has an even length. Where a piece starts at an odd offset, use add_at().
 class ChecksumSum {
  public:
   constexpr ChecksumSum() = default;
@@ -33,7 +33,8 @@ class ChecksumSum {
     while (s >> 16) s = (s & 0xffff) + (s >> 16);
     return static_cast<std::uint16_t>(s);
   }
-  /// The value for a header's checksum field, in host order. A message whose checksum field is included sums to 0.
+  /// The value for a header's checksum field, in host order. A message whose checksum field is included sums
+  /// to 0.
   [[nodiscard]] constexpr std::uint16_t finish() const { return static_cast<std::uint16_t>(~folded()); }
 
  private:
@@ -44,7 +45,8 @@ class ChecksumSum {
 [[nodiscard]] std::uint16_t internet_checksum(std::span<const std::uint8_t> bytes);
 
 /// Incremental update after one 16-bit word of the message changed (RFC 1624, equation 3). All in host order.
-[[nodiscard]] std::uint16_t checksum_update(std::uint16_t checksum, std::uint16_t old_word, std::uint16_t new_word);
+[[nodiscard]] std::uint16_t checksum_update(std::uint16_t checksum, std::uint16_t old_word,
+                                            std::uint16_t new_word);
 
 /// Copies and sums in one pass. dst and src have the same length; returns the folded sum of the bytes as a
 /// message that starts at an even offset.

@@ -27,7 +27,8 @@ class IpAddress {
     a.bytes_[3] = static_cast<std::uint8_t>(host_order);
     return a;
   }
-  [[nodiscard]] static constexpr IpAddress v4(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) {
+  [[nodiscard]] static constexpr IpAddress v4(std::uint8_t a, std::uint8_t b, std::uint8_t c,
+                                              std::uint8_t d) {
     return v4((std::uint32_t{a} << 24) | (std::uint32_t{b} << 16) | (std::uint32_t{c} << 8) | d);
   }
   [[nodiscard]] static constexpr IpAddress v6(const std::array<std::uint8_t, 16>& bytes) {
@@ -42,8 +43,8 @@ class IpAddress {
   [[nodiscard]] constexpr bool is_v6() const { return family_ == Family::kV6; }
   /// Host order; precondition: is_v4().
   [[nodiscard]] constexpr std::uint32_t v4_value() const {
-    return (std::uint32_t{bytes_[0]} << 24) | (std::uint32_t{bytes_[1]} << 16) | (std::uint32_t{bytes_[2]} << 8) |
-           bytes_[3];
+    return (std::uint32_t{bytes_[0]} << 24) | (std::uint32_t{bytes_[1]} << 16) |
+           (std::uint32_t{bytes_[2]} << 8) | bytes_[3];
   }
   /// Network order; the first 4 count for v4, the rest are zero.
   [[nodiscard]] constexpr const std::array<std::uint8_t, 16>& bytes() const { return bytes_; }
@@ -71,7 +72,8 @@ class IpAddress {
   }
   friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;
 
-  /// "198.18.0.1", "fd00::1"; nullopt when malformed (strict dotted quad: no leading zeros, no octal, no short forms).
+  /// "198.18.0.1", "fd00::1"; nullopt when malformed (strict dotted quad: no leading zeros, no octal, no
+  /// short forms).
   [[nodiscard]] static std::optional<IpAddress> parse(std::string_view text);
   [[nodiscard]] std::string to_string() const;
 

@@ -6,8 +6,8 @@
 
 namespace millrace {
 
-/// SipHash-2-4 (libsodium) under a secret key: for hash tables that strangers can fill, ISNs (RFC 6528), ports
-/// (RFC 6056) and IP identification. Never for data that leaves as is.
+/// SipHash-2-4 (libsodium) under a secret key: for hash tables that strangers can fill, ISNs (RFC 6528),
+/// ports (RFC 6056) and IP identification. Never for data that leaves as is.
 class KeyedHash {
  public:
   using Key = std::array<std::uint8_t, 16>;

@@ -12,34 +12,34 @@ namespace millrace {
 /// knows errno.
 enum class Error : std::uint8_t {
   kNone = 0,
-  kAgain,               ///< would block
-  kInvalid,             ///< EINVAL
-  kNotConnected,        ///< ENOTCONN
-  kIsConnected,         ///< EISCONN
-  kInProgress,          ///< EINPROGRESS
-  kAlready,             ///< EALREADY
-  kConnectionRefused,   ///< ECONNREFUSED
-  kConnectionReset,     ///< ECONNRESET
-  kConnectionAborted,   ///< ECONNABORTED
-  kPipe,                ///< EPIPE
-  kTimedOut,            ///< ETIMEDOUT
-  kHostUnreachable,     ///< EHOSTUNREACH
-  kNetworkUnreachable,  ///< ENETUNREACH
-  kNetworkDown,         ///< ENETDOWN
-  kAddressInUse,        ///< EADDRINUSE
-  kAddressNotAvailable, ///< EADDRNOTAVAIL
-  kDestinationRequired, ///< EDESTADDRREQ
-  kMessageSize,         ///< EMSGSIZE
-  kNoBuffers,           ///< ENOBUFS
-  kNoMemory,            ///< ENOMEM
-  kNotSupported,        ///< EOPNOTSUPP
-  kProtocolNotAvailable,///< ENOPROTOOPT
-  kAddressFamily,       ///< EAFNOSUPPORT
-  kAccess,              ///< EACCES
-  kPermission,          ///< EPERM
-  kProtocol,            ///< EPROTO
-  kShutdown,            ///< ESHUTDOWN
-  kDomain,              ///< EDOM
+  kAgain,                 ///< would block
+  kInvalid,               ///< EINVAL
+  kNotConnected,          ///< ENOTCONN
+  kIsConnected,           ///< EISCONN
+  kInProgress,            ///< EINPROGRESS
+  kAlready,               ///< EALREADY
+  kConnectionRefused,     ///< ECONNREFUSED
+  kConnectionReset,       ///< ECONNRESET
+  kConnectionAborted,     ///< ECONNABORTED
+  kPipe,                  ///< EPIPE
+  kTimedOut,              ///< ETIMEDOUT
+  kHostUnreachable,       ///< EHOSTUNREACH
+  kNetworkUnreachable,    ///< ENETUNREACH
+  kNetworkDown,           ///< ENETDOWN
+  kAddressInUse,          ///< EADDRINUSE
+  kAddressNotAvailable,   ///< EADDRNOTAVAIL
+  kDestinationRequired,   ///< EDESTADDRREQ
+  kMessageSize,           ///< EMSGSIZE
+  kNoBuffers,             ///< ENOBUFS
+  kNoMemory,              ///< ENOMEM
+  kNotSupported,          ///< EOPNOTSUPP
+  kProtocolNotAvailable,  ///< ENOPROTOOPT
+  kAddressFamily,         ///< EAFNOSUPPORT
+  kAccess,                ///< EACCES
+  kPermission,            ///< EPERM
+  kProtocol,              ///< EPROTO
+  kShutdown,              ///< ESHUTDOWN
+  kDomain,                ///< EDOM
 };
 
 [[nodiscard]] std::string_view to_string(Error error);
@@ -48,7 +48,8 @@ enum class Error : std::uint8_t {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT(google-explicit-constructor)
+  Result(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
   Result(Error error) : state_(std::in_place_index<1>, error) { assert(error != Error::kNone); }  // NOLINT
 
   [[nodiscard]] bool ok() const { return state_.index() == 0; }

@@ -6,8 +6,8 @@
 
 namespace millrace {
 
-/// The stack's only source of randomness: a ChaCha20 key stream (libsodium) from a 32-byte seed. Production seeds
-/// it from the system; tests and the simulator from a number, so that every run can be replayed.
+/// The stack's only source of randomness: a ChaCha20 key stream (libsodium) from a 32-byte seed. Production
+/// seeds it from the system; tests and the simulator from a number, so that every run can be replayed.
 class Rng {
  public:
   using Seed = std::array<std::uint8_t, 32>;

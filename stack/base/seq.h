@@ -6,8 +6,8 @@
 
 namespace millrace {
 
-/// A TCP sequence number: arithmetic modulo 2^32 (RFC 9293 §3.4). Comparison is by signed distance, so it is an
-/// order only among numbers less than 2^31 apart; there is on purpose no operator< of the built-in kind.
+/// A TCP sequence number: arithmetic modulo 2^32 (RFC 9293 §3.4). Comparison is by signed distance, so it is
+/// an order only among numbers less than 2^31 apart; there is on purpose no operator< of the built-in kind.
 class SeqNum {
  public:
   constexpr SeqNum() = default;
