@@ -41,13 +41,14 @@ void count_bytes(benchmark::State& state) {
 
 void word_by_word(benchmark::State& state) {
   const Buffers buffers{state};
-  for (auto _ : state) benchmark::DoNotOptimize(sum_word_by_word(buffers.source()));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(sum_word_by_word(buffers.source()));
   count_bytes(state);
 }
 
 void checksum(benchmark::State& state) {
   const Buffers buffers{state};
-  for (auto _ : state) benchmark::DoNotOptimize(millrace::internet_checksum(buffers.source()));
+  for ([[maybe_unused]] auto _ : state)
+    benchmark::DoNotOptimize(millrace::internet_checksum(buffers.source()));
   count_bytes(state);
 }
 
@@ -55,7 +56,7 @@ void copy(benchmark::State& state) {
   Buffers buffers{state};
   const auto source = buffers.source();
   const auto target = buffers.target();
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     std::memcpy(target.data(), source.data(), source.size());
     benchmark::DoNotOptimize(target.data());
     benchmark::ClobberMemory();
@@ -67,7 +68,7 @@ void copy_then_checksum(benchmark::State& state) {
   Buffers buffers{state};
   const auto source = buffers.source();
   const auto target = buffers.target();
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     std::memcpy(target.data(), source.data(), source.size());
     benchmark::DoNotOptimize(target.data());
     benchmark::ClobberMemory();
@@ -78,7 +79,7 @@ void copy_then_checksum(benchmark::State& state) {
 
 void copy_and_sum(benchmark::State& state) {
   Buffers buffers{state};
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     benchmark::DoNotOptimize(millrace::copy_and_sum(buffers.target(), buffers.source()));
     benchmark::ClobberMemory();
   }

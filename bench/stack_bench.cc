@@ -15,7 +15,7 @@ void request_answer(benchmark::State& state, bool checksum_offload) {
   stacks.connect(connections);
   std::size_t next = 0;
   for (std::size_t i = 0; i < 2 * connections + 1000; ++i) stacks.request(i % connections, 64);
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     stacks.request(next, 64);
     // A stride that is coprime to the usual counts: neighbours in the table do not help each other.
     next = (next + 7919) % connections;
@@ -38,7 +38,7 @@ void bulk(benchmark::State& state, bool super_frames, bool checksum_offload) {
   stacks.connect(1);
   constexpr std::size_t kBytes = std::size_t{64} << 20;
   stacks.bulk(kBytes);
-  for (auto _ : state) stacks.bulk(kBytes);
+  for ([[maybe_unused]] auto _ : state) stacks.bulk(kBytes);
   state.SetBytesProcessed(static_cast<std::int64_t>(kBytes) * state.iterations());
 }
 
@@ -57,7 +57,7 @@ BENCHMARK(BM_BulkMtu1500SoftwareChecksum);
 
 void BM_ConnectClose(benchmark::State& state) {
   TwoStacks stacks({});
-  for (auto _ : state) stacks.connect_and_close();
+  for ([[maybe_unused]] auto _ : state) stacks.connect_and_close();
   state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(BM_ConnectClose);
