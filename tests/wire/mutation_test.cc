@@ -28,6 +28,7 @@ class Mutator {
     return frame;
   }
   [[nodiscard]] RandomFields& random() { return random_; }
+  [[nodiscard]] bool empty() const { return frames_.empty(); }
 
  private:
   [[nodiscard]] const Bytes& any() { return frames_[below(frames_.size())]; }
@@ -102,6 +103,7 @@ TEST(MutatedFrames, AreParsedOrRejectedAndWhatIsParsedRoundTrips) {
   const char* wish = std::getenv("MILLRACE_MUTATIONS");
   const unsigned long rounds = wish != nullptr ? std::strtoul(wish, nullptr, 10) : 60000;
   Mutator mutator{70};
+  ASSERT_FALSE(mutator.empty());
   std::size_t accepted = 0;
   std::size_t rejected = 0;
   std::size_t round_trips = 0;
@@ -133,6 +135,7 @@ TEST(MutatedFrames, AreParsedOrRejectedAndWhatIsParsedRoundTrips) {
 
 TEST(MutatedFrames, NoParserReadsBeyondWhatItIsGiven) {
   Mutator mutator{71};
+  ASSERT_FALSE(mutator.empty());
   std::size_t parsed = 0;
   for (int i = 0; i < 5000; ++i) {
     const Bytes frame = mutator.next();
