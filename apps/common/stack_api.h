@@ -15,6 +15,7 @@ struct StackSettings {
   std::string device, address, gateway;
   unsigned mtu = 0;
   bool busy_poll = false;
+  int drain_ms = 0;  ///< how long stop_stack() waits until what was sent is acknowledged
 };
 
 /// Throws std::runtime_error with one line for the user.

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 STACK = "198.18.0.2"
 PEER = "198.18.0.1"
@@ -264,8 +265,10 @@ class Tap:
             problem = None
             try:
                 case(bench)
-            except (Failure, OSError, subprocess.SubprocessError) as error:
+            except Failure as error:
                 problem = str(error)
+            except Exception:  # pylint: disable=broad-except # one broken case must not hide the others
+                problem = traceback.format_exc()
             finally:
                 bench.clean_up()
             self._failed += problem is not None

@@ -64,7 +64,9 @@ int run(int argc, char** argv) {
   std::uint64_t bytes = 1'000'000;
   unsigned time_limit = 100;
   bool server = false, list = false;
-  millrace::apps::StackSettings stack;
+  // What was sent last may still be on its way when this side is done: the peer must get it all the same.
+  constexpr int kDrain = 60'000;
+  millrace::apps::StackSettings stack{.device = {}, .address = {}, .gateway = {}, .drain_ms = kDrain};
 
   CLI::App app("One side of a conversation between two stacks.", "millrace-peer");
   app.add_option("scenario", name);
@@ -104,7 +106,6 @@ int run(int argc, char** argv) {
     } else {
       scenario.client(stage);
     }
-    // What was sent last may still be on its way: the peer's side must see it all the same.
     if (on_stack) millrace::apps::stop_stack();
     say("done");
     return 0;
