@@ -26,7 +26,20 @@ void Connection::on_segment(Segment& segment, Instant now) {
     return;
   }
   // First, the sequence number (§3.10.7.4), PAWS before it (RFC 7323 §5.3 R1).
-  if (!check_timestamps(segment, now) || !check_sequence(segment, now)) return;
+  if (!check_timestamps(segment, now)) return;
+  if (state_ == State::kSynReceived && segment.has(Flags::kSyn) && !segment.has(Flags::kRst) &&
+      segment.seq + 1 == receiver_.rcv_nxt()) {
+    // A simultaneous open (§3.5, figure 8). The peer's SYN is known already: without ACK it repeats itself, with it (line
+    // 6 of the figure) it is as good as the plain ACK.
+    if (!segment.has(Flags::kAck)) {
+      send_syn(true, now);
+      return;
+    }
+    segment.seq += 1;
+    segment.flags = static_cast<std::uint8_t>(segment.flags & ~Flags::kSyn);
+    receiver_.request_ack();
+  }
+  if (!check_sequence(segment, now)) return;
   last_received_ = now;
   keepalive_probes_ = 0;
   // Second, RST.
@@ -37,10 +50,6 @@ void Connection::on_segment(Segment& segment, Instant now) {
   note_timestamp(segment, now);
   // Fourth, SYN: in a synchronized state it is challenged, wherever it lies (RFC 5961 §4.2).
   if (segment.has(Flags::kSyn)) {
-    if (state_ == State::kSynReceived && segment.seq + 1 == receiver_.rcv_nxt()) {
-      send_syn(true, now);  // the peer of a simultaneous open repeats itself
-      return;
-    }
     tcp_.count(Counter::kSynChallenge);
     challenge_ack(now);
     return;

@@ -31,8 +31,8 @@ void rfc(std::string_view number, std::string_view section, std::string_view rul
   const testing::TestInfo* running = testing::UnitTest::GetInstance()->current_test_info();
   if (running != last) count = 0;
   last = running;
-  testing::Test::RecordProperty("rfc" + std::to_string(count++), std::string(number) + "|" + std::string(section) + "|" +
-                                                                     std::string(rule));
+  testing::Test::RecordProperty("rfc" + std::to_string(count++),
+                                std::string(number) + "|" + std::string(section) + "|" + std::string(rule));
 }
 
 // --- life
@@ -120,7 +120,8 @@ Seg TcpScript::complete(Seg segment) {
   if (segment.has(Seg::Flags::kAck) && !segment.acknowledges) segment.acknowledges = conversation.last_ack;
   if (!segment.window) segment.window = conversation.window;
   if (segment.has(Seg::Flags::kSyn)) {
-    conversation.offered_timestamps = segment.timestamps.has_value() || segment.has_timestamps.value_or(false);
+    conversation.offered_timestamps =
+        segment.timestamps.has_value() || segment.has_timestamps.value_or(false);
   }
   const bool stamped = segment.has_timestamps.value_or(conversation.timestamps);
   if (stamped && !segment.timestamps) {
@@ -156,7 +157,8 @@ std::vector<std::uint8_t> TcpScript::frame_of(const Seg& wanted) {
   header.source_port = conversation.peer_port;
   header.destination_port = conversation.own_port;
   header.seq = conversation.peer_iss + *segment.at;
-  header.ack = segment.acknowledges ? conversation.our_iss.value_or(SeqNum{}) + *segment.acknowledges : SeqNum{};
+  header.ack =
+      segment.acknowledges ? conversation.our_iss.value_or(SeqNum{}) + *segment.acknowledges : SeqNum{};
   header.flags = segment.flags;
   header.window = *segment.window;
   header.urgent_pointer = segment.urgent;
@@ -168,7 +170,8 @@ std::vector<std::uint8_t> TcpScript::frame_of(const Seg& wanted) {
   header.checksum = wire::transport_checksum(kPeer, kOwn, wire::kProtocolTcp, message);
   header.emit(message);
   note("<", segment, conversation.peer_port, now_);
-  return ethernet(kOwnMac, kPeerMac, wire::kEtherTypeIpv4, ipv4(ipv4_header(kPeer, kOwn, wire::kProtocolTcp), message));
+  return ethernet(kOwnMac, kPeerMac, wire::kEtherTypeIpv4,
+                  ipv4(ipv4_header(kPeer, kOwn, wire::kProtocolTcp), message));
 }
 
 void TcpScript::inject_frame(const std::vector<std::uint8_t>& frame) {
@@ -176,7 +179,9 @@ void TcpScript::inject_frame(const std::vector<std::uint8_t>& frame) {
   turn();
 }
 
-void TcpScript::inject(const Seg& segment, const char* /*file*/, int /*line*/) { inject_frame(frame_of(segment)); }
+void TcpScript::inject(const Seg& segment, const char* /*file*/, int /*line*/) {
+  inject_frame(frame_of(segment));
+}
 
 void TcpScript::inject_batch(std::initializer_list<Seg> segments) {
   for (const Seg& segment : segments) device_.inject(frame_of(segment));
@@ -196,8 +201,9 @@ void TcpScript::inject_icmp(std::uint8_t type, std::uint8_t code, std::uint32_t 
   header.type = type;
   header.code = code;
   header.rest = mtu;
-  inject_frame(ethernet(kOwnMac, kPeerMac, wire::kEtherTypeIpv4,
-                        ipv4(ipv4_header(kPeer, kOwn, wire::kProtocolIcmp), icmp(header, ipv4(quoted, quoted_tcp)))));
+  inject_frame(
+      ethernet(kOwnMac, kPeerMac, wire::kEtherTypeIpv4,
+               ipv4(ipv4_header(kPeer, kOwn, wire::kProtocolIcmp), icmp(header, ipv4(quoted, quoted_tcp)))));
 }
 
 // --- what the stack sent
@@ -251,7 +257,8 @@ void TcpScript::take_tcp(const wire::Ipv4View& packet, Instant at) {
   Seg& segment = sent.segment;
   segment.flags = header->flags;
   segment.at = SeqNum::distance(base, header->seq);
-  if (header->has(Seg::Flags::kAck)) segment.acknowledges = SeqNum::distance(conversation.peer_iss, header->ack);
+  if (header->has(Seg::Flags::kAck))
+    segment.acknowledges = SeqNum::distance(conversation.peer_iss, header->ack);
   segment.length = static_cast<std::uint32_t>(bytes.size() - header->header_length);
   segment.window = header->window;
   segment.urgent = header->urgent_pointer;
@@ -280,8 +287,8 @@ void TcpScript::check_payload(const Seg& segment, std::span<const std::uint8_t> 
   const std::uint32_t first = *segment.at + (segment.has(Seg::Flags::kSyn) ? 1u : 0u);
   for (std::size_t i = 0; i < payload.size(); ++i) {
     if (payload[i] != pattern_byte(first + i - 1)) {
-      fail("wrong byte at stream position " + std::to_string(first + i) + " in " + segment.to_string(), __FILE__,
-           __LINE__);
+      fail("wrong byte at stream position " + std::to_string(first + i) + " in " + segment.to_string(),
+           __FILE__, __LINE__);
       return;
     }
   }
@@ -299,9 +306,11 @@ std::vector<Seg> TcpScript::take_sent() {
 void TcpScript::check(const Sent& sent, const Seg& wanted, const char* file, int line) {
   const Seg& got = sent.segment;
   const std::uint8_t mask = wanted.push_matters ? 0xff : static_cast<std::uint8_t>(0xff & ~Seg::Flags::kPsh);
-  bool same = (got.flags & mask) == (wanted.flags & mask) && got.length == wanted.length && got.blocks == wanted.blocks &&
-              sent.peer_port == port_;
-  const auto compare = [&same](const auto& want, const auto& have) { same = same && (!want || want == have); };
+  bool same = (got.flags & mask) == (wanted.flags & mask) && got.length == wanted.length &&
+              got.blocks == wanted.blocks && sent.peer_port == port_;
+  const auto compare = [&same](const auto& want, const auto& have) {
+    same = same && (!want || want == have);
+  };
   compare(wanted.at, got.at);
   compare(wanted.acknowledges, got.acknowledges);
   compare(wanted.window, got.window);
@@ -333,8 +342,8 @@ void TcpScript::expect_stream(std::uint32_t from, std::uint32_t to, const char* 
   while (next != to) {
     if (sent_.empty() || sent_.front().segment.at != next || sent_.front().segment.length == 0 ||
         sent_.front().segment.length > to - next || sent_.front().peer_port != port_) {
-      fail("expected  the bytes " + std::to_string(next) + ":" + std::to_string(to) + " of " + std::to_string(from) + ":" +
-               std::to_string(to) + "\n     sent " +
+      fail("expected  the bytes " + std::to_string(next) + ":" + std::to_string(to) + " of " +
+               std::to_string(from) + ":" + std::to_string(to) + "\n     sent " +
                (sent_.empty() ? std::string("nothing") : sent_.front().segment.to_string()),
            file, line);
       return;
@@ -357,8 +366,9 @@ void TcpScript::expect_after(Duration by, const Seg& segment, const char* file, 
   const Instant due = now_ + by;
   after(by);
   if (!sent_.empty() && sent_.front().at < due) {
-    fail("sent " + std::to_string(to_ms(due - sent_.front().at)) + " ms early: " + sent_.front().segment.to_string(), file,
-         line);
+    fail("sent " + std::to_string(to_ms(due - sent_.front().at)) +
+             " ms early: " + sent_.front().segment.to_string(),
+         file, line);
   }
   expect(segment, file, line);
 }
@@ -371,7 +381,8 @@ void TcpScript::expect_nothing_for(Duration by, const char* file, int line) {
 
 void TcpScript::fail(const std::string& what, const char* file, int line) const {
   std::ostringstream text;
-  text << what << "\nThe conversation (the last " << kTranscriptLines << " segments, > is sent by the stack):\n";
+  text << what << "\nThe conversation (the last " << kTranscriptLines
+       << " segments, > is sent by the stack):\n";
   const std::size_t from = transcript_.size() > kTranscriptLines ? transcript_.size() - kTranscriptLines : 0;
   for (std::size_t i = from; i < transcript_.size(); ++i) text << transcript_[i] << '\n';
   testing::internal::AssertHelper(testing::TestPartResult::kNonFatalFailure, file, line, "") =
@@ -381,7 +392,8 @@ void TcpScript::fail(const std::string& what, const char* file, int line) const 
 void TcpScript::note(std::string_view direction, const Seg& segment, std::uint16_t port, Instant at) {
   std::ostringstream line;
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(at - start_).count();
-  line << "  " << us / 1'000'000 << '.' << std::to_string(1'000'000 + us % 1'000'000).substr(1) << ' ' << direction << ' ';
+  line << "  " << us / 1'000'000 << '.' << std::to_string(1'000'000 + us % 1'000'000).substr(1) << ' '
+       << direction << ' ';
   if (port != kFirstPeerPort) line << '[' << port << "] ";
   line << segment.to_string();
   transcript_.push_back(line.str());
@@ -538,9 +550,9 @@ void TcpScript::expect_clean(const char* file, int line) {
   const tcp::Tcp& tcp = stack_->tcp();
   if (tcp.connection_count() != 0 || tcp.time_wait_count() != 0 || tcp.request_count() != 0 ||
       stack_->pool().bytes_in_use() != 0 || stack_->pool().packets_in_use() != 0) {
-    fail("left: " + std::to_string(tcp.connection_count()) + " connections, " + std::to_string(tcp.time_wait_count()) +
-             " in TIME-WAIT, " + std::to_string(tcp.request_count()) + " requests, " +
-             std::to_string(stack_->pool().packets_in_use()) + " packets, " +
+    fail("left: " + std::to_string(tcp.connection_count()) + " connections, " +
+             std::to_string(tcp.time_wait_count()) + " in TIME-WAIT, " + std::to_string(tcp.request_count()) +
+             " requests, " + std::to_string(stack_->pool().packets_in_use()) + " packets, " +
              std::to_string(stack_->pool().bytes_in_use()) + " bytes",
          file, line);
   }

@@ -26,12 +26,13 @@ namespace millrace::test {
 ///     t.after(100ms).inject(ack(1).sack(1461, 2921));
 ///     t.expect_nothing();
 ///
-/// Sequence numbers are relative: each side's SYN has 0, its first byte 1. What the stack sends is parsed, its
-/// checksums and its payload (a fixed pattern of the stream position) are checked at once, and it waits in order for
-/// expect(). What nobody expected by the end is a failure. Every failure comes with the conversation so far.
+/// Sequence numbers are relative: each side's SYN has 0, its first byte 1. What the stack sends is parsed,
+/// its checksums and its payload (a fixed pattern of the stream position) are checked at once, and it waits
+/// in order for expect(). What nobody expected by the end is a failure. Every failure comes with the
+/// conversation so far.
 ///
-/// Time moves only by after(), at() and the expect_..._after() family, in the steps that next_deadline() asks for, so
-/// that a timer which is not announced never fires.
+/// Time moves only by after(), at() and the expect_..._after() family, in the steps that next_deadline() asks
+/// for, so that a timer which is not announced never fires.
 class TcpScript {
  public:
   struct Options {
@@ -75,7 +76,8 @@ class TcpScript {
                      int line = __builtin_LINE());
   void expect_nothing(const char* file = __builtin_FILE(), int line = __builtin_LINE());
   /// Nothing is sent until `by` from now, and then, on the tick, this.
-  void expect_after(Duration by, const Seg& segment, const char* file = __builtin_FILE(), int line = __builtin_LINE());
+  void expect_after(Duration by, const Seg& segment, const char* file = __builtin_FILE(),
+                    int line = __builtin_LINE());
   void expect_nothing_for(Duration by, const char* file = __builtin_FILE(), int line = __builtin_LINE());
   /// Takes what was sent, unseen.
   std::vector<Seg> take_sent();
@@ -102,7 +104,8 @@ class TcpScript {
   void write(std::size_t n, const char* file = __builtin_FILE(), int line = __builtin_LINE());
   Result<std::size_t> try_write(std::size_t n, SendFlags flags = {});
   /// Reads up to n bytes and checks them against the pattern. Returns how many.
-  std::size_t read(std::size_t n = std::size_t{1} << 22, const char* file = __builtin_FILE(), int line = __builtin_LINE());
+  std::size_t read(std::size_t n = std::size_t{1} << 22, const char* file = __builtin_FILE(),
+                   int line = __builtin_LINE());
   Error read_error();
   [[nodiscard]] bool at_end_of_file();
   void set_option(SocketOption option, std::int64_t value);
@@ -133,12 +136,12 @@ class TcpScript {
     std::uint16_t own_port = kServerPort, peer_port = 0;
     SeqNum peer_iss;
     std::optional<SeqNum> our_iss;
-    std::uint32_t peer_next = 0;   ///< where the peer's next segment starts, relative
-    std::uint32_t last_ack = 0;    ///< what the peer acknowledged last, relative
+    std::uint32_t peer_next = 0;  ///< where the peer's next segment starts, relative
+    std::uint32_t last_ack = 0;   ///< what the peer acknowledged last, relative
     std::uint16_t window = 65535;
     bool offered_timestamps = false, timestamps = false;
-    std::uint32_t last_ts_value = 0;  ///< of the stack
-    std::uint32_t first_ts_value = 0; ///< of ours, at the start
+    std::uint32_t last_ts_value = 0;   ///< of the stack
+    std::uint32_t first_ts_value = 0;  ///< of ours, at the start
     Instant ts_start{};
   };
   struct Sent {

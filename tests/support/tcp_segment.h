@@ -10,9 +10,9 @@
 
 namespace millrace::test {
 
-/// A TCP segment as a test writes it: sequence numbers relative to the ISNs (SYN 0, first byte 1). What is not set is
-/// filled in when it is injected, and not compared when it is expected; but SACK blocks and the urgent pointer are
-/// always compared.
+/// A TCP segment as a test writes it: sequence numbers relative to the ISNs (SYN 0, first byte 1). What is
+/// not set is filled in when it is injected, and not compared when it is expected; but SACK blocks and the
+/// urgent pointer are always compared.
 struct Seg {
   using Flags = wire::TcpFlags;
 
@@ -33,7 +33,9 @@ struct Seg {
 
   Seg& seq(std::uint32_t relative) { return at = relative, *this; }
   Seg& ack(std::uint32_t relative) { return acknowledges = relative, flags |= Flags::kAck, *this; }
-  Seg& no_ack() { return acknowledges.reset(), flags = static_cast<std::uint8_t>(flags & ~Flags::kAck), *this; }
+  Seg& no_ack() {
+    return acknowledges.reset(), flags = static_cast<std::uint8_t>(flags & ~Flags::kAck), *this;
+  }
   Seg& win(std::uint16_t raw) { return window = raw, *this; }
   Seg& mss(std::uint16_t bytes) { return max_segment = bytes, *this; }
   Seg& wscale(std::uint8_t shift) { return scale = shift, *this; }
@@ -63,17 +65,27 @@ struct Seg {
   s.flags = flags;
   return s;
 }
-[[nodiscard]] inline Seg syn() { return segment(wire::TcpFlags::kSyn).seq(0); }
-[[nodiscard]] inline Seg synack() { return segment(wire::TcpFlags::kSyn).seq(0).ack(1); }
-[[nodiscard]] inline Seg ack(std::uint32_t number) { return segment(0).ack(number); }
+[[nodiscard]] inline Seg syn() {
+  return segment(wire::TcpFlags::kSyn).seq(0);
+}
+[[nodiscard]] inline Seg synack() {
+  return segment(wire::TcpFlags::kSyn).seq(0).ack(1);
+}
+[[nodiscard]] inline Seg ack(std::uint32_t number) {
+  return segment(0).ack(number);
+}
 /// The bytes [from, to).
 [[nodiscard]] inline Seg data(std::uint32_t from, std::uint32_t to) {
   Seg s = segment(wire::TcpFlags::kAck).seq(from);
   s.length = to - from;
   return s;
 }
-[[nodiscard]] inline Seg fin(std::uint32_t at) { return segment(wire::TcpFlags::kFin | wire::TcpFlags::kAck).seq(at); }
-[[nodiscard]] inline Seg rst(std::uint32_t at) { return segment(wire::TcpFlags::kRst).seq(at); }
+[[nodiscard]] inline Seg fin(std::uint32_t at) {
+  return segment(wire::TcpFlags::kFin | wire::TcpFlags::kAck).seq(at);
+}
+[[nodiscard]] inline Seg rst(std::uint32_t at) {
+  return segment(wire::TcpFlags::kRst).seq(at);
+}
 
 /// The byte at a position of any test stream.
 [[nodiscard]] constexpr std::uint8_t pattern_byte(std::uint64_t position) {
