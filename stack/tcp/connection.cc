@@ -288,7 +288,11 @@ Ready Connection::readiness() const {
   } else {
     const std::size_t limit = send_limit();
     const std::size_t used = sender_.queue().storage();
-    if (used < limit - limit / 3) ready |= kWritable;
+    if (used < limit - limit / 3) {
+      ready |= kWritable;
+    } else {
+      wants_space_ = true;
+    }
   }
   if (urgent_.pending && urgent_.byte == Urgent::Byte::kHere) ready |= kPriority;
   return ready;

@@ -169,7 +169,8 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   bool send_shutdown_ = false, receive_shutdown_ = false;
   bool timestamps_ = false, sack_ = false;
   bool syn_retransmitted_ = false;
-  bool wants_space_ = false;  ///< a send found no room: tell when there is
+  /// Somebody was told that there is no room to send (a call, or readiness()): tell when there is.
+  mutable bool wants_space_ = false;
   bool peer_scaled_ = false;
   bool fin_received_ = false;
   bool buried_ = false;
