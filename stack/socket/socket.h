@@ -145,6 +145,11 @@ class Socket : public ReadyHook {
   [[nodiscard]] virtual Endpoint local_endpoint() const = 0;
   /// kNotConnected when there is none.
   [[nodiscard]] virtual Result<Endpoint> remote_endpoint() const = 0;
+  /// For accept(): who connected, known even when the connection has died since.
+  [[nodiscard]] virtual Endpoint accepted_from() const {
+    const Result<Endpoint> remote = remote_endpoint();
+    return remote ? *remote : Endpoint{};
+  }
   virtual Result<void> set_option(SocketOption option, std::int64_t value, Instant now) = 0;
   [[nodiscard]] virtual Result<std::int64_t> option(SocketOption option) const = 0;
   /// False for what is not TCP.

@@ -109,6 +109,8 @@ Result<Endpoint> TcpSocket::remote_endpoint() const {
   return connection_->remote();
 }
 
+Endpoint TcpSocket::accepted_from() const { return connection_ != nullptr ? connection_->remote() : Endpoint{}; }
+
 // --- connect
 
 Result<void> TcpSocket::connect(const Endpoint& remote, Instant now) {

@@ -40,6 +40,7 @@ class TcpSocket final : public Socket, public MemoryWaiterHook {
 
   [[nodiscard]] Endpoint local_endpoint() const override;
   [[nodiscard]] Result<Endpoint> remote_endpoint() const override;
+  [[nodiscard]] Endpoint accepted_from() const override;
   Result<void> set_option(SocketOption option, std::int64_t value, Instant now) override;
   [[nodiscard]] Result<std::int64_t> option(SocketOption option) const override;
   [[nodiscard]] bool tcp_info(TcpInfo& info, Instant now) const override;
