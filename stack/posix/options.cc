@@ -110,22 +110,31 @@ long set_socket_level(SocketFile& file, int option, const void* value, socklen_t
       // Linux takes l_linger for unsigned: a negative one is for ever.
       const std::int64_t seconds =
           given.l_onoff == 0 ? -1 : static_cast<std::int64_t>(static_cast<unsigned>(given.l_linger));
-      const Error error = file.socket().set_option(SocketOption::kLinger, seconds, now).error();
-      // A datagram socket keeps it without any effect; ours has no place for it.
-      return failure(error);
+      if (!file.is_stream()) {
+        file.inert.linger = seconds;
+        return 0;
+      }
+      return failure(file.socket().set_option(SocketOption::kLinger, seconds, now).error());
     }
     case SO_RCVTIMEO:
       return set_timeout(file.receive_timeout, value, length);
     case SO_SNDTIMEO:
       return set_timeout(file.send_timeout, value, length);
     case SO_RCVLOWAT: {
-      int number = load<int>(value);
-      if (number < 0) number = INT32_MAX;
-      const Error error =
-          file.socket().set_option(SocketOption::kReceiveLowWater, std::max(number, 1), now).error();
-      if (error == Error::kNone) file.receive_low_water = static_cast<std::size_t>(std::max(number, 1));
-      return failure(error);
+      const int given = load<int>(value);
+      const int number = given < 0 ? INT32_MAX : std::max(given, 1);
+      if (file.is_stream()) {
+        const Error error = file.socket().set_option(SocketOption::kReceiveLowWater, number, now).error();
+        if (error != Error::kNone) return failure(error);
+      }
+      file.receive_low_water = static_cast<std::size_t>(number);
+      return 0;
     }
+    case SO_KEEPALIVE:
+    case SO_OOBINLINE:
+      if (file.is_stream()) return 1;
+      (option == SO_KEEPALIVE ? file.inert.keepalive : file.inert.out_of_band_inline) = load<int>(value) != 0;
+      return 0;
     // Read only: socket(7).
     case SO_TYPE:
     case SO_DOMAIN:
@@ -142,7 +151,8 @@ long set_socket_level(SocketFile& file, int option, const void* value, socklen_t
 long get_socket_level(SocketFile& file, int option, void* value, socklen_t* length) {
   switch (option) {
     case SO_LINGER: {
-      const Result<std::int64_t> seconds = file.socket().option(SocketOption::kLinger);
+      const Result<std::int64_t> seconds = file.is_stream() ? file.socket().option(SocketOption::kLinger)
+                                                            : Result<std::int64_t>(file.inert.linger);
       if (!seconds) return failure(seconds.error());
       linger out{};
       out.l_onoff = *seconds >= 0 ? 1 : 0;
@@ -153,10 +163,12 @@ long get_socket_level(SocketFile& file, int option, void* value, socklen_t* leng
       return get_timeout(file.receive_timeout, value, length);
     case SO_SNDTIMEO:
       return get_timeout(file.send_timeout, value, length);
-    case SO_RCVLOWAT: {
-      const Result<std::int64_t> bytes = file.socket().option(SocketOption::kReceiveLowWater);
-      return bytes ? store_int(value, length, static_cast<int>(*bytes)) : failure(bytes.error());
-    }
+    case SO_RCVLOWAT:
+      return store_int(value, length, static_cast<int>(file.receive_low_water));
+    case SO_KEEPALIVE:
+      return file.is_stream() ? 1 : store_int(value, length, file.inert.keepalive);
+    case SO_OOBINLINE:
+      return file.is_stream() ? 1 : store_int(value, length, file.inert.out_of_band_inline);
     case SO_TYPE:
       return store_int(value, length, file.is_stream() ? SOCK_STREAM : SOCK_DGRAM);
     case SO_DOMAIN:

@@ -135,12 +135,12 @@ long accept_socket(int fd, sockaddr* address, socklen_t* length, int flags) {
   for (bool polled = false;;) {
     Result<std::unique_ptr<Socket>> accepted = file.socket().accept(clock_now());
     if (accepted) {
-      const Result<Endpoint> peer = (*accepted)->remote_endpoint();
+      const Endpoint peer = (*accepted)->accepted_from();
       if (file.socket().readiness() & kReadable) file.pass_on(EPOLLIN);
       // Linux drops the connection too when the address has nowhere to go.
       if (address != nullptr && length == nullptr) return fail(-EFAULT);
       if (address != nullptr) {
-        const long stored = store_endpoint(peer ? *peer : Endpoint{}, address, length);
+        const long stored = store_endpoint(peer, address, length);
         if (stored < 0) return fail(stored);
       }
       const long result = install_socket(context, new_fd, std::move(*accepted), flags);

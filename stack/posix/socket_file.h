@@ -31,6 +31,12 @@ class SocketFile final : public File {
   Duration send_timeout = Duration::max();     ///< SO_SNDTIMEO
   std::size_t receive_low_water = 1;           ///< SO_RCVLOWAT
 
+  /// Options that a datagram socket keeps without any effect, here as in Linux.
+  struct Inert {
+    int keepalive = 0, out_of_band_inline = 0;
+    std::int64_t linger = -1;
+  } inert;
+
  private:
   std::unique_ptr<Socket> socket_;
 };

@@ -58,6 +58,11 @@ using ReceiveSlices = Slices<IoSlice, std::uint8_t>;
 constexpr int kSendFlags =
     MSG_DONTWAIT | MSG_NOSIGNAL | MSG_OOB | MSG_MORE | MSG_EOR | MSG_DONTROUTE | MSG_CONFIRM;
 
+bool any_null(const iovec* slices, std::size_t count) {
+  return std::any_of(slices, slices + count,
+                     [](const iovec& slice) { return slice.iov_base == nullptr && slice.iov_len != 0; });
+}
+
 /// The connection's error, which comes once: kept for the next call when this one has bytes to report.
 void keep_for_later(Socket& socket, Error error) {
   switch (error) {
@@ -144,7 +149,7 @@ long receive_locked(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
 
   ReceiveFlags receive_flags;
   receive_flags.peek = (flags & MSG_PEEK) != 0;
-  receive_flags.out_of_band = (flags & MSG_OOB) != 0;
+  receive_flags.out_of_band = stream && (flags & MSG_OOB) != 0;  // udp(7): without effect
   receive_flags.discard = stream && (flags & MSG_TRUNC) != 0;
   const bool nonblocking = file.nonblocking || (flags & MSG_DONTWAIT) != 0;
   const std::size_t target =
@@ -209,6 +214,7 @@ long send_data(int fd, const iovec* slices, std::size_t count, int flags, const 
       if (const long wrong = check_address(to, length); wrong != 0) return wrong;
     }
     if ((flags & ~kSendFlags) != 0) return -EOPNOTSUPP;
+    if (any_null(slices, count)) return -EFAULT;
     SendSlices data(slices, count);
     const bool stream = locked.socket_file().is_stream();
     result = send_locked(locked, data, flags, to, length);
@@ -224,6 +230,9 @@ long receive_data(int fd, const iovec* slices, std::size_t count, int flags, Rec
   LockedFile locked(fd);
   if (!locked) return -EBADF;
   if (!locked.is_socket()) return -ENOTSOCK;
+  // tcp(7): MSG_TRUNC discards, and needs no memory for it.
+  const bool discards = (flags & MSG_TRUNC) != 0 && locked.socket_file().is_stream();
+  if (!discards && any_null(slices, count)) return -EFAULT;
   ReceiveSlices data(slices, count);
   return receive_locked(locked, data, flags, message);
 }

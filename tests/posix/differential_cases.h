@@ -1,0 +1,23 @@
+#pragma once
+
+#include <ostream>
+#include <vector>
+
+#include "script.h"
+
+namespace millrace::posix::test {
+
+/// A script that the kernel and the stack must answer alike.
+struct Case {
+  const char* name;
+  void (*run)(Script& script);
+  friend void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
+};
+
+[[nodiscard]] std::vector<Case> naming_cases();    ///< socket, bind, listen, getsockname
+[[nodiscard]] std::vector<Case> connect_cases();   ///< connect, accept, shutdown, poll after each
+[[nodiscard]] std::vector<Case> transfer_cases();  ///< sending and receiving
+[[nodiscard]] std::vector<Case> option_cases();    ///< options, fcntl, ioctl
+[[nodiscard]] std::vector<Case> epoll_cases();
+
+}  // namespace millrace::posix::test

@@ -1,0 +1,63 @@
+#include "socket_calls.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <millrace/socket.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace millrace::posix::test {
+
+const SocketCalls& kernel_calls() {
+  static const SocketCalls calls{
+      0,
+      ::socket,
+      ::bind,
+      ::listen,
+      ::accept4,
+      ::connect,
+      ::send,
+      ::sendto,
+      ::sendmsg,
+      ::recv,
+      ::recvfrom,
+      ::recvmsg,
+      ::read,
+      ::write,
+      ::readv,
+      ::writev,
+      ::shutdown,
+      ::close,
+      ::getsockname,
+      ::getpeername,
+      ::getsockopt,
+      ::setsockopt,
+      ::fcntl,
+      ::ioctl,
+      ::poll,
+      ::epoll_create1,
+      ::epoll_ctl,
+      ::epoll_wait,
+  };
+  return calls;
+}
+
+const SocketCalls& stack_calls() {
+  static const SocketCalls calls{
+      MR_FIRST_FD,   mr_socket,  mr_bind,     mr_listen,   mr_accept4,       mr_connect,     mr_send,
+      mr_sendto,     mr_sendmsg, mr_recv,     mr_recvfrom, mr_recvmsg,       mr_read,        mr_write,
+      mr_readv,      mr_writev,  mr_shutdown, mr_close,    mr_getsockname,   mr_getpeername, mr_getsockopt,
+      mr_setsockopt, mr_fcntl,   mr_ioctl,    mr_poll,     mr_epoll_create1, mr_epoll_ctl,   mr_epoll_wait,
+  };
+  return calls;
+}
+
+sockaddr_in address_of(std::string_view host, std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  inet_pton(AF_INET, std::string(host).c_str(), &address.sin_addr);
+  return address;
+}
+
+}  // namespace millrace::posix::test
