@@ -366,20 +366,25 @@ TEST_F(AfPacket, CutsTheKernelsUdpSuperFramesIntoDatagrams) {
   to.sin_port = htons(4000);
   to.sin_addr.s_addr = htonl(kOurAddress.v4_value());
   const Bytes payload = pattern(40 * 1000 + 7, 3);
-  ASSERT_EQ(
-      ::sendto(udp.get(), payload.data(), payload.size(), 0, reinterpret_cast<sockaddr*>(&to), sizeof to),
-      static_cast<ssize_t>(payload.size()));
+  const auto length = static_cast<ssize_t>(payload.size());
+  const auto* address = reinterpret_cast<const sockaddr*>(&to);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(::sendto(udp.get(), payload.data(), payload.size(), 0, address, sizeof to), length);
+  }
   const auto peer = open(Side::kRight, "af_packet:right0");
+  FrameSpec super;
+  super.payload = pattern(20'000, 4);
+  send(*peer, to_offload_packet(pool_, super, 1000));
   send(*peer, to_packet(pool_, raw_frame(60, 1, ours_->mac(), peer->mac())));
   ASSERT_TRUE(receive_until(*ours_, [&] {
     PacketQueue few;
     EXPECT_LE(ours_->rx_burst(pool_, few, 4, now()), 4u) << "the budget holds";
     in_.splice_back(few);
-    return in_.size() >= 42;
+    return in_.size() >= 84;
   }));
   Bytes received;
   std::uint16_t identification = 0;
-  for (int i = 0; i < 41; ++i) {
+  for (int i = 0; i < 82; ++i) {
     const PacketPtr packet = in_.pop_front();
     EXPECT_EQ(packet->offload.gso_size, 0);
     EXPECT_EQ(packet->offload.rx_checksum, Offload::RxChecksum::kPartial);
@@ -390,13 +395,16 @@ TEST_F(AfPacket, CutsTheKernelsUdpSuperFramesIntoDatagrams) {
     ASSERT_TRUE(ip);
     EXPECT_TRUE(ip->checksum_ok());
     EXPECT_EQ(ip->total_length(), frame.size() - 14);
-    if (i == 0) identification = ip->identification();
-    EXPECT_EQ(ip->identification(), static_cast<std::uint16_t>(identification + i));
+    if (i % 41 == 0) identification = ip->identification();
+    EXPECT_EQ(ip->identification(), static_cast<std::uint16_t>(identification + i % 41));
     EXPECT_TRUE(transport_checksum_ok(frame));
-    EXPECT_EQ(frame.size(), i < 40 ? 1042u : 49u);
+    EXPECT_EQ(frame.size(), i % 41 < 40 ? 1042u : 49u);
     received.insert(received.end(), frame.begin() + 42, frame.end());
   }
-  EXPECT_EQ(received, payload);
+  Bytes twice = payload;
+  twice.insert(twice.end(), payload.begin(), payload.end());
+  EXPECT_EQ(received, twice);
+  EXPECT_EQ(in_.pop_front()->offload.gso_segs, 20);
   EXPECT_EQ(bytes_of(in_.front()), raw_frame(60, 1, ours_->mac(), peer->mac())) << "and what came behind it";
 }
 

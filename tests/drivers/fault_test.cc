@@ -302,6 +302,7 @@ TEST_F(Fault, CutsReceivedSuperFramesAndCompletesTheirChecksums) {
   }
   EXPECT_EQ(payload, spec.payload);
   EXPECT_EQ(bytes_of(in.front()), make_frame(small));
+  EXPECT_EQ(in.front().offload.rx_checksum, Offload::RxChecksum::kUnknown);
 }
 
 TEST_F(Fault, ReceivesNoMoreThanTheBudgetAndKeepsTheRest) {
