@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/mac_address.h"
 #include "base/time.h"
-#include "link/mac_address.h"
 
 namespace millrace::drivers {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "link/mac_address.h"
+#include "base/mac_address.h"
 
 namespace millrace::drivers {
 

@@ -10,11 +10,11 @@
 
 #include "base/counters.h"
 #include "base/ip_address.h"
+#include "base/mac_address.h"
 #include "base/rng.h"
 #include "base/time.h"
 #include "base/timer_wheel.h"
 #include "link/address_hash.h"
-#include "link/mac_address.h"
 #include "packet/pool.h"
 
 namespace millrace::wire {

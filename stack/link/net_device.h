@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/mac_address.h"
 #include "base/time.h"
-#include "link/mac_address.h"
 #include "packet/packet.h"
 #include "packet/pool.h"
 
@@ -22,13 +22,13 @@ struct WaitFd {
 
 /// What a device can do, fixed once it is open.
 struct DeviceCaps {
-  bool tx_checksum = false;       ///< fills in TCP and UDP checksums of packets with needs_checksum
-  bool rx_checksum = false;       ///< sets rx_checksum to kVerified or kPartial where it can
-  bool tso = false;               ///< takes IPv4 TCP super-frames (gso_size != 0)
-  bool lro = false;               ///< may deliver super-frames
-  bool scatter = false;           ///< takes packets with fragments
-  std::uint32_t max_gso_bytes = 0;///< largest super-frame payload, when tso
-  bool can_sleep = false;         ///< wait_fds() become readable on arrival; else poll at max_sleep()
+  bool tx_checksum = false;         ///< fills in TCP and UDP checksums of packets with needs_checksum
+  bool rx_checksum = false;         ///< sets rx_checksum to kVerified or kPartial where it can
+  bool tso = false;                 ///< takes IPv4 TCP super-frames (gso_size != 0)
+  bool lro = false;                 ///< may deliver super-frames
+  bool scatter = false;             ///< takes packets with fragments
+  std::uint32_t max_gso_bytes = 0;  ///< largest super-frame payload, when tso
+  bool can_sleep = false;           ///< wait_fds() become readable on arrival; else poll at max_sleep()
 };
 
 /// Something happened to the device, told once.
@@ -37,36 +37,40 @@ enum class DeviceEvent : std::uint8_t { kNone, kLinkUp, kLinkDown, kGone };
 struct DeviceStats {
   std::uint64_t rx_packets = 0, rx_bytes = 0;
   std::uint64_t tx_packets = 0, tx_bytes = 0;
-  std::uint64_t rx_dropped = 0;    ///< lost before we saw them: ring or socket buffer full (read back from the kernel)
+  std::uint64_t rx_dropped =
+      0;  ///< lost before we saw them: ring or socket buffer full (read back from the kernel)
   std::uint64_t rx_truncated = 0;  ///< larger than we could take
   std::uint64_t rx_no_memory = 0;  ///< pool empty
   std::uint64_t tx_errors = 0;     ///< refused for good by the device and dropped
   std::uint64_t tx_full = 0;       ///< tx_burst ended early
 };
 
-/// The driver boundary: one queue of a packet device. Frames are Ethernet without FCS. Called only under the context's
-/// lock, by one thread at a time. No call blocks. A driver knows nothing of the layers above.
+/// The driver boundary: one queue of a packet device. Frames are Ethernet without FCS. Called only under the
+/// context's lock, by one thread at a time. No call blocks. A driver knows nothing of the layers above.
 class NetDevice {
  public:
   virtual ~NetDevice() = default;
 
-  /// Receives up to `budget` frames and appends them to `out`, with offload, timestamp (= now) and one linear region or more
-  /// set. Packets come from `pool`. Returns how many came; fewer than the budget means none is left for now.
+  /// Receives up to `budget` frames and appends them to `out`, with offload, timestamp (= now) and one linear
+  /// region or more set. Packets come from `pool`. Returns how many came; fewer than the budget means none is
+  /// left for now.
   virtual std::size_t rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) = 0;
 
-  /// Sends from the front of `packets` and removes what was taken; what stays was not sent (the device is full).
-  /// Returns how many were taken. A frame the device refuses for good is dropped and counted as tx_errors.
+  /// Sends from the front of `packets` and removes what was taken; what stays was not sent (the device is
+  /// full). Returns how many were taken. A frame the device refuses for good is dropped and counted as
+  /// tx_errors.
   virtual std::size_t tx_burst(PacketQueue& packets, Instant now) = 0;
 
-  /// The stack that used the device goes away: gives back every packet of its pool that the device still holds
-  /// (delayed, waiting, being sent). The device stays usable.
+  /// The stack that used the device goes away: gives back every packet of its pool that the device still
+  /// holds (delayed, waiting, being sent). The device stays usable.
   virtual void release_packets() {}
 
   /// Descriptors to sleep on; may change between calls (writable only while TX is full).
   [[nodiscard]] virtual std::span<const WaitFd> wait_fds() = 0;
   /// Before a sleep: arms notification. True when frames came meanwhile: do not sleep, poll.
   [[nodiscard]] virtual bool arm() = 0;
-  /// The longest sleep that is safe, where no fd tells of arrivals (or of delayed frames to come); Duration::max() otherwise.
+  /// The longest sleep that is safe, where no fd tells of arrivals (or of delayed frames to come);
+  /// Duration::max() otherwise.
   [[nodiscard]] virtual Duration max_sleep(Instant now) const {
     (void)now;
     return Duration::max();
@@ -82,9 +86,11 @@ class NetDevice {
   /// "af_packet:veth1", as a user would write it.
   [[nodiscard]] virtual std::string_view name() const = 0;
   [[nodiscard]] virtual DeviceStats stats() = 0;
-  /// Which of the device's receive queues the answers to this flow will come in by (RSS). One-queue devices: 0.
+  /// Which of the device's receive queues the answers to this flow will come in by (RSS). One-queue devices:
+  /// 0.
   [[nodiscard]] virtual std::uint32_t queue_for(std::uint32_t local_address, std::uint16_t local_port,
-                                                std::uint32_t remote_address, std::uint16_t remote_port) const {
+                                                std::uint32_t remote_address,
+                                                std::uint16_t remote_port) const {
     (void)local_address, (void)local_port, (void)remote_address, (void)remote_port;
     return 0;
   }

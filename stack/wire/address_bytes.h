@@ -6,7 +6,7 @@
 
 #include "base/byte_order.h"
 #include "base/ip_address.h"
-#include "link/mac_address.h"
+#include "base/mac_address.h"
 
 namespace millrace::wire {
 

@@ -8,7 +8,7 @@
 
 #include "base/byte_order.h"
 #include "base/ip_address.h"
-#include "link/mac_address.h"
+#include "base/mac_address.h"
 #include "wire/address_bytes.h"
 
 namespace millrace::wire {

@@ -7,7 +7,7 @@
 #include <span>
 
 #include "base/byte_order.h"
-#include "link/mac_address.h"
+#include "base/mac_address.h"
 #include "wire/address_bytes.h"
 
 namespace millrace::wire {

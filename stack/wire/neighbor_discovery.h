@@ -7,7 +7,7 @@
 #include <span>
 
 #include "base/ip_address.h"
-#include "link/mac_address.h"
+#include "base/mac_address.h"
 
 namespace millrace::wire {
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/ip_address.h"
+#include "base/mac_address.h"
 #include "base/seq.h"
-#include "link/mac_address.h"
 #include "packet/packet.h"
 #include "packet/pool.h"
 

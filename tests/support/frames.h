@@ -9,7 +9,7 @@
 
 #include "base/checksum.h"
 #include "base/ip_address.h"
-#include "link/mac_address.h"
+#include "base/mac_address.h"
 #include "wire/arp.h"
 #include "wire/ethernet.h"
 #include "wire/icmpv4.h"

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/ip_address.h"
+#include "base/mac_address.h"
 #include "base/rng.h"
-#include "link/mac_address.h"
 
 namespace millrace::wire {
 

@@ -1,4 +1,4 @@
-#include "link/mac_address.h"
+#include "base/mac_address.h"
 
 namespace millrace {
 namespace {
