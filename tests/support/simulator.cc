@@ -281,6 +281,8 @@ std::string Simulator::run() {
 void Simulator::check_stalls() {
   last_stall_check_ = now_;
   for (Host& host : hosts_) {
+    // Frames that wait for a full device are on their way.
+    if (host.stack->interfaces().front()->tx_pending()) host.last_backlog = now_;
     host.stack->tcp().flows().for_each([&](tcp::Flow& flow) {
       if (flow.kind() != tcp::Flow::Kind::kConnection) return;
       const auto& connection = static_cast<const tcp::Connection&>(flow);
@@ -294,7 +296,7 @@ void Simulator::check_stalls() {
         return;
       }
       const Instant since = host.busy_since.try_emplace(key, now_).first->second;
-      const Instant last = std::max(since, host.last_frame[key]);
+      const Instant last = std::max({since, host.last_frame[key], host.last_backlog});
       if (now_ - last > std::chrono::microseconds(info.rto) + kStallSlack) {
         complain("stalled: " + std::to_string(to_ms(now_ - last)) + " ms without a segment at an RTO of " +
                  std::to_string(info.rto / 1000) + " ms");

@@ -54,6 +54,7 @@ class Simulator {
     std::unique_ptr<Stack> stack;
     std::unique_ptr<Socket> listener;
     std::vector<SimulatedApp*> apps;
+    Instant last_backlog{};  ///< the device was full
     // By local and remote port:
     std::unordered_map<std::uint32_t, Instant> last_frame;  ///< sent or received
     std::unordered_map<std::uint32_t, Instant> busy_since;  ///< there has been something to deliver
