@@ -29,8 +29,8 @@ void Connection::on_segment(Segment& segment, Instant now) {
   if (!check_timestamps(segment, now)) return;
   if (state_ == State::kSynReceived && segment.has(Flags::kSyn) && !segment.has(Flags::kRst) &&
       segment.seq + 1 == receiver_.rcv_nxt()) {
-    // A simultaneous open (§3.5, figure 8). The peer's SYN is known already: without ACK it repeats itself, with it (line
-    // 6 of the figure) it is as good as the plain ACK.
+    // A simultaneous open (§3.5, figure 8). The peer's SYN is known already: without ACK it repeats itself,
+    // with it (line 6 of the figure) it is as good as the plain ACK.
     if (!segment.has(Flags::kAck)) {
       send_syn(true, now);
       return;
@@ -251,7 +251,7 @@ bool Connection::check_ack(Segment& segment, Instant now) {
   }
   // RFC 5961 §5.2.
   if (segment.ack > sender_.snd_max()) {
-    receiver_.request_ack();
+    challenge_ack(now);
     return false;
   }
   if (segment.ack < sender_.snd_una() &&

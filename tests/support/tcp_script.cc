@@ -16,6 +16,8 @@ constexpr MacAddress kPeerMac{{0x02, 0, 0, 0, 0, 2}};
 constexpr std::uint16_t kFirstPeerPort = 40000;
 constexpr std::size_t kTranscriptLines = 60;
 constexpr std::size_t kBudget = 64;
+/// A round trip of no time at all counts as a nanosecond in the RTO.
+constexpr Duration kTolerance = 1us;
 
 Rng::Seed seed_bytes(std::uint64_t number) {
   Rng::Seed seed{};
@@ -122,6 +124,12 @@ Seg TcpScript::complete(Seg segment) {
   if (segment.has(Seg::Flags::kSyn)) {
     conversation.offered_timestamps =
         segment.timestamps.has_value() || segment.has_timestamps.value_or(false);
+    if (segment.has(Seg::Flags::kAck)) conversation.timestamps = conversation.offered_timestamps;
+  }
+  if (segment.timestamps) {
+    // Its clock goes on from here.
+    conversation.first_ts_value = segment.timestamps->value;
+    conversation.ts_start = now_;
   }
   const bool stamped = segment.has_timestamps.value_or(conversation.timestamps);
   if (stamped && !segment.timestamps) {
@@ -365,7 +373,8 @@ void TcpScript::expect_after(Duration by, const Seg& segment, const char* file, 
   expect_nothing(file, line);
   const Instant due = now_ + by;
   after(by);
-  if (!sent_.empty() && sent_.front().at < due) {
+  if (sent_.empty()) after(kTolerance);
+  if (!sent_.empty() && sent_.front().at + kTolerance < due) {
     fail("sent " + std::to_string(to_ms(due - sent_.front().at)) +
              " ms early: " + sent_.front().segment.to_string(),
          file, line);
@@ -449,7 +458,6 @@ void TcpScript::establish_active(const Seg& answer, const char* file, int line) 
   expect(syn(), file, line);
   Conversation& conversation = current();
   inject(answer);
-  conversation.timestamps = conversation.offered_timestamps;
   expect(ack(1).seq(1), file, line);
   if (answer.window && answer.scale) {
     conversation.window = static_cast<std::uint16_t>(*answer.window >> *answer.scale);
