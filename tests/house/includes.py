@@ -7,6 +7,7 @@
 The order is that in which a packet meets the rooms of stack/; a room includes itself and those before it. posix comes
 after all of them. drivers/ use the pure rooms; posix and drivers never each other. apps, bench and tests put them
 together and may include everything. System headers belong to posix, drivers and what is above them.
+Prints TAP.
 """
 
 import os
@@ -104,16 +105,17 @@ def self_test():
         "drivers/pipe/tcp.cc": ('#include "tcp/tcp.h"\n', True),
     }
     failed = 0
-    for path, (text, bad) in cases.items():
+    print(f"1..{len(cases)}")
+    for number, (path, (text, bad)) in enumerate(cases.items(), 1):
         with tempfile.TemporaryDirectory() as top:
             for folder in ("drivers/pipe", "drivers/af_packet", os.path.dirname(path)):
                 os.makedirs(os.path.join(top, folder), exist_ok=True)
             with open(os.path.join(top, path), "w", encoding="utf-8") as file:
                 file.write(text)
             found, _ = check(top)
-            if bool(found) != bad:
-                failed += 1
-                print(f"{path}: expected {'a violation' if bad else 'none'}, found {found}")
+            right = bool(found) == bad
+            failed += not right
+            print(f"{'ok' if right else 'not ok'} {number} - {path}: {'a violation' if bad else 'none'} is found")
     return failed
 
 
@@ -121,11 +123,11 @@ def main():
     if sys.argv[1:] == ["--self-test"]:
         return 1 if self_test() else 0
     found, files = check(sys.argv[1])
-    for line in found:
-        print(line)
     if files < 50:
-        print(f"only {files} files under {sys.argv[1]}: is that the tree?")
-        return 1
+        found.append(f"only {files} files under {sys.argv[1]}: is that the tree?")
+    for line in found:
+        print(f"# {line}")
+    print(f"1..1\n{'not ok' if found else 'ok'} 1 - each room includes only rooms before it")
     return 1 if found else 0
 
 

@@ -4,9 +4,12 @@ a clock, start a thread, open a file or talk to a network; and nothing in it is 
 
     purity.py LIBRARY                            fails, with a list, where the library is not pure
     purity.py --expect NAME[,NAME...] LIBRARY    fails unless exactly these symbols are what is wrong with it
+
+Prints TAP.
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -88,15 +91,15 @@ def main():
             problems[name] = "is global and mutable"
 
     expected = set(filter(None, arguments.expect.split(",")))
-    if set(problems) == expected and names:
-        return 0
+    complaints = [f"{name}: {problems[name]}" for name in sorted(set(problems) - expected)]
+    complaints += [f"{name} should have been found and was not" for name in sorted(expected - set(problems))]
     if not names:
-        print(f"{arguments.library}: no symbols at all, which cannot be")
-    for name in sorted(set(problems) - expected):
-        print(f"{arguments.library}: {name}: {problems[name]}")
-    for name in sorted(expected - set(problems)):
-        print(f"{arguments.library}: {name} should have been found and was not")
-    return 1
+        complaints.append("no symbols at all, which cannot be")
+    for complaint in complaints:
+        print(f"# {complaint}")
+    claim = "what makes it impure is found" if expected else "it is pure"
+    print(f"1..1\n{'not ok' if complaints else 'ok'} 1 - {os.path.basename(arguments.library)}: {claim}")
+    return 1 if complaints else 0
 
 
 if __name__ == "__main__":
