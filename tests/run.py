@@ -313,7 +313,7 @@ def main():
             run.stage("clang-tidy")
             tidy(run, "build-asan")
         run.stage("clang++, thread sanitizer")
-        if run.build("build-tsan", clang, THREAD):
+        if run.build("build-tsan", clang, THREAD, ["tests/posix/test-posix"]):
             run.run_suites(run.suites("build-tsan", lambda suite: suite.name == "posix"), "tsan/")
     return run.finish()
 

@@ -51,7 +51,9 @@ Interface::Interface(std::uint8_t id, NetDevice& device, const InterfaceConfig& 
   if (config.probe_addresses) claims_.start(now);
 }
 
-Interface::~Interface() { device_.release_packets(); }
+Interface::~Interface() {
+  device_.release_packets();
+}
 
 bool Interface::owns(const IpAddress& address) const {
   return std::any_of(addresses_.begin(), addresses_.end(),

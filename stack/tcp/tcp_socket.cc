@@ -109,7 +109,9 @@ Result<Endpoint> TcpSocket::remote_endpoint() const {
   return connection_->remote();
 }
 
-Endpoint TcpSocket::accepted_from() const { return connection_ != nullptr ? connection_->remote() : Endpoint{}; }
+Endpoint TcpSocket::accepted_from() const {
+  return connection_ != nullptr ? connection_->remote() : Endpoint{};
+}
 
 // --- connect
 
