@@ -79,7 +79,7 @@ stop_capture
 start_capture icmp_errors.pcap icmp or udp
 peer "$a" udp-closed 198.18.0.254 7001                       # port unreachable
 in_ns "$a" ping -q -c 1 -W 1 -t 1 198.18.1.2 >/dev/null || true       # time exceeded
-in_ns "$a" ping -q -c 1 -W 1 -M do -s 1400 198.18.1.2 >/dev/null || true  # fragmentation needed
+in_ns "$a" ping -q -c 1 -W 1 -M "do" -s 1400 198.18.1.2 >/dev/null || true  # fragmentation needed
 stop_capture
 
 serve() {  # serve NS MODE ADDRESS PORT: in the background, until it has ended
@@ -158,7 +158,7 @@ start_capture ipv6_fragments.pcap 'ip6'
 peer "$a" udp-send fd00:18::254 7011 4000
 wait "$server"
 in_ns "$a" ping -q -c 1 -W 1 -t 1 fd00:19::2 >/dev/null || true
-in_ns "$a" ping -q -c 1 -W 1 -M do -s 1400 fd00:19::2 >/dev/null || true
+in_ns "$a" ping -q -c 1 -W 1 -M "do" -s 1400 fd00:19::2 >/dev/null || true
 stop_capture
 
 # A kernel without 802.1Q devices can take part too: the tags are put into frames that it sent.
