@@ -80,11 +80,14 @@ std::span<const WaitFd> AfPacketDevice::wait_fds() {
 
 bool AfPacketDevice::arm() {
   if (rx_.ready()) return true;
-  check_link();
-  // Woken for nothing: an error may be pending, which would wake again and again.
-  if (!received_since_arm_) rx_.clear_error();
+  // Woken, and not by a frame: by news of the link, or by an error that would wake again and again. On the
+  // way of frames this costs nothing.
+  if (!received_since_arm_) {
+    check_link();
+    rx_.clear_error();
+  }
   received_since_arm_ = false;
-  return rx_.ready();
+  return rx_.ready() || current_state() != told_;
 }
 
 Duration AfPacketDevice::max_sleep(Instant now) const {
@@ -103,11 +106,15 @@ void AfPacketDevice::check_link() {
   rx_.clear_error();
 }
 
-DeviceEvent AfPacketDevice::take_event() {
+LinkMonitor::State AfPacketDevice::current_state() const {
   // An interface that is there again counts only once the sockets are attached to it.
-  const LinkMonitor::State state = link_.state() == LinkMonitor::State::kUp && link_.index() != bound_index_
-                                       ? LinkMonitor::State::kGone
-                                       : link_.state();
+  if (link_.state() == LinkMonitor::State::kUp && link_.index() != bound_index_)
+    return LinkMonitor::State::kGone;
+  return link_.state();
+}
+
+DeviceEvent AfPacketDevice::take_event() {
+  const LinkMonitor::State state = current_state();
   if (state == told_) return DeviceEvent::kNone;
   told_ = state;
   switch (state) {

@@ -50,6 +50,7 @@ class AfPacketDevice final : public NetDevice {
   [[nodiscard]] std::string initialise(const AfPacketConfig& config);
   [[nodiscard]] bool congested() const { return tx_result_ == TxSocket::Result::kCongested; }
   void check_link();
+  [[nodiscard]] LinkMonitor::State current_state() const;
 
   RxRing rx_;
   TxSocket tx_;

@@ -295,8 +295,9 @@ TEST_F(AfPacket, SleepsQuietlyWhileTheLinkIsDownAndWakesWhenItIsUp) {
   EXPECT_EQ(quiet, 1) << "a pending error must not wake for ever";
   ASSERT_TRUE(pair_->run(Side::kLeft, "ip link set left0 up"));
   EXPECT_GT(::poll(fds.data(), fds.size(), 5000), 0);
-  (void)ours_->arm();
+  EXPECT_TRUE(ours_->arm()) << "there is an event to take";
   EXPECT_EQ(ours_->take_event(), DeviceEvent::kLinkUp);
+  EXPECT_FALSE(ours_->arm());
 }
 
 TEST_F(AfPacket, TellsThatTheInterfaceIsGoneAndComesBackWithANewOneOfItsName) {
