@@ -211,7 +211,7 @@ class Run:
                               capture_output=True, text=True).stdout
         found = []
         for test in json.loads(text):
-            suite = Suite(test["name"], test["cmd"], test["workdir"] or str(ROOT), test["env"], test["timeout"],
+            suite = Suite(test["name"], test["cmd"], test["workdir"] or str(ROOT / directory), test["env"], test["timeout"],
                           not test["is_parallel"])
             names = {suite.name, *(label.split(":")[-1] for label in test["suite"])}
             if self.options.suite and not names & set(self.options.suite):
