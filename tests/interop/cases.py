@@ -134,7 +134,7 @@ def offloads(bench, settings, stack_is_server):
 
 def lossy_line(bench, stack_is_server):
     bench.connect(middle=True, offloads={"tso": "off", "gso": "off"})
-    relay = bench.start([bench.programs.relay, "--left", "left0", "--right", "right0", "--loss", "0.05", "--seed", 11],
+    relay = bench.start([bench.programs.relay, "--segment", "--loss", "0.05", "--seed", 11, "left0", "right0"],
                         bench.middle)
     relay.wait_for("ready")
     bench.talk("both-ways", stack_is_server, "--bytes", (10 if SOAK else 2) * MB, timeout=150)
