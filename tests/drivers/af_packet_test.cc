@@ -169,6 +169,17 @@ TEST_F(AfPacket, CountsFramesThatFoundTheRingFullAndGoesOn) {
   EXPECT_EQ(bytes_of(in_.front()), raw_frame(60, 7, ours_->mac(), peer->mac()));
 }
 
+TEST_F(AfPacket, HasAsManySlotsAsAskedFor) {
+  ASSERT_NO_FATAL_FAILURE(start());
+  const auto few = open(Side::kLeft, "af_packet(slots=128):left0");
+  const auto peer = open(Side::kRight, "af_packet:right0");
+  PacketQueue queue;
+  for (int i = 0; i < 500; ++i) queue.push_back(to_packet(pool_, raw_frame(60, 1, few->mac(), peer->mac())));
+  EXPECT_EQ(peer->tx_burst(queue, now()), 500u);
+  ASSERT_TRUE(receive_until(*few, [&] { return in_.size() + few->stats().rx_dropped >= 500; }));
+  EXPECT_EQ(in_.size(), 128u);
+}
+
 TEST_F(AfPacket, CountsSuperFramesThatFoundTheReceiveBufferFullAndDeliversNoneCutShort) {
   ASSERT_NO_FATAL_FAILURE(start());
   const auto peer = open(Side::kRight, "af_packet:right0");
