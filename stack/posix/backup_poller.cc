@@ -37,7 +37,7 @@ void BackupPoller::run() {
     waiter_.announce(Waiter::Bed::kFutex);
     context_.unlock();
     const timespec timeout = to_timespec(pause);
-    (void)waiter_.sleep_on_futex(pause == Duration::max() ? nullptr : &timeout);
+    waiter_.sleep_on_futex(pause == Duration::max() ? nullptr : &timeout);
     context_.lock();
     waiter_.settle();
     waiter_.ready = false;

@@ -172,7 +172,14 @@ bool Context::drain(Duration limit) {
 }
 
 bool Context::draining() {
-  return stack_->tcp().connection_count() != 0;
+  bool outstanding = false;
+  stack_->tcp().flows().for_each([&outstanding](tcp::Flow& flow) {
+    if (flow.kind() != tcp::Flow::Kind::kConnection) return;
+    const auto& connection = static_cast<tcp::Connection&>(flow);
+    outstanding |=
+        connection.state() != tcp::State::kClosed && !connection.sender().everything_acknowledged();
+  });
+  return outstanding;
 }
 
 void Context::begin_exit() {

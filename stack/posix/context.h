@@ -34,7 +34,7 @@ struct ContextConfig {
 /// One Stack, its device queue and the lock over both. It has no thread that moves packets: whoever holds the
 /// lock polls, so a request is received, handled and answered in the program's own thread.
 ///
-/// Waiting. One waiter, the leader, sleeps on the device; followers sleep on their own futex or eventfd, and
+/// Waiting. One waiter, the leader, sleeps on the device; followers sleep on their own eventfd, and
 /// the leader wakes exactly those it made ready. Who leaves his wait while leading passes leadership on to a
 /// follower. Every change of readiness and every announcement of a sleep happens under the lock, so none is
 /// lost.
@@ -104,7 +104,7 @@ class Context {
   enum class Sleep : std::uint8_t { kNoSleep, kWoke, kInterrupted, kKernelReady };
 
   WaitResult lead(Waiter& waiter, const WaitRequest& request, SignalHold& signals);
-  WaitResult follow(Waiter& waiter, const WaitRequest& request);
+  WaitResult follow(Waiter& waiter, const WaitRequest& request, SignalHold& signals);
   /// The leader's sleep. kNoSleep: frames came or a deadline is due, poll again.
   Sleep sleep_on_devices(Waiter& waiter, Instant deadline, std::span<pollfd> kernel_fds,
                          const sigset_t* mask);

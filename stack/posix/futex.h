@@ -7,10 +7,9 @@
 
 namespace millrace::posix {
 
-/// futex(2), FUTEX_WAIT, private. `timeout` is relative, null for none. Returns 0 or an errno: EAGAIN when
-/// the word is not `expected`, EINTR, ETIMEDOUT. Without a timeout the kernel itself restarts it after
-/// handlers with SA_RESTART.
-int futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, const timespec* timeout);
+/// futex(2), FUTEX_WAIT, private: sleeps while the word is `expected`, at most `timeout` (null: for ever).
+/// May return for no reason.
+void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, const timespec* timeout);
 void futex_wake(std::atomic<std::uint32_t>& word, int count);
 
 inline void cpu_relax() {

@@ -58,7 +58,7 @@ WaitResult Context::wait(Waiter& waiter, const WaitRequest& request) {
   WaitResult result;
   do {
     if (leader_ == nullptr || leader_ == backup_.waiter()) leader_ = &waiter;
-    result = leader_ == &waiter ? lead(waiter, request, signals) : follow(waiter, request);
+    result = leader_ == &waiter ? lead(waiter, request, signals) : follow(waiter, request, signals);
     // A follower that was chosen to lead, or woken for nothing, goes round again.
   } while (result == WaitResult::kReady && !waiter.ready);
   leave_leadership(waiter);
@@ -102,6 +102,9 @@ WaitResult Context::lead(Waiter& waiter, const WaitRequest& request, SignalHold&
       continue;
     }
 
+    // From here on a signal is taken in the sleep, where it ends the call, or after the call; never in
+    // between.
+    signals.hold();
     const sigset_t* mask = request.mask != nullptr ? request.mask : signals.before();
     const Sleep slept = sleep_on_devices(waiter, request.deadline, request.kernel_fds, mask);
     if (slept == Sleep::kNoSleep) let_others_in();
@@ -161,41 +164,31 @@ Context::Sleep Context::sleep_on_devices(Waiter& waiter, Instant deadline, std::
   return error == EINTR ? Sleep::kInterrupted : Sleep::kWoke;
 }
 
-WaitResult Context::follow(Waiter& waiter, const WaitRequest& request) {
+WaitResult Context::follow(Waiter& waiter, const WaitRequest& request, SignalHold& signals) {
   if (waiter.ready) return WaitResult::kReady;
   const Instant now = clock_now();
   if (now >= request.deadline) return WaitResult::kTimedOut;
-  const bool on_word = request.kernel_fds.empty() && request.mask == nullptr;
-  waiter.announce(on_word ? Waiter::Bed::kFutex : Waiter::Bed::kEventFd);
+  waiter.announce(Waiter::Bed::kEventFd);
   followers_.push_front(waiter);
   unlock();
 
-  const bool bounded = request.deadline != kNever;
+  signals.hold();
+  const sigset_t* mask = request.mask != nullptr ? request.mask : signals.before();
+  Instant until = request.deadline;
+  if (waiter.event_fd() < 0) until = std::min(until, now + 1ms);  // out of descriptors: looks by itself
   timespec timeout;
-  if (bounded) timeout = to_timespec(request.deadline - now);
-  int error;
-  if (on_word) {
-    error = waiter.sleep_on_futex(bounded ? &timeout : nullptr);
-  } else {
-    const bool deaf = waiter.event_fd() < 0;  // out of descriptors: looks by itself
-    if (deaf && (!bounded || request.deadline - now > 1ms)) timeout = to_timespec(1ms);
-    PollSet set(request.kernel_fds);
-    set.add(waiter.event_fd(), POLLIN);
-    error = set.sleep(bounded || deaf ? &timeout : nullptr, request.mask);
-  }
+  if (until != kNever) timeout = to_timespec(until - now);
+  PollSet set(request.kernel_fds);
+  set.add(waiter.event_fd(), POLLIN);
+  const int error = set.sleep(until != kNever ? &timeout : nullptr, mask);
 
   lock();
   if (waiter.AutoHook::is_linked()) waiter.unlink();
   waiter.settle();
   if (waiter.ready) return WaitResult::kReady;
   if (any_ready(request.kernel_fds)) return WaitResult::kKernelReady;
-  if (error == EINTR) {
-    // Without a timeout the kernel restarts a futex wait itself: EINTR then comes of a handler without
-    // SA_RESTART.
-    const bool exact = on_word && !bounded;
-    if (exact || !request.restartable || !handlers_restart(request.mask)) return WaitResult::kInterrupted;
-  }
-  if (bounded && clock_now() >= request.deadline) return WaitResult::kTimedOut;
+  if (error == EINTR && !(request.restartable && handlers_restart(mask))) return WaitResult::kInterrupted;
+  if (request.deadline != kNever && clock_now() >= request.deadline) return WaitResult::kTimedOut;
   return WaitResult::kReady;  // chosen as leader, or spurious: wait() looks
 }
 

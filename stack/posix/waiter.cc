@@ -75,9 +75,8 @@ void Waiter::ring() {
   ringing_.fetch_sub(1, std::memory_order_release);
 }
 
-int Waiter::sleep_on_futex(const timespec* timeout) {
-  const int result = futex_wait(told_, 0, timeout);
-  return result == EAGAIN ? 0 : result;
+void Waiter::sleep_on_futex(const timespec* timeout) {
+  futex_wait(told_, 0, timeout);
 }
 
 }  // namespace millrace::posix

@@ -29,8 +29,9 @@ using AutoList = boost::intrusive::list<T, boost::intrusive::constant_time_size<
 class Waiter : public AutoHook {
  public:
   enum class Bed : std::uint8_t {
-    kFutex,    ///< sleeps on its own word
-    kEventFd,  ///< sleeps in ppoll(2) on other descriptors, and on its thread's eventfd
+    kEventFd,  ///< sleeps in ppoll(2), which takes signals at one point only, on its thread's eventfd and
+               ///< other descriptors
+    kFutex,    ///< sleeps on its own word: the backup poller, which takes no signals
   };
 
   Waiter() = default;
@@ -50,8 +51,8 @@ class Waiter : public AutoHook {
   [[nodiscard]] bool tell();
   void ring();
 
-  /// Without the lock. Until told, `timeout` (null: for ever), or a signal: 0, ETIMEDOUT or EINTR.
-  [[nodiscard]] int sleep_on_futex(const timespec* timeout);
+  /// Without the lock. Until told or `timeout` (null: for ever) has gone.
+  void sleep_on_futex(const timespec* timeout);
   /// For the pollfd set of a Bed::kEventFd sleeper.
   [[nodiscard]] int event_fd() const { return event_fd_; }
 

@@ -121,7 +121,7 @@ MR_API const char* mr_last_error(void);
 MR_API void mr_finish(void);
 
 /*
- * Calls visit once for each counter, with names like "tcp.RetransSegs", "link.RxFrames", "pool.BytesInUse"
+ * Calls visit once for each counter, with names like "tcp.TcpRetransSegs", "pool.BytesInUse"
  * and a value as of one moment. Counters only grow but for those that name a present amount. `name` is valid
  * during the call; visit may call any mr_ function. Returns how many counters there were, or -1 with
  * ENETDOWN.
