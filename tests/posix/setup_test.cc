@@ -1,0 +1,194 @@
+// Setting up, and what goes wrong there; counters.
+#include <sys/resource.h>
+
+#include <cstdlib>
+#include <map>
+
+#include "posix/library.h"
+#include "stack_fixture.h"
+
+namespace millrace::posix::test {
+
+namespace {
+
+class Setup : public testing::Test {
+ protected:
+  void TearDown() override {
+    mr_finish();
+    for (const char* name :
+         {"MILLRACE_DEV", "MILLRACE_ADDR", "MILLRACE_GW", "MILLRACE_MTU", "MILLRACE_BUSY_POLL_US",
+          "MILLRACE_DRAIN_MS", "MILLRACE_MAX_FDS", "MILLRACE_POOL_BYTES"})
+      unsetenv(name);
+  }
+  static mr_config empty() {
+    mr_config config{};
+    config.struct_size = sizeof config;
+    return config;
+  }
+  static void refused(const mr_config& config, int error, const std::string& part) {
+    EXPECT_EQ(mr_init(&config), -1);
+    EXPECT_EQ(errno, error);
+    const std::string line = mr_last_error();
+    EXPECT_NE(line.find(part), std::string::npos) << line;
+    EXPECT_EQ(line.find('\n'), std::string::npos);
+  }
+};
+
+TEST_F(Setup, WithoutADeviceSaysWhatToSet) {
+  refused(empty(), EINVAL, "MILLRACE_DEV");
+}
+
+TEST_F(Setup, WithoutAnAddressSaysWhatToSet) {
+  mr_config config = empty();
+  config.device = "af_packet:veth1";
+  refused(config, EINVAL, "MILLRACE_ADDR");
+}
+
+TEST_F(Setup, RefusesMalformedValues) {
+  mr_config config = empty();
+  config.device = "none";
+  for (const char* address : {"198.18.0.300/24", "198.18.0.1", "198.18.0.1/33", "x", "224.0.0.1/24",
+                              "127.0.0.1/8", "198.18.0.1/24,,", "0.0.0.0/0", "198.18.0.1/24 "}) {
+    config.address = address;
+    refused(config, EINVAL, "address");
+  }
+  config.address = "198.18.0.1/24";
+  for (const char* gateway : {"198.18.1.1", "198.18.0.1", "nonsense", "255.255.255.255"}) {
+    config.gateway = gateway;
+    refused(config, EINVAL, "gateway");
+  }
+  config.gateway = nullptr;
+  config.mtu = 100;
+  refused(config, EINVAL, "mtu");
+  config.mtu = 0;
+  for (const char* text : {"abc", "12x", "-5", "99999999999999999999", " 5"}) {
+    setenv("MILLRACE_MTU", text, 1);
+    refused(config, EINVAL, "MILLRACE_MTU");
+  }
+  unsetenv("MILLRACE_MTU");
+  config.struct_size = 0;
+  refused(config, EINVAL, "struct_size");
+}
+
+TEST_F(Setup, AsksTheOpenerForTheDevice) {
+  Library::instance().set_device_opener([](std::string_view spec) {
+    return OpenedDevice{nullptr, "device " + std::string(spec) + " is broken"};
+  });
+  mr_config config = empty();
+  config.device = "af_packet:veth1";
+  config.address = "198.18.0.1/24";
+  refused(config, ENODEV, "device af_packet:veth1 is broken");
+  Library::instance().set_device_opener(nullptr);
+}
+
+TEST_F(Setup, TheProgramComesBeforeTheEnvironment) {
+  setenv("MILLRACE_DEV", "nonsense", 1);
+  mr_config config = empty();
+  config.device = "none";
+  EXPECT_EQ(mr_init(&config), 0) << mr_last_error();
+}
+
+TEST_F(Setup, HappensByItselfFromTheEnvironment) {
+  EXPECT_EQ(mr_socket(AF_INET, SOCK_STREAM, 0), -1);
+  EXPECT_EQ(errno, ENETDOWN);
+  EXPECT_NE(std::string(mr_last_error()), "");
+  setenv("MILLRACE_DEV", "none", 1);
+  EXPECT_GE(mr_socket(AF_INET, SOCK_STREAM, 0), MR_FIRST_FD);
+}
+
+TEST_F(Setup, TwiceIsRefused) {
+  mr_config config = empty();
+  config.device = "none";
+  EXPECT_EQ(mr_init(&config), 0);
+  refused(config, EALREADY, "already");
+  mr_finish();
+  EXPECT_EQ(mr_init(&config), 0) << "after mr_finish it may be set up again";
+}
+
+TEST_F(Setup, AnOlderProgramsConfigurationIsUnderstood) {
+  mr_config config = empty();
+  config.device = "none";
+  config.max_descriptors = 1;
+  config.struct_size = offsetof(mr_config, max_descriptors);
+  ASSERT_EQ(mr_init(&config), 0);
+  EXPECT_GE(mr_socket(AF_INET, SOCK_DGRAM, 0), 0);
+  EXPECT_GE(mr_socket(AF_INET, SOCK_DGRAM, 0), 0) << "the field behind its end does not count";
+}
+
+TEST_F(Setup, DescriptorsEndAtTheLimit) {
+  mr_config config = empty();
+  config.device = "none";
+  config.max_descriptors = 3;
+  ASSERT_EQ(mr_init(&config), 0);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(mr_socket(AF_INET, SOCK_DGRAM, 0), MR_FIRST_FD + i);
+  EXPECT_EQ(mr_socket(AF_INET, SOCK_DGRAM, 0), -1);
+  EXPECT_EQ(errno, EMFILE);
+  EXPECT_EQ(mr_close(MR_FIRST_FD + 1), 0);
+  EXPECT_EQ(mr_socket(AF_INET, SOCK_DGRAM, 0), MR_FIRST_FD + 1);
+}
+
+TEST_F(Setup, CountersHaveNamesAndCount) {
+  EXPECT_EQ(mr_stats([](void*, const char*, std::uint64_t) {}, nullptr), -1);
+  EXPECT_EQ(errno, ENETDOWN);
+  mr_config config = empty();
+  config.device = "none";
+  ASSERT_EQ(mr_init(&config), 0);
+  const auto read = [] {
+    std::map<std::string, std::uint64_t> counters;
+    const int count = mr_stats(
+        [](void* arg, const char* name, std::uint64_t value) {
+          (*static_cast<std::map<std::string, std::uint64_t>*>(arg))[name] = value;
+        },
+        &counters);
+    EXPECT_EQ(static_cast<std::size_t>(count), counters.size()) << "a name twice";
+    return counters;
+  };
+  const auto before = read();
+  const int fd = mr_socket(AF_INET, SOCK_DGRAM, 0);
+  sockaddr_in to = address_of("127.0.0.1", 9);
+  EXPECT_EQ(mr_sendto(fd, "x", 1, 0, reinterpret_cast<sockaddr*>(&to), sizeof to), 1);
+  auto now = read();
+  EXPECT_EQ(now.at("udp.UdpOutDatagrams"), before.at("udp.UdpOutDatagrams") + 1);
+  EXPECT_EQ(now.at("udp.UdpNoPorts"), before.at("udp.UdpNoPorts") + 1);
+  mr_close(fd);
+  now = read();
+  EXPECT_EQ(now.at("pool.BytesInUse"), 0u);
+}
+
+TEST_F(Setup, FinishClosesEverythingAndDeliversIt) {
+  mr_config config = empty();
+  config.device = "none";
+  ASSERT_EQ(mr_init(&config), 0);
+  const int fd = mr_socket(AF_INET, SOCK_STREAM, 0);
+  mr_finish();
+  EXPECT_EQ(mr_close(fd), -1);
+  EXPECT_EQ(errno, EBADF);
+}
+
+/// CPU time of the whole process.
+double cpu_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+         static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+TEST_F(Setup, AnIdleProgramSleeps) {
+  mr_config config = empty();
+  config.device = "none";
+  ASSERT_EQ(mr_init(&config), 0);
+  const int fd = mr_socket(AF_INET, SOCK_DGRAM, 0);
+  pollfd entry{fd, POLLIN, 0};
+  EXPECT_EQ(mr_poll(&entry, 1, 300), 0);  // past the backup poller's first ticks
+  const double before = cpu_seconds();
+  EXPECT_EQ(mr_poll(&entry, 1, 2000), 0);
+  EXPECT_LT(cpu_seconds() - before, 0.02) << "more than 1 % of a core";
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  const double asleep = cpu_seconds();
+  std::this_thread::sleep_for(std::chrono::seconds(1));  // nobody waits: the backup poller leads
+  EXPECT_LT(cpu_seconds() - asleep, 0.01);
+}
+
+}  // namespace
+
+}  // namespace millrace::posix::test
