@@ -13,8 +13,8 @@ constexpr std::size_t kBatch = 256;
 }
 }  // namespace
 
-EventLoop::EventLoop(const apps::SocketApi& api, bool busy_poll)
-    : api_(api), epoll_(api.epoll_create1(EPOLL_CLOEXEC)), timeout_(busy_poll ? 0 : -1), events_(kBatch) {
+EventLoop::EventLoop(const apps::SocketApi& api, int timeout_ms)
+    : api_(api), epoll_(api.epoll_create1(EPOLL_CLOEXEC)), timeout_(timeout_ms), events_(kBatch) {
   if (epoll_ < 0) fail("epoll_create1");
 }
 

@@ -22,8 +22,8 @@ class Handler {
 /// closed.
 class EventLoop {
  public:
-  /// Throws std::system_error.
-  EventLoop(const apps::SocketApi& api, bool busy_poll);
+  /// A turn waits `timeout_ms` at most; -1: until something happens. Throws std::system_error.
+  EventLoop(const apps::SocketApi& api, int timeout_ms);
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
   ~EventLoop();

@@ -36,6 +36,11 @@ void bind_to(const apps::SocketApi& api, int fd, const Config& config, std::uint
   }
 }
 
+/// Busy polling on the kernel's sockets is for us to do; the stack does it inside its waiting calls.
+bool spin(const Config& config) {
+  return config.busy_poll && config.kernel;
+}
+
 /// What accepted connections are to have, set once: they inherit it from their listener.
 void set_connection_options(const apps::SocketApi& api, int fd, unsigned timeout) {
   const auto set = [&](int level, int option, int value, const char* name) {
@@ -194,7 +199,7 @@ class Server::Timer final : public Handler {
 };
 
 Server::Server(const apps::SocketApi& api, const Config& config, std::function<void(const Counters&)> report)
-    : loop_(api, config.busy_poll), shared_(loop_), config_(config), report_(std::move(report)) {
+    : loop_(api, spin(config) ? 0 : -1), shared_(loop_), config_(config), report_(std::move(report)) {
   signals_ = std::make_unique<Signals>(*this);
   listen_on(config.port, Service::kEcho);
   if (config.discard_port) listen_on(*config.discard_port, Service::kDiscard);

@@ -38,7 +38,10 @@ void Report::print(bool json) const {
   std::string line;
   for (const auto& [key, value] : entries_) {
     if (!line.empty()) line += json ? ", " : " ";
-    line += json ? '"' + key + "\": " + value : key + '=' + value;
+    if (json) line += '"';
+    line += key;
+    line += json ? "\": " : "=";
+    line += value;
   }
   if (json) line = '{' + line + '}';
   std::printf("%s\n", line.c_str());

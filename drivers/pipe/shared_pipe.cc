@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "pipe/pipe_frame.h"
 
@@ -93,8 +94,8 @@ SharedPipe::Verdict SharedPipe::send(std::size_t side, const Packet& packet, Ins
 bool SharedPipe::receive(std::size_t side, WireFrame& frame, Instant now) {
   Direction& in = directions_[1 - side];
   const std::lock_guard lock(mutex_);
-  if (!frame.bytes.empty() && spare_.size() < kMaxSpare) spare_.push_back(std::move(frame));
-  frame.bytes.clear();
+  WireFrame used = std::exchange(frame, WireFrame{});
+  if (!used.bytes.empty() && spare_.size() < kMaxSpare) spare_.push_back(std::move(used));
   settle(in, now);
   if (in.frames.empty() || in.frames.front().arrival > now) {
     in.unseen = false;
