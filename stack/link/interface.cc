@@ -48,6 +48,10 @@ Interface::Interface(std::uint8_t id, NetDevice& device, const InterfaceConfig& 
       neighbours_(config.neighbours, *this, pool, timers, rng),
       claims_(*this, timers, rng),
       tx_queue_limit_(config.tx_queue_packets) {
+  for (const IpPrefix& own : addresses_) {
+    if (const std::optional<IpAddress> broadcast = own.directed_broadcast())
+      broadcasts_.push_back(*broadcast);
+  }
   if (config.probe_addresses) claims_.start(now);
 }
 
@@ -61,8 +65,7 @@ bool Interface::owns(const IpAddress& address) const {
 }
 
 bool Interface::is_directed_broadcast(const IpAddress& address) const {
-  return std::any_of(addresses_.begin(), addresses_.end(),
-                     [&](const IpPrefix& own) { return own.directed_broadcast() == address; });
+  return std::find(broadcasts_.begin(), broadcasts_.end(), address) != broadcasts_.end();
 }
 
 bool Interface::is_on_link(const IpAddress& address) const {
@@ -86,7 +89,9 @@ std::size_t Interface::poll(std::size_t budget, Instant now) {
   const DeviceEvent event = device_.take_event();
   if (event != DeviceEvent::kNone) handle_device_event(event, now);
   const std::size_t received = device_.rx_burst(pool_, rx_batch_, budget, now);
-  while (PacketPtr frame = rx_batch_.pop_front()) on_frame(std::move(frame), now);
+  // A frame that comes alone has nobody to be merged with: the common case of a request and its answer.
+  const bool merge = received > 1;
+  while (PacketPtr frame = rx_batch_.pop_front()) receive(std::move(frame), merge, now);
   gro_.flush(received_);
   deliver(now);
   return received;
@@ -107,13 +112,21 @@ void Interface::handle_device_event(DeviceEvent event, Instant now) {
 }
 
 void Interface::on_frame(PacketPtr frame, Instant now) {
+  receive(std::move(frame), true, now);
+}
+
+void Interface::receive(PacketPtr frame, bool merge, Instant now) {
   counters_.add(Counter::kRxFrames);
   const std::optional<std::uint16_t> ether_type = accept(*frame);
   if (!ether_type) return;
   switch (*ether_type) {
     case wire::kEtherTypeIpv4:
-      gro_.add(std::move(frame), received_);
-      deliver(now);
+      if (merge) {
+        gro_.add(std::move(frame), received_);
+        deliver(now);
+      } else {
+        sink_.on_ip_packet(std::move(frame), *ether_type, *this, now);
+      }
       return;
     case wire::kEtherTypeArp:
       neighbours_.on_arp(std::move(frame), now);

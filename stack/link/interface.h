@@ -104,6 +104,8 @@ class Interface {
 
   [[nodiscard]] AddressClaims& claims() { return claims_; }
   [[nodiscard]] bool is_on_link(const IpAddress& address) const;
+  /// What becomes of a frame from the wire. `merge`: others of its batch may follow it in its flow.
+  void receive(PacketPtr frame, bool merge, Instant now);
   /// The address of ours that asks for a neighbour.
   [[nodiscard]] IpAddress source_for(const IpAddress& neighbour) const;
   /// A packet whose neighbour did not answer.
@@ -131,6 +133,7 @@ class Interface {
   std::uint32_t mtu_;
   bool link_up_ = true;
   std::vector<IpPrefix> addresses_;
+  std::vector<IpAddress> broadcasts_;  ///< of those addresses' subnets
   NeighbourCache neighbours_;
   AddressClaims claims_;
   Gro gro_;
