@@ -16,6 +16,8 @@ namespace millrace::udp {
 struct Config {
   std::size_t receive_buffer = 212992;      ///< storage bytes queued a socket; Linux's rmem_default
   std::size_t receive_buffer_max = 212992;  ///< what SO_RCVBUF may ask for, before doubling; Linux's rmem_max
+  std::size_t send_buffer = 212992;  ///< storage bytes a socket may have waiting for its device; wmem_default
+  std::size_t send_buffer_max = 212992;                           ///< likewise for SO_SNDBUF; wmem_max
   std::uint16_t ephemeral_first = 32768, ephemeral_last = 60999;  ///< Linux's ip_local_port_range
 };
 

@@ -17,6 +17,14 @@ constexpr std::size_t kLargestPayload = 65535 - kIpHeader - kHeader;
 constexpr std::uint16_t kChecksumOffset = 6;
 /// Linux's SOCK_MIN_RCVBUF.
 constexpr std::size_t kSmallestReceiveBuffer = 2304;
+/// Linux's SOCK_MIN_SNDBUF.
+constexpr std::size_t kSmallestSendBuffer = 4608;
+
+/// SO_RCVBUF and SO_SNDBUF as Linux takes them: clamped, then doubled for the overhead of storage.
+[[nodiscard]] std::size_t buffer_limit(std::int64_t asked, std::size_t most, std::size_t least) {
+  const auto clamped = std::clamp<std::int64_t>(asked, 0, static_cast<std::int64_t>(most));
+  return std::max(static_cast<std::size_t>(clamped) * 2, least);
+}
 
 [[nodiscard]] std::size_t size_of(std::span<const ConstIoSlice> data) {
   std::size_t size = 0;
@@ -36,7 +44,8 @@ UdpSocket::UdpSocket(Udp& udp, ReadyList& ready)
     : Socket(SocketType::kDatagram, ready),
       udp_(udp),
       ttl_(udp.ip_.config().default_ttl),
-      receive_limit_(udp.config_.receive_buffer) {}
+      receive_limit_(udp.config_.receive_buffer),
+      send_limit_(udp.config_.send_buffer) {}
 
 UdpSocket::~UdpSocket() {
   close(Instant{});
@@ -153,7 +162,7 @@ Result<std::size_t> UdpSocket::send(std::span<const ConstIoSlice> data, const En
   if (size > kLargestPayload) return Error::kMessageSize;
   if (const Error pending = take_error(); pending != Error::kNone) return pending;
   if (write_shut_) return Error::kPipe;
-  if (route->interface != nullptr && route->interface->tx_congested()) {
+  if (route->interface != nullptr && must_wait_for(*route->interface)) {
     udp_.counters_.add(Counter::kOutBlocked);
     waiting_for_ = route->interface;
     if (!wait_hook.is_linked()) udp_.wait(*this);
@@ -214,6 +223,11 @@ Result<void> UdpSocket::transmit(std::span<const ConstIoSlice> data, std::size_t
     return Error::kNoBuffers;
   }
   packet->timestamp = now;
+  if (route.interface != sent_to_ || unsent_bytes() == 0) {
+    sent_to_ = route.interface;
+    unsent_ = 0;
+  }
+  unsent_ += packet->storage_held();
   Result<void> sent = udp_.ip_.output(std::move(packet), options, route, now);
   if (sent) udp_.counters_.add(Counter::kOutDatagrams);
   return sent;
@@ -253,8 +267,17 @@ PacketPtr UdpSocket::build(std::span<const ConstIoSlice> data, std::size_t size,
   return packet;
 }
 
+bool UdpSocket::must_wait_for(const link::Interface& interface) const {
+  return interface.tx_congested() || (&interface == sent_to_ && unsent_bytes() >= send_limit_);
+}
+
+/// Nobody tells us of single frames: what waits is what was sent since nothing waited.
+std::size_t UdpSocket::unsent_bytes() const {
+  return sent_to_ != nullptr && sent_to_->tx_pending() ? unsent_ : 0;
+}
+
 bool UdpSocket::may_resume() const {
-  return waiting_for_ == nullptr || !waiting_for_->tx_congested();
+  return waiting_for_ == nullptr || !must_wait_for(*waiting_for_);
 }
 
 void UdpSocket::resume() {
@@ -382,13 +405,12 @@ Result<void> UdpSocket::set_option(SocketOption option, std::int64_t value, Inst
     case SocketOption::kBroadcast:
       broadcast_ = value != 0;
       return {};
-    case SocketOption::kReceiveBuffer: {
-      // As Linux: clamped, then doubled for the overhead of storage.
-      const auto most = static_cast<std::int64_t>(udp_.config_.receive_buffer_max);
-      const auto asked = static_cast<std::size_t>(std::clamp<std::int64_t>(value, 0, most));
-      receive_limit_ = std::max(asked * 2, kSmallestReceiveBuffer);
+    case SocketOption::kReceiveBuffer:
+      receive_limit_ = buffer_limit(value, udp_.config_.receive_buffer_max, kSmallestReceiveBuffer);
       return {};
-    }
+    case SocketOption::kSendBuffer:
+      send_limit_ = buffer_limit(value, udp_.config_.send_buffer_max, kSmallestSendBuffer);
+      return {};
     case SocketOption::kTypeOfService:
       tos_ = static_cast<std::uint8_t>(value);
       return {};
@@ -415,6 +437,8 @@ Result<std::int64_t> UdpSocket::option(SocketOption option) const {
       return std::int64_t{broadcast_};
     case SocketOption::kReceiveBuffer:
       return static_cast<std::int64_t>(receive_limit_);
+    case SocketOption::kSendBuffer:
+      return static_cast<std::int64_t>(send_limit_);
     case SocketOption::kTypeOfService:
       return std::int64_t{tos_};
     case SocketOption::kTimeToLive:

@@ -36,6 +36,7 @@ class UdpSocket final : public Socket {
   Result<void> set_option(SocketOption option, std::int64_t value, Instant now) override;
   [[nodiscard]] Result<std::int64_t> option(SocketOption option) const override;
   [[nodiscard]] std::size_t readable_bytes() const override;
+  [[nodiscard]] std::size_t unsent_bytes() const override;
   [[nodiscard]] Ready readiness() const override;
 
   // --- for Udp and the SocketTable
@@ -63,6 +64,8 @@ class UdpSocket final : public Socket {
   /// Changes the endpoints under which the table knows this socket.
   template <typename Change>
   void rebind(Change&& change);
+  /// True when the device, or this socket's share of what waits for it, has no room.
+  [[nodiscard]] bool must_wait_for(const link::Interface& interface) const;
   [[nodiscard]] Result<ip::RouteResult> route_to(const IpAddress& destination, Instant now);
   [[nodiscard]] Result<void> transmit(std::span<const ConstIoSlice> data, std::size_t size,
                                       const Endpoint& to, ip::RouteResult route, Instant now);
@@ -83,14 +86,16 @@ class UdpSocket final : public Socket {
   bool reuse_address_ = false, reuse_port_ = false, broadcast_ = false;
   MtuDiscover mtu_discover_ = MtuDiscover::kWant;
   std::uint8_t tos_ = 0, ttl_;
-  std::size_t receive_limit_;
+  std::size_t receive_limit_, send_limit_;
 
   PacketQueue received_;
   std::size_t received_storage_ = 0;
 
   ip::RouteResult route_;  ///< to remote_, while connected and of the generation below
   std::uint32_t route_generation_ = 0;
-  link::Interface* waiting_for_ = nullptr;  ///< whose transmit queue was full
+  link::Interface* sent_to_ = nullptr;      ///< by which interface the last datagram left
+  std::size_t unsent_ = 0;                  ///< storage given to it since its transmit queue was last empty
+  link::Interface* waiting_for_ = nullptr;  ///< who had no room
 };
 
 }  // namespace millrace::udp

@@ -135,6 +135,32 @@ TEST_F(UdpSocketTest, SenderIsHeldBackByAFullDeviceAndToldWhenItMayGoOn) {
   (void)pair.a.device.take_sent();
 }
 
+TEST_F(UdpSocketTest, OneSocketMayNotHaveMoreWaitingForTheDeviceThanItsSendBuffer) {
+  bound(pair.b, {kAny, 1000});
+  Socket& greedy = connected(pair.a, {pair.b.address, 1000});
+  Socket& other = connected(pair.a, {pair.b.address, 1000});
+  ASSERT_EQ(send(greedy, pattern(1)), Error::kNone);
+  EXPECT_EQ(*greedy.option(SocketOption::kSendBuffer), 212992);
+  ASSERT_TRUE(greedy.set_option(SocketOption::kSendBuffer, 5000, pair.now).ok());
+  EXPECT_EQ(*greedy.option(SocketOption::kSendBuffer), 10000);
+  pair.a.device.room = 0;
+  std::size_t sent = 0;
+  while (sent < 100 && send_to(greedy, pattern(1000), nullptr, pair.now).ok()) ++sent;
+  EXPECT_EQ(sent, 5u) << "of 2,048 bytes of storage each; one may go over the limit";
+  EXPECT_EQ(greedy.unsent_bytes(), 5u * 2048);
+  EXPECT_TRUE(send_to(other, pattern(1000), nullptr, pair.now).ok());
+  pair.a.device.room = 3;
+  pair.a.stack.flush(pair.now);
+  EXPECT_EQ(greedy.readiness() & kWritable, 0u);
+  pair.a.device.room = 1000;
+  pair.a.stack.flush(pair.now);
+  EXPECT_EQ(greedy.readiness() & kWritable, kWritable);
+  EXPECT_EQ(greedy.unsent_bytes(), 0u);
+  EXPECT_TRUE(send_to(greedy, pattern(1000), nullptr, pair.now).ok());
+  pair.settle();
+  (void)pair.a.device.take_sent();
+}
+
 // --- receive
 
 TEST_F(UdpSocketTest, ShortBufferTruncatesAndSaysSo) {
