@@ -104,7 +104,9 @@ processes = Processes()
 
 
 def tail(text):
-    return "\n".join("    " + line for line in text.splitlines()[-TAIL_LINES:])
+    """The end of what a suite or a build said, without ninja's steps that went well."""
+    lines = [line for line in text.splitlines() if not re.match(r"\[\d+/\d+\] ", line)]
+    return "\n".join("    " + line for line in lines[-TAIL_LINES:])
 
 
 def count_gtest(path, outcome):

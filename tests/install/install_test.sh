@@ -33,7 +33,7 @@ hidden=$(nm -D --defined-only "$libdir/libmillrace.so" | awk '$2 != "A" && $3 !~
 [ -z "$hidden" ] || fail "libmillrace.so exports more than mr_*: $hidden"
 
 # --- no device: one clear line, and an error status
-if MILLRACE_DEV= "$work/hello" > "$work/out" 2> "$work/err"; then fail "it started without a device"; fi
+if MILLRACE_DEV="" "$work/hello" > "$work/out" 2> "$work/err"; then fail "it started without a device"; fi
 [ "$(wc -l < "$work/err")" = 1 ] || fail "not one line: $(cat "$work/err")"
 grep -q MILLRACE_DEV "$work/err" || fail "the line does not say what to set: $(cat "$work/err")"
 
