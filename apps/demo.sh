@@ -170,7 +170,7 @@ show_ping() {
 
 show_line() {
   local out result=ok line="Hello, Millrace!"
-  out=$(printf '%s\n' "$line" | in_peer nc -N -w 5 "$stack_addr" 7 2>&1) || result=failed
+  out=$(printf '%s\n' "$line" | in_peer nc.openbsd -N -w 5 "$stack_addr" 7 2>&1) || result=failed
   [[ $out == "$line" ]] || result=failed
   step "one line over TCP with nc" "$result" "$out"
 }
@@ -180,7 +180,7 @@ show_stream() {
   head -c 100M /dev/urandom >"$scratch/random"
   sent=$(sha256sum <"$scratch/random")
   begun=$(date +%s%N)
-  got=$(in_peer timeout 60 nc -N "$stack_addr" 7 <"$scratch/random" | sha256sum) || result=failed
+  got=$(in_peer timeout 60 nc.openbsd -N "$stack_addr" 7 <"$scratch/random" | sha256sum) || result=failed
   begun=$((($(date +%s%N) - begun) / 1000000))
   rm -f "$scratch/random"
   [[ $sent == "$got" ]] || result=failed
