@@ -48,11 +48,20 @@ std::size_t SendQueue::append(std::span<const ConstIoSlice> data, std::size_t sk
 }
 
 bool SendQueue::add_chunk(std::size_t wanted, std::size_t limit) {
-  // A writer of small pieces that are not acknowledged at once gets larger chunks as its queue grows.
+  // A writer of small pieces that are not acknowledged at once gets larger chunks as its queue grows, as far
+  // as the limit leaves room for their storage. An empty queue always gets one of the smallest.
   wanted = std::clamp<std::size_t>(std::max<std::size_t>(wanted, bytes_), 1, kLargestChunk);
-  if (storage_ != 0 && storage_ + wanted > limit) return false;
-  BufferRef buffer = pool_.allocate_buffer(wanted);
-  if (!buffer && wanted > PacketPool::kClassBytes[1])
+  std::size_t room = storage_ < limit ? limit - storage_ : 0;
+  if (storage_ == 0) room = std::max<std::size_t>(room, PacketPool::kClassBytes.front());
+  std::size_t size = 0;
+  for (const std::uint32_t bytes : PacketPool::kClassBytes) {
+    if (bytes > room) break;
+    size = bytes;
+    if (bytes >= wanted) break;
+  }
+  if (size == 0) return false;
+  BufferRef buffer = pool_.allocate_buffer(size);
+  if (!buffer && size > PacketPool::kClassBytes[1])
     buffer = pool_.allocate_buffer(PacketPool::kClassBytes[1]);
   if (!buffer || !budget_.take(buffer->capacity())) return false;
   if (count_ == capacity_) grow();

@@ -264,6 +264,8 @@ void TcpScript::take_tcp(const wire::Ipv4View& packet, Instant at) {
   sent.peer_port = header->destination_port;
   Seg& segment = sent.segment;
   segment.flags = header->flags;
+  segment.time_to_live = packet.ttl();
+  segment.type_of_service = packet.tos();
   segment.at = SeqNum::distance(base, header->seq);
   if (header->has(Seg::Flags::kAck))
     segment.acknowledges = SeqNum::distance(conversation.peer_iss, header->ack);
@@ -327,6 +329,8 @@ void TcpScript::check(const Sent& sent, const Seg& wanted, const char* file, int
   compare(wanted.sack_permitted, got.sack_permitted);
   compare(wanted.timestamps, got.timestamps);
   compare(wanted.has_timestamps, got.has_timestamps);
+  compare(wanted.time_to_live, got.time_to_live);
+  compare(wanted.type_of_service, got.type_of_service);
   if (wanted.has(Seg::Flags::kUrg)) same = same && wanted.urgent == got.urgent;
   if (!same) {
     fail("expected  " + wanted.to_string() + "\n     sent " + got.to_string() +
@@ -504,6 +508,13 @@ Error TcpScript::read_error() {
   const IoSlice slice{&byte, 1};
   const auto result = socket_->receive({&slice, 1}, {.peek = true}, now_);
   return result.error();
+}
+
+void TcpScript::make_interactive() {
+  write(1);
+  expect(data(1, 2));
+  inject(ack(2));
+  expect_nothing();
 }
 
 bool TcpScript::at_end_of_file() {

@@ -28,6 +28,7 @@ struct Seg {
   std::optional<bool> has_timestamps;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> blocks;
   std::uint16_t urgent = 0;
+  std::optional<std::uint8_t> time_to_live, type_of_service;  ///< of the IP header; only compared
   bool push_matters = false;
   bool super = false;  ///< expected as, or injected as, one super-segment
 
@@ -47,6 +48,8 @@ struct Seg {
   Seg& with_ts() { return has_timestamps = true, *this; }
   Seg& sack(std::uint32_t left, std::uint32_t right) { return blocks.emplace_back(left, right), *this; }
   Seg& urg(std::uint16_t pointer) { return urgent = pointer, flags |= Flags::kUrg, *this; }
+  Seg& ttl(std::uint8_t value) { return time_to_live = value, *this; }
+  Seg& tos(std::uint8_t value) { return type_of_service = value, *this; }
   Seg& psh() { return flags |= Flags::kPsh, push_matters = true, *this; }
   Seg& no_psh() { return push_matters = true, *this; }
   Seg& fin() { return flags |= Flags::kFin, *this; }
