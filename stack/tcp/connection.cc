@@ -311,7 +311,7 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   };
   const std::uint32_t mss = std::max(sender_.mss(), 1u);
   info.state = static_cast<std::uint8_t>(state_);
-  info.retransmits = static_cast<std::uint8_t>(sender_.backoff());
+  info.retransmits = static_cast<std::uint8_t>(sender_.timeouts());
   info.backoff = static_cast<std::uint8_t>(sender_.backoff());
   info.probes = static_cast<std::uint8_t>(std::max<unsigned>(sender_.probes(), keepalive_probes_));
   info.timestamps = timestamps_;

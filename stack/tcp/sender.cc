@@ -29,7 +29,7 @@ void Sender::start(SeqNum iss) {
 
 void Sender::on_syn_sent(Instant now) {
   snd_nxt_ = snd_max_ = iss_ + 1;
-  if (!timing_ && backoff_ == 0) {
+  if (!timing_ && timeouts_ == 0) {
     timing_ = true;
     timed_end_ = snd_nxt_;
     timed_at_ = now;
@@ -50,7 +50,7 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
   mss_ = mss;
   if (timing_ && !syn_retransmitted) rtt_.sample(now - timed_at_);
   timing_ = false;
-  backoff_ = 0;
+  backoff_ = timeouts_ = 0;
   timer_ = kNever;
   unanswered_since_ = kNever;
   // RFC 6298 (5.7): after a lost SYN data starts with 3 s unless a sample says otherwise. RFC 5681 §3.1: and
@@ -275,7 +275,9 @@ void Sender::on_new_ack(const Segment& segment, Instant now) {
   snd_una_ = segment.ack;
   snd_nxt_ = SeqNum::max(snd_nxt_, snd_una_);
   if (urgent_ && snd_una_ >= snd_up_) urgent_ = false;
-  backoff_ = 0;
+  timeouts_ = 0;
+  // RFC 6298 §5: the timeout stays backed off until there is a sample of something sent once (Karn).
+  if (sample.rtt >= Duration{0}) backoff_ = 0;
   unanswered_since_ = outstanding() != 0 ? now : kNever;
 
   if (in_recovery_) {
@@ -352,7 +354,7 @@ bool Sender::on_timer(Instant now) {
     return false;
   }
   if (outstanding() != 0 && snd_wnd_ != 0) {
-    if (backoff_ >= limit) return false;
+    if (timeouts_ >= limit) return false;
     on_timeout(now);
     return true;
   }
@@ -378,7 +380,7 @@ bool Sender::on_timer(Instant now) {
 void Sender::on_timeout(Instant now) {
   tcp_.count(Counter::kTimeouts);
   // RFC 5681 §3.1 equation (4), RFC 6582 §3.2 step 4.
-  congestion_->on_rto({now, outstanding()}, backoff_ == 0);
+  congestion_->on_rto({now, outstanding()}, timeouts_ == 0);
   in_recovery_ = false;
   inflation_ = 0;
   duplicate_acks_ = 0;
@@ -386,6 +388,7 @@ void Sender::on_timeout(Instant now) {
   snd_nxt_ = snd_una_;
   timing_ = false;
   if (backoff_ < 255) ++backoff_;
+  if (timeouts_ < 255) ++timeouts_;
   tcp_.count(Counter::kSlowStartRetrans);
   retransmit_head(now);
   arm(now);

@@ -82,7 +82,10 @@ class Sender {
   [[nodiscard]] const RttEstimator& rtt() const { return rtt_; }
   [[nodiscard]] RttEstimator& rtt() { return rtt_; }
   [[nodiscard]] const CongestionControl* congestion() const { return congestion_.get(); }
+  /// How often the timeout is doubled.
   [[nodiscard]] unsigned backoff() const { return backoff_; }
+  /// Expiries since the last progress.
+  [[nodiscard]] unsigned timeouts() const { return timeouts_; }
   [[nodiscard]] unsigned probes() const { return probes_; }
   [[nodiscard]] bool in_recovery() const { return in_recovery_; }
   [[nodiscard]] std::uint32_t retransmitted_segments() const { return retransmitted_; }
@@ -124,6 +127,7 @@ class Sender {
   std::uint8_t snd_scale_ = 0;
   std::uint8_t duplicate_acks_ = 0;
   std::uint8_t backoff_ = 0;
+  std::uint8_t timeouts_ = 0;
   std::uint8_t probes_ = 0;
   bool fin_queued_ = false;
   bool in_recovery_ = false;
