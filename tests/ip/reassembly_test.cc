@@ -183,6 +183,17 @@ TEST_F(Reassembly, TimeoutTellsTheSenderWhenTheFirstFragmentCame) {  // RFC 792,
   EXPECT_EQ(Bytes(packet->payload.begin() + 8, packet->payload.end()), piece(data, 0, 32, 1));
 }
 
+TEST_F(Reassembly, WaitingFragmentGivesTheDeviceItsStorageBack) {
+  host.device.lends = true;
+  const Bytes data = pattern(2000);
+  receive(piece(data, 0, 1000));
+  EXPECT_EQ(host.device.lent, 0u);
+  receive(piece(data, 1000, 2000));
+  ASSERT_EQ(transport.arrivals.size(), 1u);
+  EXPECT_EQ(transport.arrivals[0].data, data);
+  EXPECT_EQ(transport.arrivals[0].header->total_length, 2020);
+}
+
 TEST_F(Reassembly, DeviceVerdictOnAPieceSaysNothingOfTheWhole) {
   const Bytes data = pattern(32);
   Offload verified;

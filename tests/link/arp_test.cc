@@ -209,6 +209,17 @@ TEST(Arp, KnownNeighbourThatMovesIsFollowed) {
   EXPECT_EQ(sent_packet(frames[0])->ethernet.destination, kOtherMac);
 }
 
+TEST(Arp, WhatConfirmsNothingNewChangesNothing) {  // RFC 4861 §7.2.5: unsolicited, the same address
+  Host host;
+  send(host);
+  host.receive(wire::kEtherTypeArp, arp(reply_from_peer()));
+  host.receive_broadcast(wire::kEtherTypeArp, arp(request_from_peer(Host::kOwn)));
+  (void)host.device.take_sent();
+  send(host);
+  for (int i = 0; i < 10; ++i) host.advance(1s);
+  EXPECT_TRUE(sent_arps(host).empty()) << "still reachable: nothing to probe";
+}
+
 TEST(Arp, PoisonousOrBrokenPacketsAreCountedAndChangeNothing) {
   Host host;
   std::vector<Bytes> bad;

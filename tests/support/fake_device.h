@@ -27,6 +27,9 @@ class FakeDevice final : public NetDevice {
   DeviceCaps capabilities;
   MacAddress address{{0x02, 0, 0, 0, 0, 1}};
   std::uint32_t link_mtu = 1500;
+  /// Whether received frames lie in storage of the device's own, as in a ring, and how much of it is out.
+  bool lends = false;
+  std::size_t lent = 0;
   /// How many more frames it takes before it is full.
   std::size_t room = std::numeric_limits<std::size_t>::max();
 
@@ -45,13 +48,11 @@ class FakeDevice final : public NetDevice {
     for (; received < budget && !incoming_.empty(); ++received) {
       const Incoming frame = std::move(incoming_.front());
       incoming_.pop_front();
-      PacketPtr packet = pool.allocate(frame.bytes.size(), 0);
+      PacketPtr packet = lends ? lend(pool, frame.bytes) : copy(pool, frame.bytes);
       if (packet == nullptr) {
         ++stats_.rx_no_memory;
         continue;
       }
-      std::copy(frame.bytes.begin(), frame.bytes.end(),
-                packet->put(static_cast<std::uint32_t>(frame.bytes.size())));
       packet->offload = frame.offload;
       packet->timestamp = now;
       out.push_back(std::move(packet));
@@ -85,6 +86,34 @@ class FakeDevice final : public NetDevice {
   [[nodiscard]] DeviceStats stats() override { return stats_; }
 
  private:
+  /// Drivers receive into buffers that fit any frame of the MTU, however short this one is.
+  static constexpr std::size_t kFrameRoom = 2048;
+
+  static PacketPtr copy(PacketPool& pool, const std::vector<std::uint8_t>& bytes) {
+    PacketPtr packet = pool.allocate(std::max(bytes.size(), kFrameRoom), 0);
+    if (packet != nullptr)
+      std::copy(bytes.begin(), bytes.end(), packet->put(static_cast<std::uint32_t>(bytes.size())));
+    return packet;
+  }
+  PacketPtr lend(PacketPool& pool, const std::vector<std::uint8_t>& bytes) {
+    struct Slot {
+      FakeDevice* device;
+      PacketPool* pool;
+      std::vector<std::uint8_t> bytes;
+    };
+    auto* slot = new Slot{this, &pool, bytes};
+    const auto size = static_cast<std::uint32_t>(bytes.size());
+    const auto give_back = [](Buffer* buffer) {
+      auto* owner = static_cast<Slot*>(buffer->owner());
+      --owner->device->lent;
+      owner->pool->free_external(buffer);
+      delete owner;
+    };
+    BufferRef buffer = pool.adopt(slot->bytes.data(), size, give_back, slot);
+    ++lent;
+    return pool.wrap(std::move(buffer), 0, size);
+  }
+
   struct Incoming {
     std::vector<std::uint8_t> bytes;
     Offload offload;

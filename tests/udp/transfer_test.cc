@@ -215,6 +215,22 @@ TEST_F(UdpSocketTest, ReceiveQueueIsBoundedByTheStorageItHolds) {
   EXPECT_GE(drain(server), 30u);
 }
 
+TEST_F(UdpSocketTest, QueuedDatagramGivesTheDeviceItsStorageBack) {
+  Socket& server = bound(pair.a, {kAny, 1000});
+  Socket& client = socket(pair.b);
+  pair.a.device.lends = true;
+  for (const std::size_t size : {10u, 1472u, 5000u}) {
+    ASSERT_EQ(send(client, pattern(size), {pair.a.address, 1000}), Error::kNone);
+    EXPECT_EQ(pair.a.device.lent, 0u) << "a slot of a ring is lent for one turn only";
+  }
+  for (const std::size_t size : {10u, 1472u, 5000u}) {
+    const auto datagram = receive_from(server, pair.now);
+    ASSERT_TRUE(datagram.ok());
+    EXPECT_EQ(datagram->data, pattern(size));
+    EXPECT_EQ(datagram->received.from, (Endpoint{pair.b.address, client.local_endpoint().port}));
+  }
+}
+
 TEST_F(UdpSocketTest, OneLargeDatagramFitsTheSmallestReceiveBuffer) {
   Socket& server = bound(pair.a, {kAny, 1000});
   ASSERT_TRUE(server.set_option(SocketOption::kReceiveBuffer, 0, pair.now).ok());
