@@ -7,7 +7,7 @@ build_packages=(g++ meson ninja-build ccache pkg-config libsodium-dev libboost-d
 demo_packages=(iproute2 iputils-ping netcat-openbsd)
 # What the tests, the benchmarks and the checks of the source need besides.
 test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-14-dev libpcap-dev clang-format-14 clang-tidy-14
-               ethtool python3 shellcheck)
+               ethtool git python3 shellcheck)
 
 # missing_packages NAME... prints those that are not installed.
 missing_packages() {
