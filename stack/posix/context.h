@@ -46,8 +46,8 @@ struct ContextConfig {
 class Context {
  public:
   static constexpr Duration kAdaptiveSpin = 50us;
-  /// A call that finds nothing polls when the last poll was longer ago.
-  static constexpr Duration kStale = 4us;
+  /// A call that would block, and must not, polls first when the last poll was longer ago.
+  static constexpr Duration kStale = 1us;
   /// A look at an epoll set polls when the last poll was longer ago, even if something is ready.
   static constexpr Duration kBusyTurn = 10us;
   /// Waits and epoll sets look at the program's kernel descriptors at least so often.

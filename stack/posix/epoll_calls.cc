@@ -27,8 +27,9 @@ class EpollWait {
 
   long run(Duration timeout, const sigset_t* mask) {
     Instant now = clock_now();
-    if (const int count = look(now, true); count != 0) return count;
-    if (timeout == Duration::zero()) {
+    const bool at_once = timeout == Duration::zero();
+    if (const int count = look(now, at_once, at_once); count != 0) return count;
+    if (at_once) {
       const timespec zero{};
       // As the system call: a pending signal that the mask lets through ends even a wait of no time.
       if (mask != nullptr && ppoll(nullptr, 0, &zero, mask) < 0) return -EINTR;
@@ -40,25 +41,28 @@ class EpollWait {
       const WaitResult result = sleep(deadline, mask);
       if (set_.closed()) return -EBADF;
       now = clock_now();
-      if (const int count = look(now, result == WaitResult::kKernelReady || result == WaitResult::kTimedOut);
-          count != 0)
-        return count;
+      const bool kernel = result == WaitResult::kKernelReady || result == WaitResult::kTimedOut;
+      if (const int count = look(now, false, kernel); count != 0) return count;
       if (result == WaitResult::kTimedOut) return 0;
       if (result == WaitResult::kInterrupted) return -EINTR;
     }
   }
 
  private:
-  /// What is ready now. Polls the device when no socket is, or when that was long ago: a set in which
-  /// something is always ready must not keep frames out.
-  int look(Instant now, bool kernel) {
+  /// What is ready now. `poll`, `kernel`: when no socket is, poll the device, and look at kernel descriptors
+  /// in any case. The device is polled, too, when that was long ago: a set in which something is always ready
+  /// must not keep frames out.
+  int look(Instant now, bool poll, bool kernel) {
     context_.turn_if_older(now, Context::kBusyTurn);
     int count = 0;
     const bool due = set_.kernel_look_due(now);
     // Half of the places, so that neither kind shuts the other out.
     if (due) count = look_at_kernel(std::max(1, max_ / 2), now);
     count += set_.harvest(events_ + count, max_ - count);
-    if (count == 0 && context_.turn_if_stale(now)) count = set_.harvest(events_, max_);
+    if (count == 0 && poll) {
+      context_.turn(now);
+      count = set_.harvest(events_, max_);
+    }
     if (count == 0 && kernel && !due) count = look_at_kernel(max_, now);
     if (count != 0) set_.pass_on_rest();
     return count;

@@ -102,7 +102,10 @@ class PollWait {
     Instant now = clock_now();
     if (const long wrong = kernel_.look(); wrong != 0) return wrong;
     look();
-    if (count_ready(fds_, count_) == 0 && context_.turn_if_stale(now)) look();
+    if (count_ready(fds_, count_) == 0) {
+      context_.turn(now);
+      look();
+    }
     if (const int ready = count_ready(fds_, count_); ready != 0) return ready;
     if (timeout == Duration::zero()) {
       const timespec zero{};
