@@ -16,7 +16,9 @@ cleanup() {
   rm -rf "$work"
 }
 trap cleanup EXIT
-fail() { echo "FAIL: $*" >&2; exit 1; }
+# Test Anything Protocol, of which run.py counts the lines.
+pass() { echo "ok - $*"; }
+fail() { echo "not ok - $*"; exit 1; }
 
 # --- install, and compile with nothing but what pkg-config says
 DESTDIR=$work/root meson install -C "$build" --no-rebuild --quiet
@@ -29,13 +31,17 @@ cp "$here/hello_server.c" "$work"
 # shellcheck disable=SC2086
 cc -std=gnu99 -Wall -Wextra -Werror -o "$work/hello" "$work/hello_server.c" $flags -Wl,-rpath,"$libdir"
 
+pass "a server is built against the installed package"
+
 hidden=$(nm -D --defined-only "$libdir/libmillrace.so" | awk '$2 != "A" && $3 !~ /^mr_/')
 [ -z "$hidden" ] || fail "libmillrace.so exports more than mr_*: $hidden"
+pass "libmillrace.so exports mr_* alone"
 
 # --- no device: one clear line, and an error status
 if MILLRACE_DEV="" "$work/hello" > "$work/out" 2> "$work/err"; then fail "it started without a device"; fi
 [ "$(wc -l < "$work/err")" = 1 ] || fail "not one line: $(cat "$work/err")"
 grep -q MILLRACE_DEV "$work/err" || fail "the line does not say what to set: $(cat "$work/err")"
+pass "it says in one line that it has no device"
 
 # --- a veth; the server's end has no address of the kernel's
 ip netns add "$server_ns"
@@ -66,5 +72,5 @@ for signal in TERM INT; do
   server=
   [ "$status" = 0 ] || fail "status $status after SIG$signal: $(cat "$work/err")"
   grep -q stopped "$work/out" || fail "it did not stop cleanly on SIG$signal"
+  pass "it greets, and ends cleanly on SIG$signal"
 done
-echo "PASS: installed, built against, greeted and stopped"
