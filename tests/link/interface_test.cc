@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "support/host.h"
+#include "wire/tcp.h"
 
 namespace millrace::test {
 namespace {
@@ -180,6 +181,70 @@ TEST(Interface, ChecksumIsCompletedOrHandedToTheDeviceWithItsPlaceInTheFrame) {
     } else {
       EXPECT_EQ(sent_packet(frames[0])->payload, expected);
     }
+  }
+}
+
+/// A TCP super-packet of `size` payload bytes in segments of 1,000, as TCP hands it down.
+PacketPtr super_packet(Host& host, std::uint32_t size) {
+  PacketPtr packet = scattered(host, size, 3000);
+  wire::TcpHeader tcp;
+  tcp.source_port = 1;
+  tcp.destination_port = 2;
+  tcp.seq = SeqNum{5000};
+  tcp.flags = wire::TcpFlags::kAck | wire::TcpFlags::kPsh;
+  tcp.checksum =
+      wire::pseudo_header_sum(Host::kOwn, Host::kPeer, wire::kProtocolTcp, size + wire::TcpHeader::kSize)
+          .folded();
+  tcp.emit({packet->push(wire::TcpHeader::kSize), wire::TcpHeader::kSize});
+  packet->set_transport_header();
+  packet->offload.needs_checksum = true;
+  packet->offload.checksum_offset = 16;
+  packet->offload.gso_size = 1000;
+  packet->offload.gso_segs = static_cast<std::uint16_t>((size + 999) / 1000);
+  return packet;
+}
+
+TEST(Interface, SuperPacketGoesWholeToADeviceThatSegments) {
+  Host::Options options;
+  options.caps = {.tx_checksum = true, .tso = true, .scatter = true, .max_gso_bytes = 10000};
+  Host host(options);
+  host.know_neighbours();
+  EXPECT_EQ(host.interface->max_gso_bytes(), 10000u);
+  output(host, super_packet(host, 10000), wire::kProtocolTcp);
+  host.turn();
+  auto frames = host.device.take_sent();
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(frames[0].offload.gso_size, 1000);
+  EXPECT_EQ(frames[0].offload.checksum_start, 34);
+  EXPECT_EQ(sent_packet(frames[0])->ip.total_length, 10040);
+  output(host, super_packet(host, 10001), wire::kProtocolTcp);
+  host.turn();
+  EXPECT_EQ(host.device.take_sent().size(), 11u) << "more than the device takes: cut in software";
+}
+
+TEST(Interface, SuperPacketIsCutAndSummedForADeviceThatCanDoNeither) {
+  for (const bool scatter : {false, true}) {
+    Host::Options options;
+    options.caps.scatter = scatter;
+    Host host(options);
+    host.know_neighbours();
+    output(host, super_packet(host, 9500), wire::kProtocolTcp);
+    host.turn();
+    const auto frames = host.device.take_sent();
+    ASSERT_EQ(frames.size(), 10u);
+    Bytes joined;
+    for (const SentFrame& frame : frames) {
+      EXPECT_FALSE(frame.offload.needs_checksum);
+      EXPECT_EQ(frame.offload.gso_size, 0);
+      const auto packet = sent_packet(frame);
+      ASSERT_TRUE(packet);
+      EXPECT_EQ(wire::transport_checksum(Host::kOwn, Host::kPeer, wire::kProtocolTcp, packet->payload), 0);
+      EXPECT_EQ(wire::TcpHeader::parse(packet->payload)->seq.value(), 5000 + joined.size());
+      joined.insert(joined.end(), packet->payload.begin() + wire::TcpHeader::kSize, packet->payload.end());
+    }
+    EXPECT_EQ(joined, pattern(9500));
+    EXPECT_EQ(host.pool.packets_in_use(), 0u);
+    EXPECT_EQ(host.pool.buffers_in_use(), 0u);
   }
 }
 
