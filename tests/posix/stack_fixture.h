@@ -73,7 +73,7 @@ class StackFixture : public testing::Test {
   }
 
   /// Long enough that a thread started before has fallen asleep in its call.
-  static void let_it_sleep() { std::this_thread::sleep_for(std::chrono::milliseconds(30)); }
+  static void let_it_sleep() { std::this_thread::sleep_for(std::chrono::milliseconds(100)); }
   static std::chrono::milliseconds since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
   }
