@@ -68,14 +68,13 @@ void Sender::stop() {
 }
 
 std::uint32_t Sender::effective_window() const {
-  std::uint32_t cwnd = congestion_->cwnd();
+  const std::uint32_t cwnd = congestion_->cwnd();
   if (in_recovery_) {
-    cwnd += inflation_;
-  } else {
-    // RFC 3042: each of the first two duplicate ACKs lets one new segment out.
-    cwnd += std::min<std::uint32_t>(duplicate_acks_, 2) * mss_;
+    const std::int64_t inflated = std::int64_t{cwnd} + inflation_;
+    return static_cast<std::uint32_t>(std::max<std::int64_t>(inflated, mss_));
   }
-  return cwnd;
+  // RFC 3042: each of the first two duplicate ACKs lets one new segment out.
+  return cwnd + std::min<std::uint32_t>(duplicate_acks_, 2) * mss_;
 }
 
 bool Sender::partial_allowed() const {
@@ -289,7 +288,7 @@ void Sender::on_new_ack(const Segment& segment, Instant now) {
     } else {
       // RFC 6582 §3.2 step 5, a partial ACK: the next hole is lost too.
       tcp_.count(Counter::kPartialAcks);
-      inflation_ -= std::min(inflation_, sample.acked);
+      inflation_ -= sample.acked;
       if (sample.acked >= mss_) inflation_ += mss_;
       retransmit_head(now);
     }

@@ -121,7 +121,7 @@ class Sender {
   SeqNum recover_;      ///< RFC 6582
   SeqNum timed_end_;
   std::uint32_t snd_wnd_ = 0, max_window_ = 0, mss_ = 536;
-  std::uint32_t inflation_ = 0;
+  std::int64_t inflation_ = 0;  ///< of cwnd in recovery; partial ACKs make it negative (RFC 6582)
   std::uint32_t retransmitted_ = 0;
   std::uint64_t retransmitted_bytes_ = 0;
   std::uint8_t snd_scale_ = 0;
