@@ -2,6 +2,26 @@
 
 namespace millrace::posix {
 
+namespace {
+
+/// A thread's own doing, which does not happen to it while it sleeps: handlers for these tell nothing.
+bool is_fault(int signal) {
+  switch (signal) {
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGFPE:
+    case SIGILL:
+    case SIGTRAP:
+    case SIGSYS:
+    case SIGABRT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
 void SignalHold::hold() {
   if (held_) return;
   sigset_t all;
@@ -23,7 +43,7 @@ bool handlers_restart(const sigset_t* mask) {
     mask = &own;
   }
   for (int signal = 1; signal < NSIG; ++signal) {
-    if (sigismember(mask, signal) != 0) continue;
+    if (sigismember(mask, signal) != 0 || is_fault(signal)) continue;
     struct sigaction action;
     if (sigaction(signal, nullptr, &action) != 0) continue;  // the C library's own
     const bool handled =

@@ -24,8 +24,8 @@ class SignalHold {
   bool held_ = false;
 };
 
-/// After EINTR: true when every handler that can have run was installed with SA_RESTART. `mask` was in force;
-/// null: the thread's own.
+/// After EINTR: true when every handler that can have run was installed with SA_RESTART (fault handlers
+/// aside). `mask` was in force; null: the thread's own.
 [[nodiscard]] bool handlers_restart(const sigset_t* mask);
 
 }  // namespace millrace::posix

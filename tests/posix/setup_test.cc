@@ -1,5 +1,6 @@
 // Setting up, and what goes wrong there; counters.
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <map>
@@ -163,6 +164,33 @@ TEST_F(Setup, FinishClosesEverythingAndDeliversIt) {
   mr_finish();
   EXPECT_EQ(mr_close(fd), -1);
   EXPECT_EQ(errno, EBADF);
+}
+
+using AtExitDeathTest = Setup;
+
+TEST_F(AtExitDeathTest, ThreadsInsideStayThereAndNothingCrashes) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        mr_config config = empty();
+        config.device = "none";
+        if (mr_init(&config) != 0) _exit(1);
+        const int fd = mr_socket(AF_INET, SOCK_DGRAM, 0);
+        const int epoll = mr_epoll_create1(0);
+        std::thread([fd] {
+          char byte;
+          mr_recv(fd, &byte, 1, 0);
+          _exit(2);  // exit() must not look like EBADF to a thread that was minding its business
+        }).detach();
+        std::thread([epoll] {
+          epoll_event event;
+          mr_epoll_wait(epoll, &event, 1, -1);
+          _exit(3);
+        }).detach();
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        exit(0);
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 /// CPU time of the whole process.

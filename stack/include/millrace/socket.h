@@ -72,8 +72,7 @@ extern "C" {
 /* The lowest Millrace descriptor. Kernel descriptors stay below fs.nr_open, which is 2^20 unless raised. */
 #define MR_FIRST_FD (1 << 30)
 
-/* ---- Setting up
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- Setting up -------------------------------------------------------------------------------- */
 
 /*
  * What the stack runs on. Zero the structure, set struct_size to sizeof(struct mr_config), then what you care
@@ -82,30 +81,38 @@ extern "C" {
  * default.
  */
 struct mr_config {
-  size_t struct_size; /* sizeof(struct mr_config): fields behind it are unset */
-  const char* device; /* MILLRACE_DEV. "af_packet:veth1", "pipe:a", ...; "none": only the stack's own
-                         loopback. Required. */
-  const char*
-      address; /* MILLRACE_ADDR. "198.18.0.1/24"; several with commas. Required but for device "none". */
-  const char* gateway; /* MILLRACE_GW. "198.18.0.254": the default route; none by default */
-  unsigned mtu;        /* MILLRACE_MTU. Bytes of IP packet, 576 to 65535; default: the device's */
-  size_t pool_bytes;   /* MILLRACE_POOL_BYTES. Bytes of packet memory at most; default 256 MiB */
-  int busy_poll_us; /* MILLRACE_BUSY_POLL_US. Microseconds a waiting call polls the device before it sleeps.
-                       Default: adaptive, at most 50, none when idle. -1: never poll, sleep at once. Large
-                       values burn a core. */
-  int drain_ms;     /* MILLRACE_DRAIN_MS. Milliseconds mr_finish waits for queued data and FINs to be
-                       acknowledged; default     2000. -1: do not wait. */
-  unsigned
-      max_descriptors; /* MILLRACE_MAX_FDS. Descriptors at most (then EMFILE), up to 2^24; default 2^20 */
+  /* sizeof(struct mr_config): fields behind it are unset. */
+  size_t struct_size;
+  /* MILLRACE_DEV. "af_packet:veth1", "pipe:a", ...; "none": only the stack's own loopback. Required. */
+  const char* device;
+  /* MILLRACE_ADDR. "198.18.0.1/24"; several with commas. Required but for device "none". */
+  const char* address;
+  /* MILLRACE_GW. "198.18.0.254": the default route. Default: none. */
+  const char* gateway;
+  /* MILLRACE_MTU. Bytes of an IP packet, 576 to 65535. Default: the device's. */
+  unsigned mtu;
+  /* MILLRACE_POOL_BYTES. Bytes of packet memory at most. Default: 256 MiB. */
+  size_t pool_bytes;
+  /* MILLRACE_BUSY_POLL_US. Microseconds for which a waiting call polls the device before it sleeps. Large
+   * values burn a core. -1: sleep at once. Default: as long as it has lately paid off, at most 50, and not at
+   * all when idle. */
+  int busy_poll_us;
+  /* MILLRACE_DRAIN_MS. Milliseconds mr_finish waits until queued data and FINs are acknowledged. -1: do not
+   * wait. Default: 2000. */
+  int drain_ms;
+  /* MILLRACE_MAX_FDS. Descriptors at most (then EMFILE), up to 2^24. Default: 2^20. */
+  unsigned max_descriptors;
 };
 
 /*
  * Opens the device and starts the stack. config may be null: all from the environment. One thread of
  * Millrace's own is started; it keeps acknowledgements, retransmissions and FINs going while the program
- * computes, and blocks all signals. Returns 0, or -1 with errno and one clear line in mr_last_error(): EINVAL
- * (a malformed or missing value), ENODEV (no such device), EPERM (no privilege), ENOMEM, EALREADY (already
- * set up), or what the driver met. A program that never calls it gets mr_init(NULL) with its first mr_socket
- * or mr_epoll_create1.
+ * computes, and blocks all signals. A program that never calls mr_init gets mr_init(NULL) with its first
+ * mr_socket or mr_epoll_create1.
+ *
+ * Returns 0, or -1 with errno and one clear line in mr_last_error(): EINVAL (a malformed or missing value),
+ * ENODEV (the device could not be opened: there is none, no privilege, ...), ENOMEM, EALREADY (already set
+ * up).
  */
 MR_API int mr_init(const struct mr_config* config);
 
