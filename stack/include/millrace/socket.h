@@ -138,9 +138,7 @@ MR_API int mr_stats(void (*visit)(void* arg, const char* name, uint64_t value), 
 /* "0.1.0" */
 MR_API const char* mr_version(void);
 
-/* ---- Sockets
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- Sockets ----------------------------------------------------------------------------------- */
 
 /* AF_INET with SOCK_STREAM (0 or IPPROTO_TCP) or SOCK_DGRAM (0 or IPPROTO_UDP), and SOCK_NONBLOCK,
  * SOCK_CLOEXEC. EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT, EINVAL, EMFILE, ENOMEM. socket(2) */
@@ -200,9 +198,7 @@ MR_API int mr_fcntl(int fd, int command, ...);
 /* FIONBIO, FIONREAD (SIOCINQ), TIOCOUTQ (SIOCOUTQ), SIOCATMARK; others ENOTTY. ioctl(2), tcp(7), udp(7) */
 MR_API int mr_ioctl(int fd, unsigned long request, ...);
 
-/* ---- Waiting
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- Waiting ----------------------------------------------------------------------------------- */
 /*
  * Descriptors of both kinds may be mixed. Timeouts are kept to the unit they are given in. A wait first
  * looks, then polls the device for a bounded time if traffic has lately been quick (see busy_poll_us), then
