@@ -50,8 +50,8 @@ TEST(Stack, UnansweredNeighbourIsADeadline) {
 }
 
 TEST(Stack, TwoInterfacesEachHaveTheirSubnet) {
+  FakeDevice second;  // outlives the stack that uses it
   StackPair pair;
-  FakeDevice second;
   second.address.bytes[5] = 9;
   link::InterfaceConfig config;
   config.addresses = {*IpPrefix::parse("198.19.0.1/24")};
