@@ -1,0 +1,180 @@
+// The queues alone, against models that cannot be wrong: a map of bytes, a flat vector.
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <vector>
+
+#include "base/rng.h"
+#include "packet/pool.h"
+#include "support/tcp_segment.h"
+#include "tcp/ooo_queue.h"
+#include "tcp/receive_queue.h"
+#include "tcp/send_queue.h"
+
+namespace millrace::test {
+namespace {
+
+using tcp::MemoryBudget;
+using tcp::OutOfOrderQueue;
+using tcp::ReceiveQueue;
+using tcp::SendQueue;
+
+PacketPtr packet_of(PacketPool& pool, std::uint64_t position, std::uint32_t length) {
+  PacketPtr packet = pool.allocate(length);
+  std::uint8_t* at = packet->put(length);
+  for (std::uint32_t i = 0; i < length; ++i) at[i] = pattern_byte(position + i);
+  return packet;
+}
+
+class OutOfOrderModel : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(OutOfOrderModel, HoldsTheBytesOfAMap) {
+  PacketPool pool;
+  Rng rng(GetParam());
+  {
+    OutOfOrderQueue queue;
+    std::map<std::uint32_t, std::uint8_t> model;
+    const SeqNum base{0xffffff00};
+    std::uint32_t next = 0;  // rcv_nxt, relative
+    for (int step = 0; step < 2000; ++step) {
+      if (rng.chance(0.8)) {
+        const std::uint32_t at = next + 1 + rng.below(400), length = 1 + rng.below(100);
+        std::uint32_t fresh = 0;
+        for (std::uint32_t i = 0; i < length; ++i)
+          fresh += model.try_emplace(at + i, pattern_byte(at + i)).second;
+        const std::uint32_t before = queue.bytes();
+        const std::uint32_t added = queue.insert(base + at, packet_of(pool, at, length));
+        // What covers old ranges whole replaces them: the balance is what counts.
+        EXPECT_EQ(queue.bytes() - before, fresh);
+        EXPECT_EQ(added == 0, fresh == 0);
+      } else {
+        next += rng.below(120);
+        PacketQueue out;
+        SeqNum right;
+        std::vector<std::uint8_t> got;
+        while (queue.take_ready(base + next, out, right)) {
+          const std::uint32_t end = SeqNum::distance(base, right);
+          while (PacketPtr packet = out.pop_front()) {
+            std::vector<std::uint8_t> bytes(packet->length());
+            packet->copy_out(0, bytes);
+            got.insert(got.end(), bytes.begin(), bytes.end());
+          }
+          ASSERT_EQ(got.size(), end - next);
+          for (std::size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i], pattern_byte(next + i));
+          for (std::uint32_t i = next; i < end; ++i) ASSERT_TRUE(model.contains(i));
+          next = end;
+          got.clear();
+        }
+        model.erase(model.begin(), model.lower_bound(next));
+        EXPECT_FALSE(model.contains(next)) << "ready, and not taken";
+      }
+      ASSERT_EQ(queue.bytes(), model.size());
+      // Ranges of the model: the blocks must be some of them.
+      std::array<wire::SackBlock, 4> blocks;
+      const std::uint8_t count = queue.sack_blocks(blocks);
+      ASSERT_EQ(count == 0, model.empty());
+      for (std::uint8_t i = 0; i < count; ++i) {
+        const std::uint32_t left = SeqNum::distance(base, blocks[i].left),
+                            end = SeqNum::distance(base, blocks[i].right);
+        ASSERT_TRUE(model.contains(left) && !model.contains(left - 1) && model.contains(end - 1) &&
+                    !model.contains(end));
+      }
+    }
+  }
+  EXPECT_EQ(pool.bytes_in_use(), 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(FromSeed, OutOfOrderModel, testing::Range<std::uint64_t>(1, 21));
+
+class SendQueueModel : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(SendQueueModel, HoldsTheBytesOfAVector) {
+  PacketPool pool;
+  MemoryBudget budget(10 << 20);
+  Rng rng(GetParam());
+  {
+    SendQueue queue(pool, budget);
+    std::uint64_t written = 0, dropped = 0;
+    const std::size_t limit = 1000u << rng.below(10);
+    for (int step = 0; step < 3000; ++step) {
+      const std::uint32_t kind = rng.below(3);
+      const auto held = static_cast<std::uint32_t>(written - dropped);
+      if (kind == 0) {
+        std::vector<std::uint8_t> bytes(1 + rng.below(rng.chance(0.1) ? 100'000 : 2000));
+        for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = pattern_byte(written + i);
+        const std::size_t cut = rng.below(static_cast<std::uint32_t>(bytes.size()) + 1);
+        const std::size_t skip = rng.below(static_cast<std::uint32_t>(bytes.size()));
+        const ConstIoSlice slices[] = {{bytes.data(), cut}, {bytes.data() + cut, bytes.size() - cut}};
+        // Skipped bytes are those a former call took: the pattern goes on behind them.
+        for (std::size_t i = skip; i < bytes.size(); ++i) bytes[i] = pattern_byte(written + i - skip);
+        const std::size_t taken = queue.append(slices, skip, limit);
+        ASSERT_LE(taken, bytes.size() - skip);
+        written += taken;
+        EXPECT_LE(queue.storage(), std::max<std::size_t>(limit, PacketPool::kClassBytes[0]));
+      } else if (kind == 1 && held != 0) {
+        const std::uint32_t n = rng.below(held + 1);
+        queue.drop_front(n);
+        dropped += n;
+      } else if (held != 0) {
+        const std::uint32_t offset = rng.below(held), length = 1 + rng.below(held - offset);
+        PacketPtr packet = pool.allocate(0);
+        const std::uint32_t got = queue.slice(offset, length, *packet);
+        ASSERT_GT(got, 0u);
+        ASSERT_LE(got, length);
+        if (packet->fragment_count() < Packet::kMaxFragments) {
+          ASSERT_EQ(got, length);
+        }
+        std::vector<std::uint8_t> bytes(got);
+        packet->copy_out(0, bytes);
+        for (std::uint32_t i = 0; i < got; ++i) ASSERT_EQ(bytes[i], pattern_byte(dropped + offset + i));
+      }
+      ASSERT_EQ(queue.bytes(), written - dropped);
+      ASSERT_EQ(budget.used(), queue.storage());
+    }
+  }
+  EXPECT_EQ(budget.used(), 0u);
+  EXPECT_EQ(pool.bytes_in_use(), 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(FromSeed, SendQueueModel, testing::Range<std::uint64_t>(1, 21));
+
+class ReceiveQueueModel : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(ReceiveQueueModel, HoldsTheBytesOfAVector) {
+  PacketPool pool;
+  Rng rng(GetParam());
+  {
+    ReceiveQueue queue;
+    std::uint64_t pushed = 0, dropped = 0;
+    for (int step = 0; step < 3000; ++step) {
+      const auto held = static_cast<std::uint32_t>(pushed - dropped);
+      if (rng.chance(0.5)) {
+        const std::uint32_t length = 1 + rng.below(rng.chance(0.5) ? 20 : 3000);
+        queue.push(packet_of(pool, pushed, length));
+        pushed += length;
+      } else if (held != 0) {
+        const std::uint32_t offset = rng.below(held), most = 1 + rng.below(5000);
+        std::vector<std::uint8_t> bytes(most);
+        const std::size_t cut = rng.below(most);
+        const IoSlice slices[] = {{bytes.data(), cut}, {bytes.data() + cut, most - cut}};
+        const std::size_t limit = 1 + rng.below(5000);
+        const std::size_t got = queue.copy(slices, offset, limit);
+        ASSERT_EQ(got, std::min<std::size_t>({most, limit, held - offset}));
+        for (std::size_t i = 0; i < got; ++i) ASSERT_EQ(bytes[i], pattern_byte(dropped + offset + i));
+        const std::uint32_t n = rng.below(held + 1);
+        queue.drop_front(n);
+        dropped += n;
+      }
+      ASSERT_EQ(queue.bytes(), pushed - dropped);
+      // Four times the payload, and the first and the last packet.
+      ASSERT_LE(pool.bytes_in_use(), 4u * queue.bytes() + 2u * PacketPool::kClassBytes[2] + 4096u);
+    }
+  }
+  EXPECT_EQ(pool.bytes_in_use(), 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(FromSeed, ReceiveQueueModel, testing::Range<std::uint64_t>(1, 21));
+
+}  // namespace
+}  // namespace millrace::test
