@@ -42,7 +42,8 @@ class Mixed : public StackFixture {
     const int count = mr_epoll_wait(epoll_, events.data(), max, timeout);
     EXPECT_GE(count, 0) << strerror(errno);
     std::set<std::uint64_t> ids;
-    for (int i = 0; i < count; ++i) ids.insert(events[static_cast<std::size_t>(i)].data.u64);
+    // A copy: the field of the packed structure is not aligned.
+    for (int i = 0; i < count; ++i) ids.insert(std::uint64_t{events[static_cast<std::size_t>(i)].data.u64});
     return ids;
   }
   using Ids = std::set<std::uint64_t>;
