@@ -10,7 +10,7 @@ using tcp::State;
 
 TEST(Ack, IsDelayedByFortyMilliseconds) {
   rfc("9293", "3.8.6.3", "MUST-40: an ACK is delayed by less than 0.5 s");
-  rfc("1122", "4.2.3.2", "SHLD-18: delayed ACK");
+  rfc("9293", "3.8.6.3", "SHLD-18: delayed ACK");
   TcpScript t;
   t.establish();
   t.make_interactive();

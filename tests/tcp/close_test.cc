@@ -10,7 +10,7 @@ using tcp::State;
 
 TEST(Close, OfOursFirstGoesThroughFinWaitToTimeWait) {
   rfc("9293", "3.6", "normal close (figure 12), the side that closes first");
-  rfc("9293", "3.6", "MUST-13: TIME-WAIT lasts 2 MSL");
+  rfc("9293", "3.6.1", "MUST-13: TIME-WAIT lasts 2 MSL");
   TcpScript t;
   t.establish();
   t.close();
@@ -421,7 +421,7 @@ TEST(TimeWait, OldSynIsAnsweredWithAck) {
 }
 
 TEST(TimeWait, NewSynWithNewerTimestampOpensAgainWhateverItsNumber) {
-  rfc("6191", "2", "SHLD-4: timestamps tell a new incarnation");
+  rfc("6191", "2", "timestamps tell a new incarnation");
   TcpScript t(stamped());
   t.establish(syn().mss(1460).with_ts());
   into_time_wait(t);

@@ -33,7 +33,7 @@ TEST(SlowStart, BeginsWithTenSegments) {
 
 TEST(SlowStart, GrowsByWhatIsAcknowledged) {
   rfc("5681", "3.1", "slow start: cwnd grows by min(N, SMSS) at least for each ACK");
-  rfc("9293", "3.8.1", "MUST-19: slow start and congestion avoidance");
+  rfc("9293", "3.8.2", "MUST-19: slow start and congestion avoidance");
   TcpScript t;
   fill_window(t);
   t.inject(ack(1001));

@@ -275,7 +275,7 @@ TEST(SynSent, RepeatedConnectIsAlreadyThenIsConnected) {
 }
 
 TEST(SynSent, ConnectToBroadcastOrMulticastIsRefused) {
-  rfc("9293", "3.9.2.3", "MUST-46: no OPEN to a broadcast or multicast address");
+  rfc("9293", "3.9.1.1", "MUST-46: no OPEN to a broadcast or multicast address");
   TcpScript t;
   auto socket = std::move(*t.stack().create_socket(SocketType::kStream));
   EXPECT_FALSE(socket->connect({IpAddress::v4(224, 0, 0, 5), 80}, t.now()).ok());

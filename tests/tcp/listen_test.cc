@@ -181,7 +181,7 @@ TEST(CloseListener, LeavesAcceptedConnectionsAlone) {
 // --- ports
 
 TEST(Ports, SecondListenerIsRefusedUnlessBothReuseThePort) {
-  rfc("9293", "3.9.1", "MUST-41: a passive OPEN does not interfere with others; MUST-42");
+  rfc("9293", "3.9.1.1", "MUST-41: a passive OPEN does not interfere with others; MUST-42");
   TcpScript t;
   t.listen();
   auto other = std::move(*t.stack().create_socket(SocketType::kStream));
@@ -276,7 +276,7 @@ TEST(InitialSequenceNumber, GrowsWithTimeForOneTupleAndIsUnrelatedBetweenTuples)
 }
 
 TEST(InitialSequenceNumber, DependsOnTheSecret) {
-  rfc("6528", "3", "MUST-9: the function is not computable from outside");
+  rfc("9293", "3.4.1", "MUST-9: the ISN function is not computable from outside");
   TcpScript::Options options;
   TcpScript one(options);
   options.seed = 2;

@@ -224,7 +224,7 @@ TEST(Reset, WithDataInItIsTaken) {
 }
 
 TEST(Reset, IsTakenThroughAClosedWindow) {
-  rfc("9293", "3.10.7.4", "MUST-66: RST is processed even with a zero window");
+  rfc("9293", "3.4", "MUST-66: RST is processed even with a zero window");
   TcpScript::Options options;
   options.stack.tcp.receive_window_initial = 4096;
   TcpScript t(options);

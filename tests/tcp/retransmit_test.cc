@@ -11,7 +11,7 @@ using tcp::State;
 TEST(Rto, IsTwoHundredMillisecondsOnAFastPathAndDoubles) {
   rfc("6298", "5",
       "(5.1) the timer starts with the data; (5.4) the earliest segment is sent again; (5.5) RTO doubles");
-  rfc("9293", "3.8.1", "MUST-19: exponential back-off");
+  rfc("9293", "3.8.2", "MUST-19: exponential back-off");
   TcpScript t;
   t.establish();
   t.write(3000);

@@ -149,7 +149,7 @@ TEST(SuperSegment, IsAMultipleOfTheMssUnlessItEndsTheData) {
 // --- PUSH
 
 TEST(Push, IsSetOnTheLastSegmentOfAWrite) {
-  rfc("9293", "3.9.1", "MUST-61: PSH is set on the last buffered segment");
+  rfc("9293", "3.9.1.2", "MUST-61: PSH is set on the last buffered segment");
   TcpScript t;
   t.establish();
   t.write(3000);
@@ -271,8 +271,8 @@ TEST(Cork, MoreFlagHoldsForTwoHundredMillisecondsAtMost) {
 // --- what IP is told
 
 TEST(IpHeader, HasTheTtlAndTosOfTheOptions) {
-  rfc("9293", "3.9.2.1", "MUST-49: the TTL is configurable");
-  rfc("9293", "3.9.2", "MUST-48: the diffserv field can be set for the connection");
+  rfc("9293", "3.9.2", "MUST-49: the TTL is configurable");
+  rfc("9293", "3.9.1.9", "MUST-48: the diffserv field can be set for the connection");
   TcpScript t;
   t.establish();
   t.write(10);

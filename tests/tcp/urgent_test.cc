@@ -13,8 +13,7 @@ Result<std::uint8_t> read_urgent(TcpScript& t, bool peek = false) {
   const IoSlice slice{&byte, 1};
   const auto result = t.socket().receive({&slice, 1}, {.peek = peek, .out_of_band = true}, t.now());
   if (!result) return result.error();
-  if (result->bytes != 1)
-    return Error::kNone == Error::kNone ? Result<std::uint8_t>(std::uint8_t{0}) : Error::kAgain;
+  EXPECT_EQ(result->bytes, 1u);
   return byte;
 }
 

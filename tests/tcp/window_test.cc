@@ -136,7 +136,7 @@ TEST(ReceiveWindow, ClosesToZeroAndAnswersProbes) {
 }
 
 TEST(ReceiveWindow, AckAndUrgentPointerOfASegmentInAClosedWindowCount) {
-  rfc("9293", "3.10.7.4", "MUST-66: with a zero window, ACKs, RSTs and urgent pointers are still processed");
+  rfc("9293", "3.4", "MUST-66: with a zero window, ACKs, RSTs and urgent pointers are still processed");
   TcpScript t(small_window());
   t.establish();
   t.write(100);
