@@ -77,7 +77,7 @@ T* stand_in(int& storage) {
   return reinterpret_cast<T*>(&storage);
 }
 
-class Ports : public testing::Test {
+class PortTableAlone : public testing::Test {
  protected:
   PortTable::Binding binding(int& socket, const IpAddress& address, bool reuse_address, bool reuse_port) {
     return {stand_in<tcp::TcpSocket>(socket), address, reuse_address, reuse_port, nullptr};
@@ -87,7 +87,7 @@ class Ports : public testing::Test {
   int a = 0, b = 0, c = 0, listener_a = 0, listener_b = 0;
 };
 
-TEST_F(Ports, OneAddressIsBoundOnceButTwoAddressesShareAPort) {
+TEST_F(PortTableAlone, OneAddressIsBoundOnceButTwoAddressesShareAPort) {
   EXPECT_TRUE(table.bind(80, binding(a, kOne, false, false), false).ok());
   EXPECT_EQ(table.bind(80, binding(b, kOne, false, false), false).error(), Error::kAddressInUse);
   EXPECT_EQ(table.bind(80, binding(b, IpAddress{}, false, false), false).error(), Error::kAddressInUse)
@@ -97,7 +97,7 @@ TEST_F(Ports, OneAddressIsBoundOnceButTwoAddressesShareAPort) {
   EXPECT_TRUE(table.bind(80, binding(c, kOne, false, false), false).ok());
 }
 
-TEST_F(Ports, ReuseAddressSharesUntilSomebodyListens) {
+TEST_F(PortTableAlone, ReuseAddressSharesUntilSomebodyListens) {
   EXPECT_TRUE(table.bind(80, binding(a, kOne, true, false), false).ok());
   EXPECT_TRUE(table.bind(80, binding(b, kOne, true, false), false).ok());
   EXPECT_TRUE(table.set_listener(80, *stand_in<tcp::TcpSocket>(a), stand_in<tcp::Listener>(listener_a)).ok());
@@ -106,12 +106,12 @@ TEST_F(Ports, ReuseAddressSharesUntilSomebodyListens) {
   EXPECT_EQ(table.bind(80, binding(c, kOne, true, false), false).error(), Error::kAddressInUse);
 }
 
-TEST_F(Ports, InUseByFlowsNeedsReuseAddress) {
+TEST_F(PortTableAlone, InUseByFlowsNeedsReuseAddress) {
   EXPECT_EQ(table.bind(80, binding(a, kOne, false, false), true).error(), Error::kAddressInUse);
   EXPECT_TRUE(table.bind(80, binding(a, kOne, true, false), true).ok());
 }
 
-TEST_F(Ports, ExactAddressGoesBeforeTheWildcardAndGroupsAreSpreadByHash) {
+TEST_F(PortTableAlone, ExactAddressGoesBeforeTheWildcardAndGroupsAreSpreadByHash) {
   EXPECT_TRUE(table.bind(80, binding(a, IpAddress{}, false, true), false).ok());
   EXPECT_TRUE(table.bind(80, binding(b, IpAddress{}, false, true), false).ok());
   auto* first = stand_in<tcp::Listener>(listener_a);
