@@ -39,7 +39,7 @@ class Slices {
     while (bytes != 0) {
       Slice& slice = slices_[first_];
       const std::size_t taken = std::min(bytes, slice.size);
-      slice.data += taken;
+      if (slice.data != nullptr) slice.data += taken;  // null: MSG_TRUNC discards
       slice.size -= taken;
       bytes -= taken;
       if (slice.size == 0) ++first_;
