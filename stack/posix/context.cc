@@ -1,7 +1,6 @@
 #include "posix/context.h"
 
 #include <poll.h>
-#include <sched.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -29,9 +28,10 @@ Rng::Seed system_seed() {
   return seed;
 }
 
+/// Polling then only keeps the peer from running. The affinity of this thread says nothing: the peer has its
+/// own.
 bool only_one_cpu() {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
+  return sysconf(_SC_NPROCESSORS_ONLN) == 1;
 }
 
 }  // namespace
@@ -144,15 +144,25 @@ void Context::let_others_in() {
   lock();
 }
 
-void Context::adapt_spin(Duration waited) {
+void Context::adapt_spin(Duration waited, bool slept) {
   if (single_cpu_) return;
-  // As the guest halt polling of hypervisors: when the last wait would have been covered by polling, poll;
-  // when it was far longer, polling was a waste.
-  if (waited <= 2 * kAdaptiveSpin) {
+  if (spin_pause_ > 0) {
+    --spin_pause_;
+    return;
+  }
+  // As the guest halt polling of hypervisors: when polling covered the last wait, or would have, poll; when
+  // the wait was far longer, polling was a waste. So it is when the longest polling never covers waits that
+  // end right after it: the peer runs on this very core.
+  if (!slept) spin_misses_ = 0;
+  if (waited > 2 * kAdaptiveSpin) {
+    adaptive_spin_ = adaptive_spin_ < 10us ? Duration::zero() : adaptive_spin_ / 2;
+  } else if (slept && adaptive_spin_ == kAdaptiveSpin && ++spin_misses_ >= kSpinMisses) {
+    adaptive_spin_ = Duration::zero();
+    spin_misses_ = 0;
+    spin_pause_ = kSpinPause;
+  } else {
     adaptive_spin_ =
         std::min(kAdaptiveSpin, adaptive_spin_ == Duration::zero() ? 12500ns : adaptive_spin_ * 2);
-  } else if (adaptive_spin_ != Duration::zero()) {
-    adaptive_spin_ = adaptive_spin_ < 10us ? Duration::zero() : adaptive_spin_ / 2;
   }
 }
 

@@ -115,7 +115,8 @@ class Context {
   /// Steps aside for threads that sleep for the lock.
   void let_others_in();
   [[nodiscard]] Duration spin_window() const { return config_.busy_poll.value_or(adaptive_spin_); }
-  void adapt_spin(Duration waited);
+  /// After a wait that ended well: how long it was, and whether polling did not cover it.
+  void adapt_spin(Duration waited, bool slept);
   [[nodiscard]] bool draining();
   /// Of a thread that is not the one in exit(): for ever, without the lock.
   void park_at_exit();
@@ -130,7 +131,10 @@ class Context {
   Instant last_traffic_{};  ///< a frame came, or a call sent or changed something
   Instant last_kick_{};     ///< a device sleeper was woken because a deadline moved forward
   std::size_t budget_ = 64;
+  static constexpr int kSpinMisses = 8, kSpinPause = 256;
   Duration adaptive_spin_ = Duration::zero();
+  int spin_misses_ = 0;  ///< waits in a row that ended soon after the longest polling
+  int spin_pause_ = 0;   ///< waits to go without polling
   bool single_cpu_ = false;
 
   Waiter* leader_ = nullptr;

@@ -76,10 +76,11 @@ WaitResult Context::lead(Waiter& waiter, const WaitRequest& request, SignalHold&
   Instant now = began;
   Instant spin_end = after(began, spin_window());
   Instant next_look = after(began, kKernelLook);
+  bool slept_once = false;
   for (;;) {
     const std::size_t frames = turn(now);
     if (waiter.ready) {
-      adapt_spin(now - began);
+      adapt_spin(now - began, slept_once);
       return WaitResult::kReady;
     }
     if (now >= request.deadline) return WaitResult::kTimedOut;
@@ -97,8 +98,11 @@ WaitResult Context::lead(Waiter& waiter, const WaitRequest& request, SignalHold&
       }
       if (now - began >= kUnheldSpin) signals.hold();
       let_others_in();
-      if (waiter.ready) return WaitResult::kReady;
       now = clock_now();
+      if (waiter.ready) {
+        adapt_spin(now - began, slept_once);
+        return WaitResult::kReady;
+      }
       continue;
     }
 
@@ -110,9 +114,10 @@ WaitResult Context::lead(Waiter& waiter, const WaitRequest& request, SignalHold&
     if (slept == Sleep::kNoSleep) let_others_in();
     now = clock_now();
     if (slept == Sleep::kNoSleep) continue;
+    slept_once = true;
     turn(now);
     if (waiter.ready) {
-      adapt_spin(now - began);
+      adapt_spin(now - began, true);
       return WaitResult::kReady;
     }
     if (slept == Sleep::kKernelReady) return WaitResult::kKernelReady;
