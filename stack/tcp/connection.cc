@@ -433,6 +433,7 @@ void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t 
   receiver_.on_ack_sent();
   // A packet that is lost below (no route, a full queue) is lost as on any network: timers repeat it.
   static_cast<void>(tcp_.send_segment(key(), outgoing, std::move(payload), &route_, now));
+  outgoing.options = nullptr;  // they end here
 }
 
 void Connection::send_ack(Instant now) {
