@@ -438,7 +438,7 @@ void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t 
 
 void Connection::send_ack(Instant now) {
   Tcp::Outgoing out;
-  out.seq = sender_.snd_nxt() < sender_.snd_max() ? sender_.snd_max() : sender_.snd_nxt();
+  out.seq = sender_.acceptable_seq();
   out.flags = Flags::kAck;
   send(out, nullptr, 0, now);
 }

@@ -37,6 +37,8 @@ void Connection::on_segment(Segment& segment, Instant now) {
     }
     segment.seq += 1;
     segment.flags = static_cast<std::uint8_t>(segment.flags & ~Flags::kSyn);
+    // RFC 7323 §2.2: the window of a segment with SYN is not scaled; those of all that follow are.
+    segment.window = static_cast<std::uint16_t>(segment.window >> pending_scale_);
     receiver_.request_ack();
   }
   if (!check_sequence(segment, now)) return;

@@ -65,6 +65,13 @@ class Sender {
   [[nodiscard]] SeqNum snd_una() const { return snd_una_; }
   [[nodiscard]] SeqNum snd_nxt() const { return snd_nxt_; }
   [[nodiscard]] SeqNum snd_max() const { return snd_max_; }
+  /// SEG.SEQ of a segment without text: snd_max, or the right edge where the peer has taken back window that
+  /// was used (RFC 9293 §3.8.6), as it would not look at the ACK otherwise. What its scale rounds off does
+  /// not count.
+  [[nodiscard]] SeqNum acceptable_seq() const {
+    const SeqNum edge = snd_una_ + snd_wnd_;
+    return snd_max_ <= edge || SeqNum::distance(edge, snd_max_) < (1u << snd_scale_) ? snd_max_ : edge;
+  }
   [[nodiscard]] std::uint32_t snd_wnd() const { return snd_wnd_; }
   [[nodiscard]] std::uint32_t max_window() const { return max_window_; }
   [[nodiscard]] std::uint32_t in_flight() const { return SeqNum::distance(snd_una_, snd_nxt_); }
