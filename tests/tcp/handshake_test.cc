@@ -393,6 +393,20 @@ TEST(SimultaneousOpen, FollowsTheFigure) {
   t.expect(data(1, 101).ack(1));
 }
 
+TEST(SimultaneousOpen, TheWindowOfTheSynAckIsNotScaled) {
+  TcpScript t;
+  EXPECT_EQ(t.connect(), Error::kInProgress);
+  t.expect(syn());
+  t.inject(syn().mss(1460).wscale(7).win(1460));
+  t.expect(synack());
+  t.inject(synack().mss(1460).wscale(7).win(1460));
+  t.expect(ack(1).seq(1));
+  t.write(8000);
+  // 1460 rounded down to the peer's scale: one segment of 1408 bytes fills the window.
+  t.expect(data(1, 1409).ack(1));
+  t.expect_nothing();
+}
+
 TEST(SimultaneousOpen, EstablishesOnAPlainAckToo) {
   TcpScript t;
   EXPECT_EQ(t.connect(), Error::kInProgress);
