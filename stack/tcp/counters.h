@@ -31,12 +31,10 @@ enum class Counter : std::uint8_t {
   kOldAck,      ///< ACK older than snd_una - max_window (RFC 5961 §5)
   kNoAckFlag,
   kPureAcks,
-  kHpHits,
   kDelayedAcks,
   kOfoQueue,      ///< segments that came out of order and were queued
   kOfoDrop,       ///< ... refused: over the memory limit
   kOfoDuplicate,  ///< bytes we had already
-  kRcvPruned,     ///< in-window data dropped for want of memory
   kAfterClose,    ///< data for a socket nobody reads: answered with RST
   kFastRetrans,
   kPartialAcks,
@@ -47,7 +45,6 @@ enum class Counter : std::uint8_t {
   kAbortOnTimeout,
   kAbortOnData,  ///< closed with unread data
   kAbortOnLinger,
-  kAbortOnMemory,
   kTimeWait,
   kTimeWaitRecycled,
   kTimeWaitOverflow,

@@ -48,7 +48,6 @@ class Receiver {
   /// RCV.WND: what the peer may send from rcv_nxt on, as last advertised.
   [[nodiscard]] std::uint32_t window() const { return SeqNum::distance(rcv_nxt_, right_edge_); }
   [[nodiscard]] SeqNum rcv_nxt() const { return rcv_nxt_; }
-  void note_fin_of_handshake(SeqNum rcv_nxt) { rcv_nxt_ = rcv_nxt; }
 
   // --- to the network
   /// Chooses the window for a segment that is about to go out, and takes it as advertised: 16 bits, scaled.
