@@ -49,7 +49,7 @@ void BackupPoller::run() {
 Duration BackupPoller::round() {
   const Instant now = clock_now();
   const bool program_leads = context_.leader_ != nullptr && context_.leader_ != &waiter_;
-  if (!program_leads && now - context_.last_turn_ >= kTick / 2) context_.turn(now);
+  if (!program_leads && now - context_.last_turn_ >= kTick / 2) context_.take_all(kTick);
 
   const Duration quiet = now - context_.last_traffic_;
   if (quiet < kQuietAfter) {

@@ -86,9 +86,22 @@ void Context::adapt_budget(std::size_t frames, Instant began) {
   }
 }
 
+void Context::take_all(Duration limit) {
+  Instant now = clock_now();
+  const Instant end = now + limit;
+  for (;;) {
+    const std::size_t full = budget_;
+    if (turn(now) < full) return;
+    let_others_in();
+    now = clock_now();
+    if (now >= end) return;
+  }
+}
+
 void Context::settle(Instant now) {
   stack_->flush(now);
   last_traffic_ = now;
+  if (turn_if_older(now, kCallTurn)) return;
   for (int round = 0; round < 8 && stack_->ip().loopback_pending(); ++round) stack_->poll(now, budget_);
   if (!stack_->ready().empty()) dispatch();
   if (device_sleeper_ != nullptr) check_device_sleeper(now);

@@ -50,6 +50,9 @@ class Context {
   static constexpr Duration kStale = 1us;
   /// A look at an epoll set polls when the last poll was longer ago, even if something is ready.
   static constexpr Duration kBusyTurn = 10us;
+  /// A call that did something polls when the last poll was longer ago: a program that never runs out of
+  /// work never waits, and its frames must not pile up meanwhile.
+  static constexpr Duration kCallTurn = 50us;
   /// Waits and epoll sets look at the program's kernel descriptors at least so often.
   static constexpr Duration kKernelLook = 50us;
   /// A turn should not hold the lock longer: the budget adapts to it.
@@ -81,8 +84,10 @@ class Context {
     return true;
   }
   bool turn_if_stale(Instant now) { return turn_if_older(now, kStale); }
+  /// Turns until the device has nothing left, for `limit` at most, letting others in between.
+  void take_all(Duration limit);
   /// Ends a call that changed something: transmits, delivers on the internal loopback, tells whom that
-  /// concerns.
+  /// concerns; polls when that was long ago.
   void settle(Instant now);
   /// Tells the files of sockets on the stack's ready list.
   void dispatch();
