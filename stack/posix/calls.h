@@ -62,8 +62,10 @@ struct ReceivedMessage {
 
 // --- waiting (poll.cc, epoll_calls.cc)
 [[nodiscard]] long poll_files(pollfd* fds, std::size_t count, Duration timeout, const sigset_t* mask);
-[[nodiscard]] long create_epoll(Context& context, int flags);
-[[nodiscard]] long control_epoll(int epoll_fd, int operation, int fd, epoll_event* event);
+/// `kernel_set`: see EpollFile.
+[[nodiscard]] long create_epoll(Context& context, int flags, int kernel_set = -1);
+/// `known_as`: the number by which the program knows `fd`, when it is another.
+[[nodiscard]] long control_epoll(int epoll_fd, int operation, int fd, epoll_event* event, int known_as = -1);
 [[nodiscard]] long wait_epoll(int epoll_fd, epoll_event* events, int max_events, Duration timeout,
                               const sigset_t* mask);
 

@@ -53,13 +53,17 @@ Context::~Context() {
 }
 
 bool Context::unlock() {
-  if (told_count_ == 0) [[likely]]
-    return mutex_.unlock();
+  if (told_count_ == 0) [[likely]] {
+    const bool contended = mutex_.unlock();
+    signal_gate.leave();
+    return contended;
+  }
   std::array<Waiter*, kMaxTold> told;
   const std::size_t count = std::exchange(told_count_, 0);
   std::copy_n(told_.begin(), count, told.begin());
   const bool contended = mutex_.unlock();
   for (std::size_t i = 0; i < count; ++i) told[i]->ring();
+  signal_gate.leave();
   return contended;
 }
 

@@ -15,12 +15,11 @@
 #include "posix/backup_poller.h"
 #include "posix/clock.h"
 #include "posix/mutex.h"
+#include "posix/signals.h"
 #include "posix/waiter.h"
 #include "stack.h"
 
 namespace millrace::posix {
-
-class SignalHold;
 
 struct ContextConfig {
   StackConfig stack;
@@ -65,8 +64,10 @@ class Context {
   /// All files must be closed. Ends the backup poller.
   ~Context();
 
-  void lock() { mutex_.lock(); }
-  [[nodiscard]] bool try_lock() { return mutex_.try_lock(); }
+  void lock() {
+    signal_gate.enter();
+    mutex_.lock();
+  }
   /// Releases the lock and rings those who were told meanwhile. True when a thread slept for the lock.
   bool unlock();
 

@@ -3,11 +3,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <new>
 
 #include "posix/context.h"
+#include "posix/system.h"
 
 namespace millrace::posix {
 
@@ -17,24 +18,65 @@ constexpr std::uint32_t kPrivateBits = EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE |
 /// epoll_ctl(2): what may stand beside EPOLLEXCLUSIVE.
 constexpr std::uint32_t kExclusiveOk =
     EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
+/// epoll(7): as deep as sets may be nested.
+constexpr int kMaxNesting = 5;
+
+/// What a kernel set reports for the kernel set of a nested set; an address that no program has.
+const char nested_mark = 0;
+std::uint64_t mark() {
+  return reinterpret_cast<std::uintptr_t>(&nested_mark);
+}
 
 }  // namespace
 
 EpollFile::~EpollFile() {
-  if (kernel_set_ >= 0) ::close(kernel_set_);
+  if (kernel_set_ >= 0 && owns_kernel_set_) sys::close(kernel_set_);
 }
 
-EpollItem* EpollFile::find(File& file) {
+EpollItem* EpollFile::find(int fd, File& file) {
   for (EpollItem& item : file.epoll_items()) {
-    if (item.set == this) return &item;
+    if (item.set == this && item.fd == fd) return &item;
   }
   return nullptr;
 }
 
+long EpollFile::make_kernel_set() {
+  if (kernel_set_ >= 0) return 0;
+  const long made = sys::epoll_create1(EPOLL_CLOEXEC);
+  if (made < 0) return made;
+  kernel_set_ = static_cast<int>(made);
+  return 0;
+}
+
+int EpollFile::depth_below(const EpollFile& set, const EpollFile& sought) {
+  int deepest = 0;
+  for (const EpollItem& item : set.items_) {
+    if (item.file->kind() != Kind::kEpoll) continue;
+    const auto& inner = static_cast<const EpollFile&>(*item.file);
+    if (&inner == &sought) return kMaxNesting;
+    deepest = std::max(deepest, 1 + depth_below(inner, sought));
+    if (deepest >= kMaxNesting) break;
+  }
+  return deepest;
+}
+
+long EpollFile::nest(EpollFile& inner) {
+  if (depth_below(inner, *this) >= kMaxNesting - 1) return -ELOOP;
+  if (const long wrong = make_kernel_set(); wrong != 0) return wrong;
+  if (const long wrong = inner.make_kernel_set(); wrong != 0) return wrong;
+  epoll_event watch{.events = EPOLLIN | EPOLLET, .data = {.u64 = mark()}};
+  const long watched = sys::epoll_ctl(kernel_set_, EPOLL_CTL_ADD, inner.kernel_set_, &watch);
+  return watched == -EEXIST ? 0 : watched;
+}
+
 long EpollFile::add(int fd, File& file, const epoll_event& event) {
-  if (file.kind() == File::Kind::kEpoll || &file.context() != &context()) return -EINVAL;
-  if ((event.events & EPOLLEXCLUSIVE) != 0 && (event.events & ~kExclusiveOk) != 0) return -EINVAL;
-  if (find(file) != nullptr) return -EEXIST;
+  if (&file == this || &file.context() != &context()) return -EINVAL;
+  const bool set = file.kind() == File::Kind::kEpoll;
+  if ((event.events & EPOLLEXCLUSIVE) != 0 && (set || (event.events & ~kExclusiveOk) != 0)) return -EINVAL;
+  if (find(fd, file) != nullptr) return -EEXIST;
+  if (set) {
+    if (const long wrong = nest(static_cast<EpollFile&>(file)); wrong != 0) return wrong;
+  }
   auto* item = new (std::nothrow) EpollItem;
   if (item == nullptr) return -ENOMEM;
   item->set = this;
@@ -48,9 +90,9 @@ long EpollFile::add(int fd, File& file, const epoll_event& event) {
   return 0;
 }
 
-long EpollFile::modify(File& file, const epoll_event& event) {
+long EpollFile::modify(int fd, File& file, const epoll_event& event) {
   if ((event.events & EPOLLEXCLUSIVE) != 0) return -EINVAL;
-  EpollItem* item = find(file);
+  EpollItem* item = find(fd, file);
   if (item == nullptr) return -ENOENT;
   if ((item->events & EPOLLEXCLUSIVE) != 0) return -EINVAL;
   item->events = event.events | EPOLLERR | EPOLLHUP;
@@ -59,19 +101,16 @@ long EpollFile::modify(File& file, const epoll_event& event) {
   return 0;
 }
 
-long EpollFile::remove(File& file) {
-  EpollItem* item = find(file);
+long EpollFile::remove(int fd, File& file) {
+  EpollItem* item = find(fd, file);
   if (item == nullptr) return -ENOENT;
   destroy(*item);
   return 0;
 }
 
 long EpollFile::control_kernel(int operation, int fd, epoll_event* event) {
-  if (kernel_set_ < 0) {
-    kernel_set_ = epoll_create1(EPOLL_CLOEXEC);
-    if (kernel_set_ < 0) return -errno;
-  }
-  if (epoll_ctl(kernel_set_, operation, fd, event) != 0) return -errno;
+  if (const long wrong = make_kernel_set(); wrong != 0) return wrong;
+  if (const long wrong = sys::epoll_ctl(kernel_set_, operation, fd, event); wrong != 0) return wrong;
   // A sleeper that came before the kernel set existed does not watch it.
   if (operation != EPOLL_CTL_DEL) notify(EPOLLIN);
   return 0;
@@ -87,8 +126,18 @@ void EpollFile::forget(EpollItem& item) {
 }
 
 void EpollFile::destroy(EpollItem& item) {
+  if (item.file->kind() == Kind::kEpoll) {
+    // The kernel forgets a closed set by itself.
+    sys::epoll_ctl(kernel_set_, EPOLL_CTL_DEL, static_cast<EpollFile&>(*item.file).kernel_set_, nullptr);
+  }
   items_.erase(items_.iterator_to(item));
   delete &item;  // unlinks itself from the file and the ready list
+}
+
+void EpollFile::move_to_kernel(EpollItem& item, int fd) {
+  epoll_event event{.events = item.events, .data = {.u64 = item.data}};
+  destroy(item);
+  static_cast<void>(control_kernel(EPOLL_CTL_ADD, fd, &event));
 }
 
 int EpollFile::harvest(epoll_event* events, int max) {
@@ -114,8 +163,20 @@ int EpollFile::harvest(epoll_event* events, int max) {
 
 int EpollFile::harvest_kernel(epoll_event* events, int max) {
   if (kernel_set_ < 0 || max <= 0) return 0;
-  const int count = epoll_wait(kernel_set_, events, max, 0);
-  return count < 0 ? 0 : count;
+  const int count = static_cast<int>(std::max(0L, sys::epoll_look(kernel_set_, events, max)));
+  bool nested = false;
+  const auto* end = std::remove_if(events, events + count, [&](const epoll_event& event) {
+    const bool marked = event.data.u64 == mark();
+    nested |= marked;
+    return marked;
+  });
+  if (nested) {
+    for (EpollItem& item : items_) {
+      if (item.file->kind() == Kind::kEpoll && !item.EpollItem::ReadyListHook::is_linked())
+        ready_.push_back(item);
+    }
+  }
+  return static_cast<int>(end - events);
 }
 
 bool EpollFile::kernel_look_due(Instant now) {
@@ -129,7 +190,7 @@ std::uint32_t EpollFile::poll_events() const {
   }
   if (kernel_set_ >= 0) {
     pollfd fd{kernel_set_, POLLIN, 0};
-    if (::poll(&fd, 1, 0) > 0) return EPOLLIN | EPOLLRDNORM;
+    if (sys::poll_now(&fd, 1) > 0) return EPOLLIN | EPOLLRDNORM;
   }
   return 0;
 }

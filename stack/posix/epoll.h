@@ -14,15 +14,24 @@ namespace millrace::posix {
 /// A socket's item is on the ready list when an event it asked for happened since it was last reported;
 /// whether it is still so is asked when it is reported. A level-triggered item goes back to the list's end
 /// when it was reported.
+///
+/// Nested sets: the outer one has an item for the inner one, and its kernel set watches the inner kernel set
+/// under a mark of its own, which is never reported but sends the outer one to its nested items.
+///
+///     outer  [ items: socket, inner ]   kernel set { pipe, (mark) inner's kernel set }
+///     inner  [ items: socket ]          kernel set { eventfd }
 class EpollFile final : public File {
  public:
-  explicit EpollFile(Context& context) : File(Kind::kEpoll, context) {}
+  /// `kernel_set`: a kernel epoll descriptor of the program's that goes on being its own; -1: one is made
+  /// when it is needed.
+  explicit EpollFile(Context& context, int kernel_set = -1)
+      : File(Kind::kEpoll, context), kernel_set_(kernel_set), owns_kernel_set_(kernel_set < 0) {}
   ~EpollFile() override;
 
-  // epoll_ctl(2) for a socket; 0 or -errno.
+  // epoll_ctl(2) for a socket or another set, known by its file and the program's number; 0 or -errno.
   [[nodiscard]] long add(int fd, File& file, const epoll_event& event);
-  [[nodiscard]] long modify(File& file, const epoll_event& event);
-  [[nodiscard]] long remove(File& file);
+  [[nodiscard]] long modify(int fd, File& file, const epoll_event& event);
+  [[nodiscard]] long remove(int fd, File& file);
   /// epoll_ctl(2) for a kernel descriptor; 0 or -errno.
   [[nodiscard]] long control_kernel(int operation, int fd, epoll_event* event);
 
@@ -43,6 +52,9 @@ class EpollFile final : public File {
   bool item_ready(EpollItem& item);
   /// The item's file is closed.
   void forget(EpollItem& item);
+  /// `item` watches a socket that turned out to be the kernel's, open as descriptor `fd`: goes on watching
+  /// there.
+  void move_to_kernel(EpollItem& item, int fd);
   /// Somebody else may take what is left.
   void pass_on_rest() {
     if (!ready_.empty()) pass_on(EPOLLIN);
@@ -58,12 +70,17 @@ class EpollFile final : public File {
   using ReadyItems = boost::intrusive::list<EpollItem, boost::intrusive::base_hook<EpollItem::ReadyListHook>,
                                             boost::intrusive::constant_time_size<false>>;
 
-  [[nodiscard]] EpollItem* find(File& file);
+  [[nodiscard]] EpollItem* find(int fd, File& file);
   void destroy(EpollItem& item);
+  [[nodiscard]] long make_kernel_set();
+  /// Prepares the item of a nested set; 0 or -errno.
+  [[nodiscard]] long nest(EpollFile& inner);
+  [[nodiscard]] static int depth_below(const EpollFile& set, const EpollFile& sought);
 
   Items items_;
   ReadyItems ready_;
-  int kernel_set_ = -1;
+  int kernel_set_;
+  bool owns_kernel_set_;
   int kernel_skipped_ = 0;
   Instant kernel_last_look_{};
 };

@@ -11,6 +11,7 @@
 #include "posix/calls.h"
 #include "posix/epoll.h"
 #include "posix/library.h"
+#include "posix/system.h"
 
 namespace millrace::posix {
 
@@ -30,10 +31,8 @@ class EpollWait {
     const bool at_once = timeout == Duration::zero();
     if (const int count = look(now, at_once, at_once); count != 0) return count;
     if (at_once) {
-      const timespec zero{};
       // As the system call: a pending signal that the mask lets through ends even a wait of no time.
-      if (mask != nullptr && ppoll(nullptr, 0, &zero, mask) < 0) return -EINTR;
-      return 0;
+      return mask != nullptr && sys::poll_now(nullptr, 0, mask) < 0 ? -EINTR : 0;
     }
     const Instant deadline = timeout == Duration::max() ? kNever : after(now, timeout);
     FileHold hold(set_);
@@ -63,7 +62,10 @@ class EpollWait {
       context_.turn(now);
       count = set_.harvest(events_, max_);
     }
-    if (count == 0 && kernel && !due) count = look_at_kernel(max_, now);
+    if (count == 0 && kernel && !due) {
+      count = look_at_kernel(max_, now);
+      if (count < max_) count += set_.harvest(events_ + count, max_ - count);  // nested sets
+    }
     if (count != 0) set_.pass_on_rest();
     return count;
   }
@@ -96,13 +98,13 @@ class EpollWait {
 
 }  // namespace
 
-long create_epoll(Context& context, int flags) {
+long create_epoll(Context& context, int flags, int kernel_set) {
   if ((flags & ~EPOLL_CLOEXEC) != 0) return -EINVAL;
   FdTable& fds = Library::instance().fds();
   const int fd = fds.reserve();
   if (fd < 0) return fd;
   ContextLock guard(context);
-  auto* set = new (std::nothrow) EpollFile(context);
+  auto* set = new (std::nothrow) EpollFile(context, kernel_set);
   if (set == nullptr) {
     fds.release(fd);
     return -ENOMEM;
@@ -112,7 +114,8 @@ long create_epoll(Context& context, int flags) {
   return fd;
 }
 
-long control_epoll(int epoll_fd, int operation, int fd, epoll_event* event) {
+long control_epoll(int epoll_fd, int operation, int fd, epoll_event* event, int known_as) {
+  if (known_as < 0) known_as = fd;
   LockedFile locked(epoll_fd);
   if (!locked) return -EBADF;
   if (operation != EPOLL_CTL_DEL && event == nullptr) return -EFAULT;
@@ -129,11 +132,11 @@ long control_epoll(int epoll_fd, int operation, int fd, epoll_event* event) {
   auto& set = static_cast<EpollFile&>(locked.file());
   switch (operation) {
     case EPOLL_CTL_ADD:
-      return set.add(fd, *slot->file, *event);
+      return set.add(known_as, *slot->file, *event);
     case EPOLL_CTL_MOD:
-      return set.modify(*slot->file, *event);
+      return set.modify(known_as, *slot->file, *event);
     case EPOLL_CTL_DEL:
-      return set.remove(*slot->file);
+      return set.remove(known_as, *slot->file);
     default:
       return -EINVAL;
   }

@@ -29,9 +29,9 @@ bool FdTable::grow() {
 }
 
 int FdTable::reserve() {
-  mutex_.lock();
+  lock();
   const auto done = [this](int result) {
-    mutex_.unlock();
+    unlock();
     return result;
   };
   for (;;) {
@@ -70,7 +70,7 @@ int FdTable::reserve() {
 
 void FdTable::release(int fd) {
   std::size_t at = static_cast<std::uint32_t>(fd) - static_cast<std::uint32_t>(kFirstFd);
-  mutex_.lock();
+  lock();
   for (auto& level : full_) {
     std::uint64_t& bits = level[at / 64];
     const bool was_full = bits == ~std::uint64_t{0};
@@ -78,7 +78,7 @@ void FdTable::release(int fd) {
     if (!was_full) break;
     at /= 64;
   }
-  mutex_.unlock();
+  unlock();
 }
 
 void FdTable::install(int fd, File& file) {

@@ -10,6 +10,7 @@
 #include "posix/context.h"
 #include "posix/file.h"
 #include "posix/mutex.h"
+#include "posix/signals.h"
 
 namespace millrace::posix {
 
@@ -70,6 +71,14 @@ class FdTable {
   static constexpr unsigned kLevels = 4;
 
   [[nodiscard]] bool grow();
+  void lock() {
+    signal_gate.enter();
+    mutex_.lock();
+  }
+  void unlock() {
+    mutex_.unlock();
+    signal_gate.leave();
+  }
 
   Mutex mutex_;
   std::uint32_t limit_;

@@ -1,19 +1,19 @@
 #include "posix/futex.h"
 
 #include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+
+#include "posix/system.h"
 
 namespace millrace::posix {
 
 static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
 
 void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, const timespec* timeout) {
-  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, timeout, nullptr, 0);
+  sys::call(SYS_futex, sys::word(&word), FUTEX_WAIT_PRIVATE, expected, sys::word(timeout));
 }
 
 void futex_wake(std::atomic<std::uint32_t>& word, int count) {
-  syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, count, nullptr, nullptr, 0);
+  sys::call(SYS_futex, sys::word(&word), FUTEX_WAKE_PRIVATE, count);
 }
 
 }  // namespace millrace::posix

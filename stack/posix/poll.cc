@@ -9,6 +9,7 @@
 #include "posix/calls.h"
 #include "posix/epoll.h"
 #include "posix/library.h"
+#include "posix/system.h"
 
 namespace millrace::posix {
 
@@ -47,8 +48,8 @@ class KernelPart {
   /// Looks without waiting. 0 or -errno.
   long look() {
     if (count_ == 0) return 0;
-    if (::poll(fds_.data(), count_, 0) >= 0) return 0;
-    return errno == EINTR ? 0 : -errno;
+    const long result = sys::poll_now(fds_.data(), count_);
+    return result >= 0 || result == -EINTR ? 0 : result;
   }
   /// Stores what is reported into the caller's array; the kernel set of an epoll set counts as readable.
   void store(pollfd* fds) {
@@ -108,9 +109,7 @@ class PollWait {
     }
     if (const int ready = count_ready(fds_, count_); ready != 0) return ready;
     if (timeout == Duration::zero()) {
-      const timespec zero{};
-      if (mask != nullptr && ppoll(nullptr, 0, &zero, mask) < 0) return -EINTR;
-      return 0;
+      return mask != nullptr && sys::poll_now(nullptr, 0, mask) < 0 ? -EINTR : 0;
     }
     link();
     WaitRequest request;
@@ -196,7 +195,8 @@ long poll_kernel(pollfd* fds, std::size_t count, Duration timeout, const sigset_
   }
   if (bad != 0) timeout = Duration::zero();
   const timespec limit = to_timespec(timeout);
-  if (ppoll(copy.data(), count, timeout == Duration::max() ? nullptr : &limit, mask) < 0) return -errno;
+  if (sys::cancellable_ppoll(copy.data(), count, timeout == Duration::max() ? nullptr : &limit, mask) < 0)
+    return -errno;
   for (std::size_t i = 0; i < count; ++i)
     fds[i].revents = fds[i].fd < kFirstFd ? copy[i].revents : short{POLLNVAL};
   return count_ready(fds, count);

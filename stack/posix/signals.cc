@@ -1,10 +1,11 @@
 #include "posix/signals.h"
 
+#include "posix/system.h"
+
 namespace millrace::posix {
 
-namespace {
+thread_local constinit SignalGate signal_gate;
 
-/// A thread's own doing, which does not happen to it while it sleeps: handlers for these tell nothing.
 bool is_fault(int signal) {
   switch (signal) {
     case SIGSEGV:
@@ -20,7 +21,34 @@ bool is_fault(int signal) {
   }
 }
 
-}  // namespace
+void SignalGate::defer(int signal, siginfo_t& info, sigset_t& interrupted) {
+  sigset_t one;
+  sigemptyset(&one);
+  sigaddset(&one, signal);
+  sys::set_signal_mask(SIG_BLOCK, &one, nullptr);
+  sigaddset(&interrupted, signal);
+  deferred_ = deferred_ | std::uint64_t{1} << (signal - 1);
+  // The kernel lets a thread send itself any si_code.
+  sys::call(SYS_rt_tgsigqueueinfo, sys::call(SYS_getpid), sys::call(SYS_gettid), signal, sys::word(&info));
+}
+
+void SignalGate::deliver() {
+  sigset_t waiting;
+  sigemptyset(&waiting);
+  for (int signal = 1; signal <= 64; ++signal) {
+    if ((deferred_ >> (signal - 1) & 1) != 0) sigaddset(&waiting, signal);
+  }
+  deferred_ = 0;
+  sys::set_signal_mask(SIG_UNBLOCK, &waiting, nullptr);
+}
+
+void SignalGate::hand_over(sigset_t& mask) {
+  if (deferred_ == 0) return;
+  for (int signal = 1; signal <= 64; ++signal) {
+    if ((deferred_ >> (signal - 1) & 1) != 0) sigdelset(&mask, signal);
+  }
+  deferred_ = 0;
+}
 
 void SignalHold::hold() {
   if (held_) return;
@@ -28,6 +56,7 @@ void SignalHold::hold() {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before_);
   held_ = true;
+  signal_gate.hand_over(before_);
 }
 
 void SignalHold::release() {

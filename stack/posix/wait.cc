@@ -8,6 +8,7 @@
 
 #include "posix/context.h"
 #include "posix/signals.h"
+#include "posix/system.h"
 
 namespace millrace::posix {
 
@@ -34,12 +35,18 @@ class PollSet {
     if (fd < 0 || count_ == program_.size() + kOthers) return;
     fds_[count_++] = pollfd{fd, events, 0};
   }
-  /// ppoll(2), and the program's revents stored. Returns 0 or EINTR.
+  /// ppoll(2), and the program's revents stored. Returns 0 or EINTR. A cancellation point.
   int sleep(const timespec* timeout, const sigset_t* mask) {
-    const int result = ppoll(fds_, count_, timeout, mask);
+    const int result = sys::cancellable_ppoll(fds_, count_, timeout, mask);
     if (result < 0) return errno == EINTR ? EINTR : 0;
     if (result > 0) std::copy_n(fds_, program_.size(), program_.begin());
     return 0;
+  }
+  /// The same at once, with the lock held: no cancellation point.
+  int look(const sigset_t* mask) {
+    const long result = sys::poll_now(fds_, count_, mask);
+    if (result > 0) std::copy_n(fds_, program_.size(), program_.begin());
+    return result == -EINTR ? EINTR : 0;
   }
 
  private:
@@ -51,17 +58,32 @@ class PollSet {
   std::size_t count_;
 };
 
+/// Does something at the end of a scope, also when the thread is cancelled in its sleep and unwound.
+template <typename Action>
+class AtEnd {
+ public:
+  explicit AtEnd(Action action) : action_(std::move(action)) {}
+  AtEnd(const AtEnd&) = delete;
+  AtEnd& operator=(const AtEnd&) = delete;
+  ~AtEnd() { action_(); }
+
+ private:
+  Action action_;
+};
+
 }  // namespace
 
 WaitResult Context::wait(Waiter& waiter, const WaitRequest& request) {
   SignalHold signals;
   WaitResult result;
-  do {
-    if (leader_ == nullptr || leader_ == backup_.waiter()) leader_ = &waiter;
-    result = leader_ == &waiter ? lead(waiter, request, signals) : follow(waiter, request, signals);
-    // A follower that was chosen to lead, or woken for nothing, goes round again.
-  } while (result == WaitResult::kReady && !waiter.ready);
-  leave_leadership(waiter);
+  {
+    const AtEnd leave([&] { leave_leadership(waiter); });
+    do {
+      if (leader_ == nullptr || leader_ == backup_.waiter()) leader_ = &waiter;
+      result = leader_ == &waiter ? lead(waiter, request, signals) : follow(waiter, request, signals);
+      // A follower that was chosen to lead, or woken for nothing, goes round again.
+    } while (result == WaitResult::kReady && !waiter.ready);
+  }
   if (exiting_) park_at_exit();
   if (signals.held()) {  // handlers run without the lock
     unlock();
@@ -89,9 +111,8 @@ WaitResult Context::lead(Waiter& waiter, const WaitRequest& request, SignalHold&
     if (spin || frames != 0) {
       if (now >= next_look && (!request.kernel_fds.empty() || signals.held())) {
         next_look = now + kKernelLook;
-        const timespec zero{};
         const sigset_t* mask = request.mask != nullptr ? request.mask : signals.before();
-        const int error = PollSet(request.kernel_fds).sleep(&zero, mask);
+        const int error = PollSet(request.kernel_fds).look(mask);
         if (any_ready(request.kernel_fds)) return WaitResult::kKernelReady;
         if (error == EINTR && !(request.restartable && handlers_restart(mask)))
           return WaitResult::kInterrupted;
@@ -158,13 +179,18 @@ Context::Sleep Context::sleep_on_devices(Waiter& waiter, Instant deadline, std::
   }
   device_sleeper_ = &waiter;
   device_sleeper_until_ = until;
-  unlock();
   timespec timeout;
   if (until != kNever) timeout = to_timespec(until - now);
-  const int error = set.sleep(until != kNever ? &timeout : nullptr, mask);
-  lock();
-  if (device_sleeper_ == &waiter) device_sleeper_ = nullptr;
-  waiter.settle();
+  int error;
+  {
+    const AtEnd awake([&] {
+      lock();
+      if (device_sleeper_ == &waiter) device_sleeper_ = nullptr;
+      waiter.settle();
+    });
+    unlock();
+    error = set.sleep(until != kNever ? &timeout : nullptr, mask);
+  }
   if (any_ready(kernel_fds)) return Sleep::kKernelReady;
   return error == EINTR ? Sleep::kInterrupted : Sleep::kWoke;
 }
@@ -175,8 +201,6 @@ WaitResult Context::follow(Waiter& waiter, const WaitRequest& request, SignalHol
   if (now >= request.deadline) return WaitResult::kTimedOut;
   waiter.announce(Waiter::Bed::kEventFd);
   followers_.push_front(waiter);
-  unlock();
-
   signals.hold();
   const sigset_t* mask = request.mask != nullptr ? request.mask : signals.before();
   Instant until = request.deadline;
@@ -185,11 +209,16 @@ WaitResult Context::follow(Waiter& waiter, const WaitRequest& request, SignalHol
   if (until != kNever) timeout = to_timespec(until - now);
   PollSet set(request.kernel_fds);
   set.add(waiter.event_fd(), POLLIN);
-  const int error = set.sleep(until != kNever ? &timeout : nullptr, mask);
-
-  lock();
-  if (waiter.AutoHook::is_linked()) waiter.unlink();
-  waiter.settle();
+  int error;
+  {
+    const AtEnd awake([&] {
+      lock();
+      if (waiter.AutoHook::is_linked()) waiter.unlink();
+      waiter.settle();
+    });
+    unlock();
+    error = set.sleep(until != kNever ? &timeout : nullptr, mask);
+  }
   if (waiter.ready) return WaitResult::kReady;
   if (any_ready(request.kernel_fds)) return WaitResult::kKernelReady;
   if (error == EINTR && !(request.restartable && handlers_restart(mask))) return WaitResult::kInterrupted;

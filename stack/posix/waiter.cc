@@ -1,11 +1,10 @@
 #include "posix/waiter.h"
 
-#include <errno.h>
 #include <sched.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "posix/futex.h"
+#include "posix/system.h"
 
 namespace millrace::posix {
 
@@ -19,12 +18,12 @@ class ThreadEventFd {
   ThreadEventFd(const ThreadEventFd&) = delete;
   ThreadEventFd& operator=(const ThreadEventFd&) = delete;
   ~ThreadEventFd() {
-    if (fd_ >= 0) close(fd_);
+    if (fd_ >= 0) sys::close(fd_);
   }
   /// -1 when the process is out of descriptors: the sleeper then limits its sleep (see
   /// Context::sleep_on_devices).
   [[nodiscard]] int get() {
-    if (fd_ < 0) fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd_ < 0) fd_ = static_cast<int>(sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     return fd_;
   }
 
@@ -54,7 +53,7 @@ void Waiter::settle() {
   }
   if (bed_ == Bed::kEventFd && event_fd_ >= 0 && told_.load(std::memory_order_relaxed) != 0) {
     std::uint64_t count;
-    [[maybe_unused]] const ssize_t silenced = read(event_fd_, &count, sizeof count);
+    sys::read(event_fd_, &count, sizeof count);
   }
 }
 
@@ -70,7 +69,7 @@ void Waiter::ring() {
     futex_wake(told_, 1);
   } else if (event_fd_ >= 0) {
     const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t rung = write(event_fd_, &one, sizeof one);
+    sys::write(event_fd_, &one, sizeof one);
   }
   ringing_.fetch_sub(1, std::memory_order_release);
 }

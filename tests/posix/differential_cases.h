@@ -19,5 +19,6 @@ struct Case {
 [[nodiscard]] std::vector<Case> transfer_cases();  ///< sending and receiving
 [[nodiscard]] std::vector<Case> option_cases();    ///< options, fcntl, ioctl
 [[nodiscard]] std::vector<Case> epoll_cases();
+[[nodiscard]] std::vector<Case> nested_cases();  ///< epoll sets in epoll sets
 
 }  // namespace millrace::posix::test

@@ -208,6 +208,26 @@ TEST_F(Mixed, ThreadsOfOneSetShareTheEvents) {
   EXPECT_EQ(events, kSockets * 20);
 }
 
+TEST_F(Mixed, KernelDescriptorInANestedSetWakesTheSleeper) {
+  const int inner = mr_epoll_create1(EPOLL_CLOEXEC);
+  epoll_event event{.events = EPOLLIN, .data = {.u64 = 7}};
+  ASSERT_EQ(mr_epoll_ctl(inner, EPOLL_CTL_ADD, event_, &event), 0);
+  watch(inner, EPOLLIN, 3);
+  watch(server_, EPOLLIN, 1);
+  EXPECT_EQ(wait(4, 0), Ids{});
+  std::thread ringer([this] {
+    let_it_sleep();
+    ring();
+  });
+  EXPECT_EQ(wait(4, 5000), Ids{3});
+  ringer.join();
+  EXPECT_EQ(wait(1, 0), Ids{3}) << "level-triggered: as long as the inner set is ready";
+  std::uint64_t count;
+  ASSERT_EQ(read(event_, &count, sizeof count), 8);
+  EXPECT_EQ(wait(4, 0), Ids{});
+  mr_close(inner);
+}
+
 }  // namespace
 
 }  // namespace millrace::posix::test
