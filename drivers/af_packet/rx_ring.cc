@@ -52,6 +52,7 @@ struct RxRing::Slot {
 
 RxRing::~RxRing() {
   if (map_ != nullptr) ::munmap(map_, map_bytes_);
+  if (current_ != nullptr) ::munmap(current_, sizeof *current_);
 }
 
 std::string RxRing::open(const Config& config) {
@@ -80,6 +81,10 @@ std::string RxRing::open(const Config& config) {
   void* map = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
   if (map == MAP_FAILED) return "cannot map the receive ring: " + std::string(std::strerror(errno));
   map_ = static_cast<std::uint8_t*>(map);
+  void* position =
+      ::mmap(nullptr, sizeof *current_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (position == MAP_FAILED) return "cannot map memory: " + std::string(std::strerror(errno));
+  current_ = static_cast<std::uint32_t*>(position);
   map_bytes_ = bytes;
   slots_ = config.slots;
   slot_bytes_ = config.slot_bytes;
@@ -106,7 +111,7 @@ void RxRing::release(std::uint32_t index) {
 }
 
 bool RxRing::ready() const {
-  return slot(current_).filled();
+  return slot(*current_).filled();
 }
 
 std::size_t RxRing::receive(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now,
@@ -118,15 +123,15 @@ std::size_t RxRing::receive(PacketPool& pool, PacketQueue& out, std::size_t budg
       ++received;
       continue;
     }
-    const Slot from = slot(current_);
+    const Slot from = slot(*current_);
     if (!from.filled()) break;
     if (from.queued()) {
       received += receive_queued(pool, out, budget - received, now, stats);
       continue;
     }
     received += receive_small(from, pool, out, now, stats);
-    release(current_);
-    current_ = after(current_);
+    release(*current_);
+    *current_ = after(*current_);
   }
   return received;
 }
@@ -155,7 +160,8 @@ std::size_t RxRing::receive_queued(PacketPool& pool, PacketQueue& out, std::size
   // A run of such slots is read with one system call. Without memory a frame is read into nothing.
   const std::size_t limit = std::min(budget, kCopyBatch);
   std::size_t count = 0;
-  for (std::uint32_t index = current_; count < limit && slot(index).queued(); index = after(index), ++count) {
+  for (std::uint32_t index = *current_; count < limit && slot(index).queued();
+       index = after(index), ++count) {
     const std::uint32_t length = slot(index).frame_length();
     PacketPtr& packet = packets_[count];
     if (length <= kLargestFrame) packet = pool.allocate(length, kRxHeadroom);
@@ -171,7 +177,7 @@ std::size_t RxRing::receive_queued(PacketPool& pool, PacketQueue& out, std::size
     PacketPtr packet = std::move(packets_[i]);
     // The rest of an interrupted batch stays for the next turn; an empty queue means that the frame is lost.
     if (static_cast<int>(i) >= std::max(taken, 1)) continue;
-    const Slot from = slot(current_);
+    const Slot from = slot(*current_);
     if (taken <= 0) {
       ++stats.rx_dropped;
     } else if (!packet) {
@@ -181,8 +187,8 @@ std::size_t RxRing::receive_queued(PacketPool& pool, PacketQueue& out, std::size
     } else {
       received += deliver(std::move(packet), headers_[i], from, out, now, stats);
     }
-    release(current_);
-    current_ = after(current_);
+    release(*current_);
+    *current_ = after(*current_);
   }
   return received;
 }

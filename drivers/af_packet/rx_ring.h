@@ -77,7 +77,9 @@ class RxRing {
   std::size_t map_bytes_ = 0;
   std::uint32_t slots_ = 0;
   std::uint32_t slot_bytes_ = 0;
-  std::uint32_t current_ = 0;  ///< the slot the next frame comes in
+  /// The slot the next frame comes in. In memory that a forked child shares, as it shares the ring: whichever
+  /// of the two goes on reading knows where.
+  std::uint32_t* current_ = nullptr;
 
   /// Received, and kept for the next turn: a UDP super-frame becomes more frames than the budget may allow,
   /// and what came behind it waits behind it.

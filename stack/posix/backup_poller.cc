@@ -1,29 +1,43 @@
 #include "posix/backup_poller.h"
 
-#include <pthread.h>
+#include <system_error>
 
 #include "posix/context.h"
 #include "posix/signals.h"
 
 namespace millrace::posix {
 
+void* BackupPoller::enter(void* self) {
+  static_cast<BackupPoller*>(self)->run();
+  return nullptr;
+}
+
 void BackupPoller::start() {
   SignalHold none;  // inherited by the thread: signals are the program's
   none.hold();
-  thread_ = std::thread([this] { run(); });
-  pthread_setname_np(thread_.native_handle(), "millrace");
+  const int error = pthread_create(&thread_, nullptr, &enter, this);
+  if (error != 0) throw std::system_error(error, std::generic_category(), "pthread_create");
+  running_ = true;
+  pthread_setname_np(thread_, "millrace");
 }
 
 void BackupPoller::stop() {
-  if (!thread_.joinable()) return;
+  if (!running_) return;
   context_.lock();
   stopping_ = true;
   context_.wake(waiter_);
   context_.unlock();
-  thread_.join();
+  pthread_join(thread_, nullptr);
+  running_ = false;
 }
 
-void BackupPoller::leader_left() {
+void BackupPoller::reset_after_fork() {
+  running_ = false;
+  idle_ = false;
+  waiter_.reset_after_fork();
+}
+
+void BackupPoller::wake_up() {
   if (!idle_) return;
   idle_ = false;
   context_.wake(waiter_);
@@ -47,6 +61,11 @@ void BackupPoller::run() {
 }
 
 Duration BackupPoller::round() {
+  if (context_.dormant_) {
+    if (context_.leader_ == &waiter_) context_.leader_ = nullptr;
+    idle_ = true;
+    return Duration::max();
+  }
   const Instant now = clock_now();
   const bool program_leads = context_.leader_ != nullptr && context_.leader_ != &waiter_;
   if (!program_leads && now - context_.last_turn_ >= kTick / 2) context_.take_all(kTick);

@@ -1,8 +1,9 @@
 #pragma once
 
+#include <pthread.h>
+
 #include <atomic>
 #include <cstdint>
-#include <thread>
 
 #include "posix/clock.h"
 #include "posix/waiter.h"
@@ -30,9 +31,13 @@ class BackupPoller {
   /// Ends and joins it; without the lock held. Idempotent.
   void stop();
 
+  [[nodiscard]] bool running() const { return running_; }
+  /// In the child of a fork, which has no such thread: start() may follow.
+  void reset_after_fork();
+
   // --- under the context's lock
-  /// The leader left and nobody follows.
-  void leader_left();
+  /// The context is awake again, or the leader left and nobody follows.
+  void wake_up();
   [[nodiscard]] Waiter* waiter() { return &waiter_; }
 
  private:
@@ -42,6 +47,7 @@ class BackupPoller {
   static constexpr Duration kIdleAfter = 2s;
 
   void run();
+  static void* enter(void* self);
   /// One round; how long to sleep until the next, zero for none, max for until told.
   [[nodiscard]] Duration round();
 
@@ -49,7 +55,8 @@ class BackupPoller {
   Waiter waiter_;
   std::atomic<bool> stopping_{false};
   bool idle_ = false;  ///< asleep until told
-  std::thread thread_;
+  pthread_t thread_{};
+  bool running_ = false;
 };
 
 }  // namespace millrace::posix

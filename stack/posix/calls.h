@@ -66,6 +66,9 @@ struct ReceivedMessage {
 [[nodiscard]] long create_epoll(Context& context, int flags, int kernel_set = -1);
 /// `known_as`: the number by which the program knows `fd`, when it is another.
 [[nodiscard]] long control_epoll(int epoll_fd, int operation, int fd, epoll_event* event, int known_as = -1);
+/// A socket that has done nothing yet turns out to be the kernel's, open as `kernel_fd`: epoll sets watch
+/// that from now on, and `fd` is closed.
+[[nodiscard]] long leave_to_kernel(int fd, int kernel_fd);
 [[nodiscard]] long wait_epoll(int epoll_fd, epoll_event* events, int max_events, Duration timeout,
                               const sigset_t* mask);
 

@@ -68,6 +68,7 @@ bool Context::unlock() {
 }
 
 std::size_t Context::turn(Instant now) {
+  if (dormant_) return 0;
   const std::size_t budget = budget_;
   std::size_t frames = stack_->poll(now, budget);
   last_turn_ = now;
@@ -103,6 +104,7 @@ void Context::take_all(Duration limit) {
 }
 
 void Context::settle(Instant now) {
+  if (dormant_) return;
   stack_->flush(now);
   last_traffic_ = now;
   if (turn_if_older(now, kCallTurn)) return;

@@ -42,6 +42,11 @@ struct ContextConfig {
 ///                └────────────────────────────────────<────────────────────────────────────────────────┘
 ///
 /// While nobody waits, the BackupPoller takes the leader's place.
+///
+/// Processes. fork(2) copies a context, but its device has one reader. The process that first waits,
+/// accepts or sends claims it; from then on the copies of its children are dormant. One that nobody had
+/// claimed when it was forked (it only listens) is dormant in parent and child until one of them claims it:
+/// what came meanwhile waits in the device. An owner that died can be succeeded.
 class Context {
  public:
   static constexpr Duration kAdaptiveSpin = 50us;
@@ -98,6 +103,16 @@ class Context {
   /// meanwhile.
   [[nodiscard]] WaitResult wait(Waiter& waiter, const WaitRequest& request);
 
+  // --- processes (process.cc)
+  /// Before fork(2), with no lock held; then one of the other two, each of which ends what this began.
+  void before_fork() { lock(); }
+  void after_fork_in_parent();
+  void after_fork_in_child();
+  /// Takes the stack for this process, for good: false when another process that is alive has it.
+  [[nodiscard]] bool claim();
+  /// Another process has the stack, or none has it yet: this copy touches nothing.
+  [[nodiscard]] bool dormant() const { return dormant_; }
+
   /// mr_finish: lets TCP deliver what was sent before its sockets were closed. True when all was.
   bool drain(Duration limit);
   void stop_backup() { backup_.stop(); }
@@ -152,6 +167,19 @@ class Context {
   static constexpr std::size_t kMaxTold = 16;
   std::array<Waiter*, kMaxTold> told_{};
   std::size_t told_count_ = 0;
+
+  /// In memory shared with the children that are forked from now on.
+  struct Ownership {
+    std::atomic<pid_t> owner{0};
+  };
+  struct Unmap {
+    void operator()(Ownership* ownership) const;
+  };
+  static Ownership* make_ownership();
+  void fall_asleep();
+
+  std::unique_ptr<Ownership, Unmap> ownership_{make_ownership()};
+  std::atomic<bool> dormant_{false};
 
   bool exiting_ = false;
   pthread_t exiting_thread_{};

@@ -30,7 +30,7 @@ std::uint64_t mark() {
 }  // namespace
 
 EpollFile::~EpollFile() {
-  if (kernel_set_ >= 0 && owns_kernel_set_) sys::close(kernel_set_);
+  if (kernel_set_ >= 0 && owns_kernel_set_) sys::close_own(kernel_set_);
 }
 
 EpollItem* EpollFile::find(int fd, File& file) {
@@ -42,7 +42,7 @@ EpollItem* EpollFile::find(int fd, File& file) {
 
 long EpollFile::make_kernel_set() {
   if (kernel_set_ >= 0) return 0;
-  const long made = sys::epoll_create1(EPOLL_CLOEXEC);
+  const long made = sys::keep_own(sys::epoll_create1(EPOLL_CLOEXEC));
   if (made < 0) return made;
   kernel_set_ = static_cast<int>(made);
   return 0;

@@ -142,6 +142,16 @@ long control_epoll(int epoll_fd, int operation, int fd, epoll_event* event, int 
   }
 }
 
+long leave_to_kernel(int fd, int kernel_fd) {
+  {
+    LockedFile locked(fd);
+    if (!locked) return -EBADF;
+    AutoList<EpollItem>& items = locked.file().epoll_items();
+    while (!items.empty()) items.front().set->move_to_kernel(items.front(), kernel_fd);
+  }
+  return close_file(fd, false);
+}
+
 long wait_epoll(int epoll_fd, epoll_event* events, int max_events, Duration timeout, const sigset_t* mask) {
   if (max_events <= 0 || max_events > static_cast<int>(INT_MAX / sizeof(epoll_event))) return -EINVAL;
   if (events == nullptr) return -EFAULT;

@@ -41,6 +41,10 @@ class FdTable {
   /// Gives a reserved number back that nothing was installed for.
   void release(int fd);
 
+  /// Around fork(2), so that the child's copy is a whole one.
+  void before_fork() { lock(); }
+  void after_fork() { unlock(); }
+
   struct Slot {
     std::atomic<Context*> context{nullptr};
     File* file = nullptr;

@@ -97,9 +97,36 @@ void Library::finish() {
   init_mutex_.unlock();
 }
 
+void Library::before_fork() {
+  init_mutex_.lock();
+  if (owned_) owned_->before_fork();
+  fds_.before_fork();
+}
+
+void Library::after_fork_in_parent() {
+  fds_.after_fork();
+  if (owned_) owned_->after_fork_in_parent();
+  init_mutex_.unlock();
+}
+
+void Library::after_fork_in_child() {
+  fds_.after_fork();
+  if (owned_) owned_->after_fork_in_child();
+  init_mutex_.unlock();
+}
+
+bool Library::claim() {
+  Context* context = context_if_any();
+  return context != nullptr && context->claim();
+}
+
+void Library::leave() {
+  finish_at_exit();
+}
+
 void Library::finish_at_exit() {
   Context* context = context_if_any();
-  if (context == nullptr) return;
+  if (context == nullptr || context->dormant()) return;
   context->begin_exit();
   shut_down(*context);
 }

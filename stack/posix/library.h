@@ -41,6 +41,15 @@ class Library {
   /// Closes every descriptor of the context, lets TCP deliver what was sent, and ends the backup poller.
   void shut_down(Context& context);
 
+  // --- processes: for a preloaded library, around fork(2)
+  void before_fork();
+  void after_fork_in_parent();
+  void after_fork_in_child();
+  /// See Context::claim().
+  [[nodiscard]] bool claim();
+  /// The process ends without exit(3): what was queued is delivered as far as the drain time allows.
+  void leave();
+
   /// The calling thread's.
   [[nodiscard]] static std::string& last_error();
 

@@ -83,6 +83,18 @@ inline long set_signal_mask(int how, const sigset_t* set, sigset_t* before) {
   return call(SYS_rt_sigprocmask, how, word(set), word(before), kSignalSetBytes);
 }
 
+// --- the room's own descriptors: out of the way of the program's numbers, and not for it to close
+
+/// Moves a descriptor that was just opened up to high numbers and remembers it as the stack's own; returns
+/// its number now. Passes errors on.
+[[nodiscard]] long keep_own(long fd);
+/// Remembers a descriptor where it is.
+void mark_own(int fd);
+[[nodiscard]] bool is_own(int fd);
+/// The first own descriptor from `fd` on; -1 when there is none.
+[[nodiscard]] int next_own(int fd);
+void close_own(int fd);
+
 /// ppoll(2) as the C library has it, a cancellation point: the only call in which a thread of the program
 /// sleeps. Without the context's lock. A preloaded library, whose own ppoll comes first, sets it.
 using Ppoll = int (*)(pollfd*, nfds_t, const timespec*, const sigset_t*);

@@ -230,7 +230,7 @@ void Context::leave_leadership(Waiter& waiter) {
   if (leader_ != &waiter) return;
   leader_ = nullptr;
   if (followers_.empty()) {
-    backup_.leader_left();
+    backup_.wake_up();
     return;
   }
   Waiter& next = followers_.front();

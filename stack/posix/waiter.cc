@@ -18,12 +18,16 @@ class ThreadEventFd {
   ThreadEventFd(const ThreadEventFd&) = delete;
   ThreadEventFd& operator=(const ThreadEventFd&) = delete;
   ~ThreadEventFd() {
-    if (fd_ >= 0) sys::close(fd_);
+    if (fd_ >= 0) sys::close_own(fd_);
   }
   /// -1 when the process is out of descriptors: the sleeper then limits its sleep (see
   /// Context::sleep_on_devices).
+  void forget() {
+    if (fd_ >= 0) sys::close_own(fd_);
+    fd_ = -1;
+  }
   [[nodiscard]] int get() {
-    if (fd_ < 0) fd_ = static_cast<int>(sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (fd_ < 0) fd_ = static_cast<int>(sys::keep_own(sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
     return fd_;
   }
 
@@ -55,6 +59,18 @@ void Waiter::settle() {
     std::uint64_t count;
     sys::read(event_fd_, &count, sizeof count);
   }
+}
+
+void Waiter::reset_after_fork() {
+  ready = announced_ = false;
+  told_.store(0, std::memory_order_relaxed);
+  ringing_.store(0, std::memory_order_relaxed);
+  if (event_fd_ >= 0) sys::close_own(event_fd_);
+  event_fd_ = -1;
+}
+
+void Waiter::forget_event_fd() {
+  thread_event_fd.forget();
 }
 
 bool Waiter::tell() {

@@ -51,6 +51,11 @@ class Waiter : public AutoHook {
   [[nodiscard]] bool tell();
   void ring();
 
+  /// In the child of a fork, where nobody sleeps on it any more.
+  void reset_after_fork();
+  /// In the child of a fork: the calling thread's eventfd is shared with the parent, so it gets a new one.
+  static void forget_event_fd();
+
   /// Without the lock. Until told or `timeout` (null: for ever) has gone.
   void sleep_on_futex(const timespec* timeout);
   /// For the pollfd set of a Bed::kEventFd sleeper.

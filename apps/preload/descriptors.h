@@ -1,0 +1,89 @@
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+namespace millrace::preload {
+
+/// What the program's descriptor numbers stand for. A number is always a real one of the kernel's, open as a
+/// placeholder, so that no other descriptor gets it and fstat, ESPIPE and close-on-exec come out right; here
+/// it leads to the stack's descriptor (2^30 and up). dup'ed numbers share one.
+///
+///     program's fd 7 ─┐
+///     program's fd 9 ─┴─> stack's fd 2^30+3 {references 2, undecided}
+///     program's fd 8 ───> 0: the kernel's alone
+///
+/// Looking up takes no lock. What becomes of a number that one thread closes while another uses it is as
+/// open as it is with the kernel.
+class Descriptors {
+ public:
+  static constexpr int kMost = 1 << 20;
+
+  /// The stack's descriptor; 0: the kernel's.
+  [[nodiscard]] int find(int fd) const {
+    const auto index = static_cast<unsigned>(fd);
+    if (index >= kMost) return 0;
+    return entries_[index].stack_fd.load(std::memory_order_acquire);
+  }
+  [[nodiscard]] static bool fits(int fd) { return fd >= 0 && fd < kMost; }
+
+  /// `fd` stands for `stack_fd` from now on, as its first number.
+  void install(int fd, int stack_fd, bool undecided);
+  /// `fd` is another number for what `stack_fd` is.
+  void share(int fd, int stack_fd);
+  /// `fd` stands for nothing here any more: the stack's descriptor that it stood for, or 0.
+  [[nodiscard]] int take(int fd);
+  /// After take(): true when that was the last number.
+  [[nodiscard]] bool drop(int stack_fd);
+
+  /// A socket of which bind() or connect() will say whether it is the stack's. True for one caller.
+  [[nodiscard]] bool decide(int stack_fd);
+  [[nodiscard]] bool undecided(int stack_fd) const;
+  void set_undecided(int stack_fd);
+
+  // --- kernel epoll descriptors
+  [[nodiscard]] bool is_epoll(int fd) const {
+    return fits(fd) && entries_[static_cast<std::size_t>(fd)].epoll.load(std::memory_order_relaxed);
+  }
+  void set_epoll(int fd, bool on) {
+    if (fits(fd)) entries_[static_cast<std::size_t>(fd)].epoll.store(on, std::memory_order_relaxed);
+  }
+  /// How many threads wait in the kernel's epoll_wait for it, the stack not knowing the set.
+  [[nodiscard]] std::atomic<std::int16_t>& waiters(int fd) {
+    return entries_[static_cast<std::size_t>(fd)].waiters;
+  }
+
+  /// Calls visit(fd) for every number that stands for something of the stack, from `first` to `last`.
+  template <typename Visitor>
+  void for_each(unsigned first, unsigned last, Visitor&& visit) const {
+    const unsigned end = highest_.load(std::memory_order_acquire);
+    for (unsigned fd = first; fd <= last && fd <= end; ++fd) {
+      if (entries_[fd].stack_fd.load(std::memory_order_relaxed) != 0) visit(static_cast<int>(fd));
+    }
+  }
+
+ private:
+  struct Entry {
+    std::atomic<int> stack_fd{0};
+    std::atomic<bool> epoll{false};
+    std::atomic<std::int16_t> waiters{0};
+  };
+  struct Shared {
+    std::atomic<std::uint32_t> numbers{0};
+    std::atomic<bool> undecided{false};
+  };
+  [[nodiscard]] Shared& shared(int stack_fd);
+  [[nodiscard]] const Shared& shared(int stack_fd) const;
+
+  // Untouched pages of these cost nothing.
+  std::array<Entry, kMost> entries_;
+  std::array<Shared, kMost> shared_;
+  std::atomic<unsigned> highest_{0};
+};
+
+extern Descriptors descriptors;
+
+}  // namespace millrace::preload

@@ -1,0 +1,124 @@
+#include "shim.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include <string>
+
+#include "next.h"
+#include "posix/clock.h"
+#include "posix/library.h"
+#include "posix/system.h"
+#include "tcp/port_table.h"
+#include "tcp/tcp.h"
+
+namespace millrace::preload {
+
+namespace sys = posix::sys;
+
+namespace {
+
+thread_local int inside_depth __attribute__((tls_model("initial-exec"))) = 0;
+
+}  // namespace
+
+Inside::Inside() {
+  ++inside_depth;
+}
+Inside::~Inside() {
+  --inside_depth;
+}
+bool Shim::inside() {
+  return inside_depth != 0;
+}
+
+void complain(std::string_view what) {
+  const std::string line = "millrace: " + std::string(what) + "\n";
+  sys::write(2, line.data(), line.size());
+}
+
+Shim& Shim::instance() {
+  // Never destroyed: other threads and exit handlers may still be inside.
+  static Shim* const shim = new Shim;
+  return *shim;
+}
+
+bool Shim::configured() {
+  const char* device = getenv("MILLRACE_DEV");
+  return device != nullptr && *device != '\0';
+}
+
+posix::Context* Shim::running() {
+  return posix::Library::instance().context_if_any();
+}
+
+bool Shim::start() {
+  Inside inside;
+  if (const char* rules = getenv("MILLRACE_RULES"); rules != nullptr) {
+    if (const std::string wrong = parse_rules(rules, rules_); !wrong.empty()) {
+      complain(wrong);
+      return false;
+    }
+  }
+  if (posix::Library::instance().init(nullptr) == 0) return true;
+  complain(posix::Library::last_error());
+  return false;
+}
+
+posix::Context* Shim::context() {
+  if (posix::Context* context = running()) return context;
+  if (!configured()) return nullptr;
+  mutex_.lock();
+  if (running() == nullptr && !failed_) failed_ = !start();
+  mutex_.unlock();
+  posix::Context* context = running();
+  if (context == nullptr) errno = ENETDOWN;
+  return context;
+}
+
+const Rule* Shim::rule_for(Rule::Call call, const Endpoint& endpoint) const {
+  for (const Rule& rule : rules_) {
+    if (rule.call != Rule::Call::kBoth && rule.call != call) continue;
+    if (rule.port != 0 && rule.port != endpoint.port) continue;
+    if (rule.prefix.contains(endpoint.address)) return &rule;
+  }
+  return nullptr;
+}
+
+Fate Shim::fate_of_bind(posix::Context& context, const Endpoint& local) {
+  if (const Rule* rule = rule_for(Rule::Call::kBind, local)) return rule->fate;
+  if (local.address.is_unspecified()) return Fate::kStack;
+  if (local.address.is_loopback()) return Fate::kKernel;
+  posix::ContextLock guard(context);
+  return context.stack().ip().is_bindable(local.address) ? Fate::kStack : Fate::kKernel;
+}
+
+Fate Shim::fate_of_peer(posix::Context& context, const Endpoint& remote, bool stream) {
+  if (const Rule* rule = rule_for(Rule::Call::kConnect, remote)) return rule->fate;
+  posix::ContextLock guard(context);
+  Stack& stack = context.stack();
+  if (remote.address.is_loopback() || remote.address.is_unspecified()) {
+    // Those of this process first, then the kernel's.
+    const bool ours =
+        stream ? stack.tcp().ports().find_listener(remote, 0) != nullptr : stack.udp().is_bound(remote.port);
+    return ours ? Fate::kStack : Fate::kKernel;
+  }
+  if (stack.ip().is_local(remote.address)) return Fate::kStack;
+  return stack.ip().route(remote.address, posix::clock_now()) ? Fate::kStack : Fate::kKernel;
+}
+
+long Shim::placeholder(bool close_on_exec) {
+  int source = template_.load(std::memory_order_acquire);
+  if (source < 0) {
+    const long made = sys::keep_own(sys::call(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (made < 0) return made;
+    if (template_.compare_exchange_strong(source, static_cast<int>(made))) {
+      source = static_cast<int>(made);
+    } else {
+      sys::close_own(static_cast<int>(made));
+    }
+  }
+  return sys::fcntl(source, close_on_exec ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+}
+
+}  // namespace millrace::preload

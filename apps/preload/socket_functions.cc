@@ -1,0 +1,219 @@
+// socket(2), bind(2), ... : which sockets are the stack's, and their calls.
+#include <fcntl.h>
+#include <netinet/in.h>
+
+#include <cstring>
+#include <optional>
+
+#include "calls.h"
+#include "posix/address.h"
+
+namespace millrace::preload {
+
+namespace {
+
+bool of_the_stack(int domain, int type, int protocol) {
+  const int kind = type & 0xf;
+  if (domain != AF_INET && domain != AF_INET6) return false;
+  if (kind == SOCK_STREAM) return protocol == 0 || protocol == IPPROTO_TCP;
+  return kind == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP);
+}
+
+/// An IPv4 endpoint, also one that is written as IPv6. Empty for others, and for what is too short.
+std::optional<Endpoint> v4_endpoint(const sockaddr* address, socklen_t length) {
+  if (address == nullptr || length < sizeof(sa_family_t)) return std::nullopt;
+  sa_family_t family;
+  std::memcpy(&family, address, sizeof family);
+  if (length >= sizeof(sockaddr_in) && (family == AF_INET || family == AF_UNSPEC)) {
+    sockaddr_in in;
+    std::memcpy(&in, address, sizeof in);
+    return Endpoint{IpAddress::v4(ntohl(in.sin_addr.s_addr)), ntohs(in.sin_port)};
+  }
+  constexpr std::size_t kWithoutScope = 24;
+  if (family != AF_INET6 || length < kWithoutScope) return std::nullopt;
+  sockaddr_in6 in{};
+  std::memcpy(&in, address, std::min<std::size_t>(length, sizeof in));
+  const std::uint16_t port = ntohs(in.sin6_port);
+  if (IN6_IS_ADDR_UNSPECIFIED(&in.sin6_addr)) return Endpoint{IpAddress::v4(0), port};
+  if (IN6_IS_ADDR_LOOPBACK(&in.sin6_addr)) return Endpoint{IpAddress::v4(127, 0, 0, 1), port};
+  if (!IN6_IS_ADDR_V4MAPPED(&in.sin6_addr)) return std::nullopt;
+  std::uint32_t word;
+  std::memcpy(&word, &in.sin6_addr.s6_addr[12], sizeof word);
+  return Endpoint{IpAddress::v4(ntohl(word)), port};
+}
+
+bool is_stream(int stack_fd) {
+  int type = 0;
+  socklen_t length = sizeof type;
+  return mr_getsockopt(stack_fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
+}
+
+/// The socket is the kernel's after all: `fd` is one of its own already, with the options set on it.
+void leave_to_kernel(int fd, int stack_fd) {
+  if (descriptors.take(fd) == 0) return;
+  static_cast<void>(posix::leave_to_kernel(stack_fd, fd));
+  static_cast<void>(descriptors.drop(stack_fd));
+}
+
+/// Takes an undecided socket's decision. Returns the stack's descriptor, or 0 for the kernel.
+int decide(int fd, int stack_fd, Fate fate) {
+  if (!descriptors.decide(stack_fd)) return stack_fd;
+  if (fate == Fate::kStack) return stack_fd;
+  leave_to_kernel(fd, stack_fd);
+  return 0;
+}
+
+int decide_by_local(int fd, int stack_fd, const sockaddr* address, socklen_t length) {
+  if (!descriptors.undecided(stack_fd)) return stack_fd;
+  const std::optional<Endpoint> local = v4_endpoint(address, length);
+  posix::Context* context = Shim::running();
+  // What is no IPv4 address the kernel knows, or has the right error for.
+  if (!local || context == nullptr) return decide(fd, stack_fd, Fate::kKernel);
+  return decide(fd, stack_fd, Shim::instance().fate_of_bind(*context, *local));
+}
+
+int decide_by_peer(int fd, int stack_fd, const sockaddr* address, socklen_t length) {
+  if (!descriptors.undecided(stack_fd)) return stack_fd;
+  const std::optional<Endpoint> remote = v4_endpoint(address, length);
+  posix::Context* context = Shim::running();
+  if (!remote || context == nullptr) return decide(fd, stack_fd, Fate::kKernel);
+  return decide(fd, stack_fd, Shim::instance().fate_of_peer(*context, *remote, is_stream(stack_fd)));
+}
+
+bool is_unspec(const sockaddr* address, socklen_t length) {
+  return address != nullptr && length >= sizeof(sa_family_t) && address->sa_family == AF_UNSPEC;
+}
+
+}  // namespace
+
+extern "C" {
+
+int millrace_socket(int domain, int type, int protocol) asm("socket");
+int millrace_socket(int domain, int type, int protocol) {
+  const long made = sys::call(SYS_socket, domain, type, protocol);
+  if (made < 0) return give<int>(made);
+  const int fd = static_cast<int>(made);
+  if (Shim::inside()) return static_cast<int>(sys::keep_own(fd));
+  if (!of_the_stack(domain, type, protocol) || !Descriptors::fits(fd)) return fd;
+  if (is_heir()) return fd;  // its parent has the device
+  posix::Context* context = Shim::instance().context();
+  if (context == nullptr) {
+    if (!Shim::instance().configured()) return fd;
+    sys::close(fd);
+    errno = ENETDOWN;
+    return -1;
+  }
+  const long stack_fd = posix::open_socket(*context, domain, type, protocol);
+  if (stack_fd == -EAFNOSUPPORT) return fd;
+  if (stack_fd < 0) {
+    sys::close(fd);
+    return give<int>(stack_fd);
+  }
+  descriptors.install(fd, static_cast<int>(stack_fd), true);
+  return fd;
+}
+
+int millrace_bind(int fd, const sockaddr* address, socklen_t length) asm("bind");
+int millrace_bind(int fd, const sockaddr* address, socklen_t length) {
+  int stack_fd = stack_fd_of(fd, Use::kQuiet);
+  if (stack_fd < 0) return -1;
+  if (stack_fd != 0) stack_fd = decide_by_local(fd, stack_fd, address, length);
+  if (stack_fd == 0) return give<int>(sys::call(SYS_bind, fd, sys::word(address), length));
+  return mr_bind(stack_fd, address, length);
+}
+
+int millrace_listen(int fd, int backlog) asm("listen");
+int millrace_listen(int fd, int backlog) {
+  const int stack_fd = stack_fd_of(fd, Use::kQuiet);
+  if (stack_fd < 0) return -1;
+  if (stack_fd == 0) return give<int>(sys::call(SYS_listen, fd, backlog));
+  static_cast<void>(descriptors.decide(stack_fd));
+  return mr_listen(stack_fd, backlog);
+}
+
+int millrace_accept4(int fd, sockaddr* address, socklen_t* length, int flags) asm("accept4");
+int millrace_accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
+  const int stack_fd = stack_fd_of(fd);
+  if (stack_fd < 0) return -1;
+  if (stack_fd == 0) return pass(next.accept4, SYS_accept4, fd, address, length, flags);
+  // First the number: without one the connection stays where it is, as with the kernel.
+  const long number = Shim::instance().placeholder((flags & SOCK_CLOEXEC) != 0);
+  if (number < 0) return give<int>(number);
+  const int accepted = mr_accept4(stack_fd, address, length, flags);
+  if (accepted < 0 || !Descriptors::fits(static_cast<int>(number))) {
+    const int error = errno;
+    if (accepted >= 0) mr_close(accepted);
+    sys::close(static_cast<int>(number));
+    errno = accepted < 0 ? error : EMFILE;
+    return -1;
+  }
+  descriptors.install(static_cast<int>(number), accepted, false);
+  return static_cast<int>(number);
+}
+
+int millrace_accept(int fd, sockaddr* address, socklen_t* length) asm("accept");
+int millrace_accept(int fd, sockaddr* address, socklen_t* length) {
+  return millrace_accept4(fd, address, length, 0);
+}
+
+int millrace_connect(int fd, const sockaddr* address, socklen_t length) asm("connect");
+int millrace_connect(int fd, const sockaddr* address, socklen_t length) {
+  int stack_fd = stack_fd_of(fd);
+  if (stack_fd < 0) return -1;
+  // AF_UNSPEC takes back a connection, and with it the decision: a resolver tries addresses with one socket.
+  if (stack_fd != 0 && !is_unspec(address, length)) stack_fd = decide_by_peer(fd, stack_fd, address, length);
+  if (stack_fd == 0) return pass(next.connect, SYS_connect, fd, address, length);
+  return mr_connect(stack_fd, address, length);
+}
+
+int millrace_shutdown(int fd, int how) asm("shutdown");
+int millrace_shutdown(int fd, int how) {
+  const int stack_fd = stack_fd_of(fd);
+  if (stack_fd < 0) return -1;
+  return stack_fd != 0 ? mr_shutdown(stack_fd, how) : give<int>(sys::call(SYS_shutdown, fd, how));
+}
+
+int millrace_getsockname(int fd, sockaddr* address, socklen_t* length) asm("getsockname");
+int millrace_getsockname(int fd, sockaddr* address, socklen_t* length) {
+  const int stack_fd = stack_fd_of(fd, Use::kQuiet);
+  if (stack_fd < 0) return -1;
+  if (stack_fd != 0) return mr_getsockname(stack_fd, address, length);
+  return give<int>(sys::call(SYS_getsockname, fd, sys::word(address), sys::word(length)));
+}
+
+int millrace_getpeername(int fd, sockaddr* address, socklen_t* length) asm("getpeername");
+int millrace_getpeername(int fd, sockaddr* address, socklen_t* length) {
+  const int stack_fd = stack_fd_of(fd, Use::kQuiet);
+  if (stack_fd < 0) return -1;
+  if (stack_fd != 0) return mr_getpeername(stack_fd, address, length);
+  return give<int>(sys::call(SYS_getpeername, fd, sys::word(address), sys::word(length)));
+}
+
+int millrace_getsockopt(int fd, int level, int option, void* value, socklen_t* length) asm("getsockopt");
+int millrace_getsockopt(int fd, int level, int option, void* value, socklen_t* length) {
+  const int stack_fd = stack_fd_of(fd, Use::kQuiet);
+  if (stack_fd < 0) return -1;
+  if (stack_fd != 0) return mr_getsockopt(stack_fd, level, option, value, length);
+  return give<int>(sys::call(SYS_getsockopt, fd, level, option, sys::word(value), sys::word(length)));
+}
+
+int millrace_setsockopt(int fd, int level, int option, const void* value, socklen_t length) asm("setsockopt");
+int millrace_setsockopt(int fd, int level, int option, const void* value, socklen_t length) {
+  const int stack_fd = stack_fd_of(fd, Use::kQuiet);
+  if (stack_fd < 0) return -1;
+  // An undecided socket has it on both sides, so that nothing is to be repeated when it is the kernel's.
+  long kernel = 0;
+  if (stack_fd == 0 || descriptors.undecided(stack_fd))
+    kernel = sys::call(SYS_setsockopt, fd, level, option, sys::word(value), length);
+  return stack_fd != 0 ? mr_setsockopt(stack_fd, level, option, value, length) : give<int>(kernel);
+}
+
+}  // extern "C"
+
+/// For sendto() and sendmsg() with an address: an unbound socket is decided by it.
+int decide_by_destination(int fd, int stack_fd, const void* address, socklen_t length) {
+  if (address == nullptr || length == 0) return stack_fd;
+  return decide_by_peer(fd, stack_fd, static_cast<const sockaddr*>(address), length);
+}
+
+}  // namespace millrace::preload
