@@ -80,6 +80,30 @@ int decide_by_peer(int fd, int stack_fd, const sockaddr* address, socklen_t leng
   return decide(fd, stack_fd, Shim::instance().fate_of_peer(*context, *remote, is_stream(stack_fd)));
 }
 
+/// A number for an accepted socket: closed at the end of the scope, also when the thread is cancelled, unless
+/// it was used.
+class Placeholder {
+ public:
+  explicit Placeholder(bool close_on_exec) {
+    const long made = Shim::instance().placeholder(close_on_exec);
+    fd_ = static_cast<int>(made);
+    if (fd_ < 0 || Descriptors::fits(fd_)) return;
+    sys::close(fd_);
+    fd_ = -EMFILE;
+  }
+  Placeholder(const Placeholder&) = delete;
+  Placeholder& operator=(const Placeholder&) = delete;
+  ~Placeholder() {
+    if (fd_ >= 0) sys::close(fd_);
+  }
+  /// Or -errno.
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] int use() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
 bool is_unspec(const sockaddr* address, socklen_t length) {
   return address != nullptr && length >= sizeof(sa_family_t) && address->sa_family == AF_UNSPEC;
 }
@@ -137,18 +161,12 @@ int millrace_accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
   if (stack_fd < 0) return -1;
   if (stack_fd == 0) return pass(next.accept4, SYS_accept4, fd, address, length, flags);
   // First the number: without one the connection stays where it is, as with the kernel.
-  const long number = Shim::instance().placeholder((flags & SOCK_CLOEXEC) != 0);
-  if (number < 0) return give<int>(number);
+  Placeholder number((flags & SOCK_CLOEXEC) != 0);
+  if (number.get() < 0) return give<int>(number.get());
   const int accepted = mr_accept4(stack_fd, address, length, flags);
-  if (accepted < 0 || !Descriptors::fits(static_cast<int>(number))) {
-    const int error = errno;
-    if (accepted >= 0) mr_close(accepted);
-    sys::close(static_cast<int>(number));
-    errno = accepted < 0 ? error : EMFILE;
-    return -1;
-  }
-  descriptors.install(static_cast<int>(number), accepted, false);
-  return static_cast<int>(number);
+  if (accepted < 0) return -1;
+  descriptors.install(number.get(), accepted, false);
+  return number.use();
 }
 
 int millrace_accept(int fd, sockaddr* address, socklen_t* length) asm("accept");

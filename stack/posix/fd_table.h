@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "posix/context.h"
@@ -89,6 +90,25 @@ class FdTable {
   std::uint32_t capacity_ = 0;
   std::array<std::vector<std::uint64_t>, kLevels> full_;
   std::array<std::atomic<Slot*>, kMaxLimit / kChunk> chunks_{};
+};
+
+/// A number for a descriptor to be: given back at the end of the scope, also when the thread is cancelled,
+/// unless it was used.
+class ReservedFd {
+ public:
+  explicit ReservedFd(FdTable& fds) : fds_(fds), fd_(fds.reserve()) {}
+  ReservedFd(const ReservedFd&) = delete;
+  ReservedFd& operator=(const ReservedFd&) = delete;
+  ~ReservedFd() {
+    if (fd_ >= 0) fds_.release(fd_);
+  }
+  /// Or -errno.
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] int use() { return std::exchange(fd_, -1); }
+
+ private:
+  FdTable& fds_;
+  int fd_;
 };
 
 }  // namespace millrace::posix

@@ -125,12 +125,8 @@ long accept_socket(int fd, sockaddr* address, socklen_t* length, int flags) {
   if (!locked.is_socket()) return -ENOTSOCK;
   SocketFile& file = locked.socket_file();
   Context& context = locked.context();
-  const int new_fd = Library::instance().fds().reserve();
-  if (new_fd < 0) return new_fd;
-  const auto fail = [new_fd](long error) {
-    Library::instance().fds().release(new_fd);
-    return error;
-  };
+  ReservedFd number(Library::instance().fds());
+  if (number.get() < 0) return number.get();
   BlockingWait wait(file, file.receive_timeout);
   for (bool polled = false;;) {
     Result<std::unique_ptr<Socket>> accepted = file.socket().accept(clock_now());
@@ -138,23 +134,23 @@ long accept_socket(int fd, sockaddr* address, socklen_t* length, int flags) {
       const Endpoint peer = (*accepted)->accepted_from();
       if (file.socket().readiness() & kReadable) file.pass_on(EPOLLIN);
       // Linux drops the connection too when the address has nowhere to go.
-      if (address != nullptr && length == nullptr) return fail(-EFAULT);
+      if (address != nullptr && length == nullptr) return -EFAULT;
       if (address != nullptr) {
         const long stored = store_endpoint(peer, address, length);
-        if (stored < 0) return fail(stored);
+        if (stored < 0) return stored;
       }
-      const long result = install_socket(context, new_fd, std::move(*accepted), flags);
+      const long result = install_socket(context, number.use(), std::move(*accepted), flags);
       context.settle(clock_now());
       return result;
     }
-    if (accepted.error() != Error::kAgain) return fail(failure(accepted.error()));
+    if (accepted.error() != Error::kAgain) return failure(accepted.error());
     if (file.nonblocking) {
-      if (polled || !context.turn_if_stale(clock_now())) return fail(-EAGAIN);
+      if (polled || !context.turn_if_stale(clock_now())) return -EAGAIN;
       polled = true;
       continue;
     }
     const long waited = wait.until(kReadable | kError | kHangup, true);
-    if (waited < 0) return fail(waited);
+    if (waited < 0) return waited;
   }
 }
 
