@@ -27,6 +27,11 @@ enum class Use : std::uint8_t {
 /// Another process has the stack for good, as far as this one knows.
 [[nodiscard]] bool is_heir();
 
+/// For a call on several descriptors of which one is the stack's.
+[[nodiscard]] inline bool may_wait(int fd) {
+  return owns_stack() || may_use(fd, Use::kActive);
+}
+
 /// The stack's descriptor behind `fd`, or 0; where another process has the stack, -1 with errno.
 [[nodiscard]] inline int stack_fd_of(int fd, Use use = Use::kActive) {
   const int stack_fd = descriptors.find(fd);

@@ -94,10 +94,11 @@ long kernel_wait(int epoll_fd, epoll_event* events, int max, Duration limit, con
 long wait(int epoll_fd, epoll_event* events, int max, Duration limit, const sigset_t* mask) {
   const Instant deadline = posix::after(posix::clock_now(), limit);
   for (;;) {
-    const int stack_fd = is_heir() ? 0 : descriptors.find(epoll_fd);
+    const int stack_fd = descriptors.find(epoll_fd);
+    if (stack_fd != 0 && !may_wait(epoll_fd)) return -EBADF;
     if (stack_fd != 0) return posix::wait_epoll(stack_fd, events, max, limit, mask);
     const KernelWait counted(epoll_fd);
-    if (!is_heir() && descriptors.find(epoll_fd) != 0) continue;
+    if (descriptors.find(epoll_fd) != 0) continue;
     const long count = kernel_wait(epoll_fd, events, max, limit, mask);
     if (count <= 0) return count;
     const int left = without_kicks(events, static_cast<int>(count));
@@ -142,11 +143,8 @@ int millrace_epoll_create(int size) {
 int millrace_epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event) asm("epoll_ctl");
 int millrace_epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event) {
   const auto kernel = [&] { return give<int>(sys::epoll_ctl(epoll_fd, operation, fd, event)); };
-  if (is_heir()) {
-    if (descriptors.find(fd) == 0) return kernel();
-    return stack_fd_of(fd) < 0 ? -1 : kernel();
-  }
-  int inner = descriptors.find(fd);
+  int inner = stack_fd_of(fd);
+  if (inner < 0) return -1;
   int set = descriptors.find(epoll_fd);
   if (inner == 0 && operation == EPOLL_CTL_ADD && fd != epoll_fd && descriptors.is_epoll(fd) &&
       descriptors.is_epoll(epoll_fd) && Shim::running() != nullptr) {

@@ -21,22 +21,25 @@ class Translated {
     nfds_t first = 0;
     while (first < count && (fds[first].fd < 0 || descriptors.find(fds[first].fd) == 0)) ++first;
     if (first == count) return false;
+    first_ours_ = first;
     if (count > kInline) large_.resize(count);
     fds_ = count > kInline ? large_.data() : inline_;
     for (nfds_t i = 0; i < count; ++i) {
       fds_[i] = fds[i];
       const int stack_fd = fds[i].fd < 0 ? 0 : descriptors.find(fds[i].fd);
-      if (stack_fd != 0 && !is_heir()) fds_[i].fd = stack_fd;
+      if (stack_fd != 0) fds_[i].fd = stack_fd;
     }
     return true;
   }
   [[nodiscard]] pollfd* fds() { return fds_; }
+  [[nodiscard]] nfds_t first_ours() const { return first_ours_; }
 
  private:
   static constexpr nfds_t kInline = 64;
   pollfd inline_[kInline];
   std::vector<pollfd> large_;
   pollfd* fds_ = nullptr;
+  nfds_t first_ours_ = 0;
 };
 
 /// The time left of a wait, for the calls that store it.
@@ -60,6 +63,7 @@ long limit_of(const timespec* timeout, Duration& limit) {
 }
 
 long poll_translated(pollfd* fds, nfds_t count, Translated& set, Duration limit, const sigset_t* mask) {
+  if (!may_wait(fds[set.first_ours()].fd)) return -EBADF;
   const long ready = posix::poll_files(set.fds(), count, limit, mask);
   if (ready >= 0) {
     for (nfds_t i = 0; i < count; ++i) fds[i].revents = set.fds()[i].revents;
@@ -126,7 +130,7 @@ bool any_ours(int count, const fd_set* read, const fd_set* write, const fd_set* 
     };
     found = found || in(read) || in(write) || in(except);
   });
-  return found && !is_heir();
+  return found;
 }
 
 long select_ours(int count, fd_set* read, fd_set* write, fd_set* except, Duration limit,
