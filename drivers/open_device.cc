@@ -19,8 +19,13 @@ OpenResult failed(std::string error) {
   return {nullptr, std::move(error)};
 }
 
-OpenResult open_af_packet(const SpecLayer& layer) {
+OpenResult open_af_packet(const SpecLayer& layer, const DeviceOptions& options) {
   AfPacketConfig config;
+  config.rx.shared_file = options.shared_file;
+  if (options.inherited.size() == 2) {
+    config.rx.inherited = options.inherited[0];
+    config.inherited_tx = options.inherited[1];
+  }
   config.interface = layer.rest;
   std::uint64_t slots = config.rx.slots;
   MacAddress mac;
@@ -102,7 +107,7 @@ OpenResult open_fault(std::string_view spec, const SpecLayer& layer, const Devic
 OpenResult open_device(std::string_view spec, const DeviceOptions& options) {
   SpecLayer layer;
   if (std::string error = parse_spec_layer(spec, layer); !error.empty()) return failed(std::move(error));
-  if (layer.driver == "af_packet") return open_af_packet(layer);
+  if (layer.driver == "af_packet") return open_af_packet(layer, options);
   if (layer.driver == "pipe") return open_pipe(layer, options);
   if (layer.driver == "fault") return open_fault(spec, layer, options);
   const bool elsewhere =

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "link/net_device.h"
 
@@ -13,6 +14,11 @@ class PipeRegistry;
 /// What opening a device may need besides its spec.
 struct DeviceOptions {
   PipeRegistry* pipes = nullptr;  ///< where pipes meet; null: the process's own
+  /// NetDevice::handover() of the device before: it is not opened anew.
+  std::vector<int> inherited = {};
+  /// A file of a page's size or more, for what the device's users in several processes must agree on: its
+  /// first page is the device's. -1: memory that only forked children share.
+  int shared_file = -1;
 };
 
 /// An open device, or one line that says what is wrong and what to do about it.

@@ -1,6 +1,7 @@
 // When the library is loaded.
 #include "calls.h"
 #include "next.h"
+#include "posix/shared_state.h"
 
 namespace millrace::preload {
 
@@ -12,6 +13,11 @@ __attribute__((constructor)) void on_load() {
   find_next();
   sys::cancellable_ppoll = next.ppoll;
   watch_forks();
+  // The launcher's device: not for the program to close.
+  const posix::Inheritance inheritance = posix::read_inheritance();
+  if (inheritance.shared_file < 0) return;
+  sys::mark_own(inheritance.shared_file);
+  for (std::size_t i = 0; i < inheritance.device_count; ++i) sys::mark_own(inheritance.device[i]);
 }
 
 }  // namespace

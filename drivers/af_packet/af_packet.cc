@@ -35,15 +35,16 @@ std::string AfPacketDevice::initialise(const AfPacketConfig& config) {
   if (!info.ethernet) return "interface " + interface_ + " is not an Ethernet device";
   if (!info.up) return "interface " + interface_ + " is down; do: ip link set " + interface_ + " up";
   if (std::string error = rx_.open(config.rx); !error.empty()) return error;
-  if (std::string error = tx_.open(config.tx_buffer); !error.empty()) return error;
+  if (std::string error = tx_.open(config.tx_buffer, config.inherited_tx); !error.empty()) return error;
   if (!link_.open(interface_, info.index)) {
     return "cannot watch the link (rtnetlink): " + std::string(std::strerror(errno));
   }
   own_mac_ = info.mac;
   mac_ = config.mac.value_or(info.mac);
   mtu_ = info.mtu;
-  if (!tx_.bind(info.index) || !rx_.bind(info.index) ||
-      (mac_ != own_mac_ && !rx_.set_promiscuous(info.index))) {
+  const bool attached = config.rx.inherited >= 0;  // in the image before
+  if (!attached && (!tx_.bind(info.index) || !rx_.bind(info.index) ||
+                    (mac_ != own_mac_ && !rx_.set_promiscuous(info.index)))) {
     return "cannot attach to " + interface_ + ": " + std::string(std::strerror(errno));
   }
   bound_index_ = info.index;

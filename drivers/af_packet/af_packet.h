@@ -18,6 +18,7 @@ struct AfPacketConfig {
   std::string interface;
   RxRing::Config rx;
   std::uint32_t tx_buffer = 32u << 20;
+  int inherited_tx = -1;  ///< the sending socket of the process image before; with rx.inherited
   /// Another address than the interface's own; the interface is then made promiscuous.
   std::optional<MacAddress> mac;
 };
@@ -32,6 +33,7 @@ class AfPacketDevice final : public NetDevice {
 
   std::size_t rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) override;
   std::size_t tx_burst(PacketQueue& packets, Instant now) override;
+  [[nodiscard]] std::vector<int> handover() const override { return {rx_.fd(), tx_.fd()}; }
   void release_packets() override { rx_.release_packets(); }
   [[nodiscard]] std::span<const WaitFd> wait_fds() override;
   [[nodiscard]] bool arm() override;

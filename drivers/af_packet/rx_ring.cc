@@ -55,7 +55,7 @@ RxRing::~RxRing() {
   if (current_ != nullptr) ::munmap(current_, sizeof *current_);
 }
 
-std::string RxRing::open(const Config& config) {
+std::string RxRing::make_socket(const Config& config) {
   std::string error = open_packet_socket(socket_);
   if (!error.empty()) return error;
   const int fd = socket_.get();
@@ -78,17 +78,31 @@ std::string RxRing::open(const Config& config) {
     return "cannot make a receive ring of " + std::to_string(bytes >> 10) +
            " KiB: " + std::string(std::strerror(errno));
   }
-  void* map = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-  if (map == MAP_FAILED) return "cannot map the receive ring: " + std::string(std::strerror(errno));
-  map_ = static_cast<std::uint8_t*>(map);
-  void* position =
-      ::mmap(nullptr, sizeof *current_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  return {};
+}
+
+std::string RxRing::map(const Config& config) {
+  const std::size_t bytes = std::size_t{config.slots} * config.slot_bytes;
+  void* ring = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, socket_.get(), 0);
+  if (ring == MAP_FAILED) return "cannot map the receive ring: " + std::string(std::strerror(errno));
+  map_ = static_cast<std::uint8_t*>(ring);
+  map_bytes_ = bytes;
+  const int kind = config.shared_file >= 0 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS;
+  void* position = ::mmap(nullptr, sizeof *current_, PROT_READ | PROT_WRITE, kind, config.shared_file, 0);
   if (position == MAP_FAILED) return "cannot map memory: " + std::string(std::strerror(errno));
   current_ = static_cast<std::uint32_t*>(position);
-  map_bytes_ = bytes;
   slots_ = config.slots;
   slot_bytes_ = config.slot_bytes;
   return {};
+}
+
+std::string RxRing::open(const Config& config) {
+  if (config.inherited >= 0) {
+    socket_ = UniqueFd{config.inherited};
+  } else if (std::string error = make_socket(config); !error.empty()) {
+    return error;
+  }
+  return map(config);
 }
 
 bool RxRing::bind(int interface_index) {

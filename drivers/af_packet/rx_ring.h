@@ -31,6 +31,8 @@ class RxRing {
     std::uint32_t slots = 2048;
     std::uint32_t slot_bytes = 2048;
     std::uint32_t socket_buffer = 32u << 20;
+    int inherited = -1;    ///< the socket of the process image before, its ring and all
+    int shared_file = -1;  ///< where the position in the ring is kept; -1: in memory of our own
   };
 
   RxRing() = default;
@@ -61,6 +63,8 @@ class RxRing {
   static constexpr std::size_t kCopyBatch = 16;
   struct Slot;
 
+  [[nodiscard]] std::string make_socket(const Config& config);
+  [[nodiscard]] std::string map(const Config& config);
   [[nodiscard]] Slot slot(std::uint32_t index) const;
   [[nodiscard]] std::uint32_t after(std::uint32_t index) const { return index + 1 == slots_ ? 0 : index + 1; }
   void release(std::uint32_t index);

@@ -7,7 +7,11 @@
 
 namespace millrace::drivers {
 
-std::string TxSocket::open(std::uint32_t socket_buffer) {
+std::string TxSocket::open(std::uint32_t socket_buffer, int inherited) {
+  if (inherited >= 0) {
+    socket_ = UniqueFd{inherited};
+    return {};
+  }
   std::string error = open_packet_socket(socket_);
   if (error.empty()) set_socket_buffer(socket_.get(), SO_SNDBUFFORCE, SO_SNDBUF, socket_buffer);
   return error;

@@ -27,8 +27,8 @@ class TxSocket {
     kDown,       ///< the interface is down or gone: all dropped
   };
 
-  /// Empty, or what failed.
-  [[nodiscard]] std::string open(std::uint32_t socket_buffer);
+  /// Empty, or what failed. `inherited`: a socket that an image of this process before had set up, or -1.
+  [[nodiscard]] std::string open(std::uint32_t socket_buffer, int inherited);
   [[nodiscard]] bool bind(int interface_index);
   /// Sends from the front of `packets` and frees what it takes; adds to `taken`.
   [[nodiscard]] Result send(PacketQueue& packets, std::size_t& taken, DeviceStats& stats, Instant now);

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/mac_address.h"
 #include "base/time.h"
@@ -60,6 +61,10 @@ class NetDevice {
   /// full). Returns how many were taken. A frame the device refuses for good is dropped and counted as
   /// tx_errors.
   virtual std::size_t tx_burst(PacketQueue& packets, Instant now) = 0;
+
+  /// Descriptors with which another image of this process can go on where this one is (see DeviceOptions);
+  /// empty where that cannot be.
+  [[nodiscard]] virtual std::vector<int> handover() const { return {}; }
 
   /// The stack that used the device goes away: gives back every packet of its pool that the device still
   /// holds (delayed, waiting, being sent). The device stays usable.

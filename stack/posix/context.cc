@@ -1,6 +1,7 @@
 #include "posix/context.h"
 
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -34,10 +35,26 @@ bool only_one_cpu() {
   return sysconf(_SC_NPROCESSORS_ONLN) == 1;
 }
 
+SharedState* map_state(int file) {
+  if (file >= 0) {
+    if (SharedState* state = map_shared_state(file); state != nullptr) return state;
+  } else {
+    void* map = mmap(nullptr, sizeof(SharedState), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (map != MAP_FAILED) return static_cast<SharedState*>(map);
+  }
+  throw std::system_error(errno, std::generic_category(), "cannot map memory");
+}
+
 }  // namespace
 
 Context::Context(const ContextConfig& config, std::unique_ptr<NetDevice> device)
-    : config_(config), device_(std::move(device)), single_cpu_(only_one_cpu()), backup_(*this) {
+    : config_(config),
+      device_(std::move(device)),
+      single_cpu_(only_one_cpu()),
+      shared_(map_state(config.shared_file)),
+      backup_(*this) {
+  // Only a launcher looks at the connections.
+  if (config_.shared_file >= 0) config_.stack.tcp.live = shared_->connections;
   const Instant now = clock_now();
   stack_ = std::make_unique<Stack>(config_.stack, system_seed(), now);
   if (device_) {

@@ -15,6 +15,7 @@
 #include "posix/backup_poller.h"
 #include "posix/clock.h"
 #include "posix/mutex.h"
+#include "posix/shared_state.h"
 #include "posix/signals.h"
 #include "posix/waiter.h"
 #include "stack.h"
@@ -28,6 +29,7 @@ struct ContextConfig {
   /// How long a waiting call polls before it sleeps: nothing adapts up to kAdaptiveSpin, zero sleeps at once.
   std::optional<Duration> busy_poll;
   Duration drain = 2s;
+  int shared_file = -1;  ///< of the SharedState, when this process image got one; not closed
 };
 
 /// One Stack, its device queue and the lock over both. It has no thread that moves packets: whoever holds the
@@ -168,17 +170,12 @@ class Context {
   std::array<Waiter*, kMaxTold> told_{};
   std::size_t told_count_ = 0;
 
-  /// In memory shared with the children that are forked from now on.
-  struct Ownership {
-    std::atomic<pid_t> owner{0};
-  };
   struct Unmap {
-    void operator()(Ownership* ownership) const;
+    void operator()(SharedState* state) const;
   };
-  static Ownership* make_ownership();
   void fall_asleep();
 
-  std::unique_ptr<Ownership, Unmap> ownership_{make_ownership()};
+  std::unique_ptr<SharedState, Unmap> shared_;  ///< with the children that are forked from now on
   std::atomic<bool> dormant_{false};
 
   bool exiting_ = false;

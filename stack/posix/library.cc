@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <millrace/socket.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <vector>
 
@@ -19,6 +21,16 @@ Library& Library::instance() {
   return *library;
 }
 
+pid_t Library::owner_elsewhere() {
+  const Inheritance inheritance = read_inheritance();
+  if (inheritance.shared_file < 0) return 0;
+  SharedState* state = map_shared_state(inheritance.shared_file);
+  if (state == nullptr) return 0;
+  const pid_t owner = state->owner.load();
+  munmap(state, sizeof *state);
+  return owner == 0 || owner == getpid() || is_dead(owner) ? 0 : owner;
+}
+
 std::string& Library::last_error() {
   thread_local std::string line;
   return line;
@@ -33,6 +45,10 @@ long Library::start(const mr_config* config) {
   }
   Settings settings;
   if (error = read_settings(config, settings); !error.empty()) return -EINVAL;
+  if (const pid_t owner = owner_elsewhere(); owner != 0) {
+    error = "the stack is in use by process " + std::to_string(owner) + " of the same program run";
+    return -EBUSY;
+  }
   OpenedDevice opened;
   if (settings.device != "none") {
     if (!opener_) {
@@ -51,6 +67,7 @@ long Library::start(const mr_config* config) {
     }
   }
   fds_.set_limit(settings.max_descriptors);
+  settings.context.shared_file = read_inheritance().shared_file;
   try {
     owned_ = std::make_unique<Context>(settings.context, std::move(opened.device));
   } catch (const std::exception& problem) {

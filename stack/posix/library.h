@@ -45,6 +45,8 @@ class Library {
   void before_fork();
   void after_fork_in_parent();
   void after_fork_in_child();
+  /// With a launcher's shared state: the process that has the stack and is not this one; 0: none.
+  [[nodiscard]] static pid_t owner_elsewhere();
   /// See Context::claim().
   [[nodiscard]] bool claim();
   /// The process ends without exit(3): what was queued is delivered as far as the drain time allows.

@@ -1,31 +1,13 @@
 // Contexts across fork(2): whose the device is.
-#include <errno.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include <new>
 
 #include "posix/context.h"
 
 namespace millrace::posix {
 
-namespace {
-
-bool is_dead(pid_t process) {
-  return kill(process, 0) != 0 && errno == ESRCH;
-}
-
-}  // namespace
-
-Context::Ownership* Context::make_ownership() {
-  void* page = mmap(nullptr, sizeof(Ownership), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (page == MAP_FAILED) throw std::bad_alloc();
-  return new (page) Ownership;
-}
-
-void Context::Unmap::operator()(Ownership* ownership) const {
-  munmap(ownership, sizeof *ownership);
+void Context::Unmap::operator()(SharedState* state) const {
+  munmap(state, sizeof *state);
 }
 
 void Context::fall_asleep() {
@@ -34,7 +16,7 @@ void Context::fall_asleep() {
 }
 
 void Context::after_fork_in_parent() {
-  if (ownership_->owner.load() == 0) fall_asleep();
+  if (shared_->owner.load() == 0) fall_asleep();
   unlock();
 }
 
@@ -52,10 +34,10 @@ void Context::after_fork_in_child() {
 bool Context::claim() {
   const pid_t self = getpid();
   ContextLock guard(*this);
-  pid_t owner = ownership_->owner.load();
+  pid_t owner = shared_->owner.load();
   while (owner != self) {
     if (owner != 0 && !is_dead(owner)) return false;
-    if (ownership_->owner.compare_exchange_weak(owner, self)) break;
+    if (shared_->owner.compare_exchange_weak(owner, self)) break;
   }
   if (!dormant_) return true;
   dormant_ = false;

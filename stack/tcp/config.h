@@ -2,8 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/time.h"
+#include "tcp/live_table.h"
 
 namespace millrace::tcp {
 
@@ -34,6 +36,8 @@ struct Config {
   Duration fin_wait_2 = 60s;  ///< for connections nobody owns any more
   Duration keepalive_idle = 7200s, keepalive_interval = 75s;
   unsigned keepalive_count = 9;
+  // --- for somebody who ends connections in our place
+  std::span<LiveEntry> live;
   // --- protocol features
   bool timestamps = true, sack = true, window_scaling = true;
   unsigned initial_window_segments = 10;      ///< RFC 6928

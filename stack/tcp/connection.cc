@@ -31,6 +31,7 @@ Connection::Connection(Tcp& tcp, const FlowKey& key, const Options& options, con
 }
 
 Connection::~Connection() {
+  unpublish();
   tcp_.flows().remove(*this);
 }
 
@@ -372,7 +373,28 @@ void Connection::output(Instant now) {
       break;
   }
   if (receiver_.ack_now() && state_ != State::kSynSent && state_ != State::kSynReceived) send_ack(now);
+  publish();
   update_timer(now);
+}
+
+void Connection::publish() {
+  if (live_ == nullptr) {
+    if (tcp_.config().live.empty() || state_ == State::kSynSent || state_ == State::kSynReceived) return;
+    live_ = tcp_.live().take();
+    if (live_ == nullptr) return;
+    live_->local_address = local().address.v4_value();
+    live_->local_port = local().port;
+    live_->remote_address = remote().address.v4_value();
+    live_->remote_port = remote().port;
+  }
+  live_->snd_nxt = sender_.snd_max().value();
+  live_->rcv_nxt = receiver_.rcv_nxt().value();
+  live_->used.store(1, std::memory_order_release);
+}
+
+void Connection::unpublish() {
+  if (live_ != nullptr) live_->used.store(0, std::memory_order_release);
+  live_ = nullptr;
 }
 
 void Connection::refresh_route(Instant now) {
@@ -566,6 +588,7 @@ void Connection::on_keepalive_timer(Instant now) {
 void Connection::enter_closed(Error error, Instant /*now*/) {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
+  unpublish();
   final_error_ = error;
   send_shutdown_ = receive_shutdown_ = true;
   tcp_.timers().cancel(timer_);

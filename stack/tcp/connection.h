@@ -154,6 +154,9 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   void enter_closed(Error error, Instant now);
   void go_time_wait(Instant now);
   void notify(Ready events);
+  /// Keeps the entry for whoever would end this connection in our place; and gives it up.
+  void publish();
+  void unpublish();
   void update_timer(Instant now);
   void on_timer(Instant now);
   void on_syn_timer(Instant now);
@@ -187,6 +190,7 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   Instant syn_deadline_ = kNever, keepalive_deadline_ = kNever, fin_wait_2_deadline_ = kNever;
   Instant last_received_{}, last_data_received_{};
   Instant last_duplicate_ack_ = kEpoch;
+  LiveEntry* live_ = nullptr;
   Options options_;
   ip::RouteResult route_;
   Timer timer_;

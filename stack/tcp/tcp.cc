@@ -138,6 +138,7 @@ Tcp::Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, TimerWheel& ti
       flows_(rng.u64(), rng.u64()),
       send_budget_(pool.limits().bytes / kSendShare),
       receive_budget_(pool.limits().bytes / kPromiseShare),
+      live_(config.live),
       challenge_window_start_(now),
       lists_(std::make_unique<Lists>()) {
   for (std::uint32_t& increment : port_increments_) increment = rng.u32();
@@ -367,6 +368,17 @@ Result<void> Tcp::send_segment(const FlowKey& key, const Outgoing& outgoing, Pac
   options.dont_fragment = outgoing.dont_fragment;
   if (route != nullptr) return ip_.output(std::move(packet), options, *route, now);
   return ip_.output(std::move(packet), options, now);
+}
+
+void Tcp::reset_abandoned(const LiveEntry& entry, Instant now) {
+  const FlowKey key{{IpAddress::v4(entry.local_address), entry.local_port},
+                    {IpAddress::v4(entry.remote_address), entry.remote_port}};
+  Outgoing out;
+  out.seq = SeqNum{entry.snd_nxt};
+  out.ack = SeqNum{entry.rcv_nxt};
+  out.flags = Flags::kRst | Flags::kAck;
+  count(Counter::kOutRsts);
+  static_cast<void>(send_segment(key, out, nullptr, nullptr, now));
 }
 
 void Tcp::send_reset_for(const FlowKey& key, const Segment& segment, const ip::PacketInfo& info,

@@ -66,6 +66,7 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] MemoryBudget& receive_budget() { return receive_budget_; }
   [[nodiscard]] const MemoryBudget& receive_budget() const { return receive_budget_; }
   [[nodiscard]] const IsnGenerator& isn() const { return isn_; }
+  [[nodiscard]] LiveTable& live() { return live_; }
   void count(Counter counter, std::uint64_t n = 1) { counters_.add(counter, n); }
 
   /// Puts it on the list that flush() works through.
@@ -98,6 +99,9 @@ class Tcp final : public ip::Transport {
   };
   Result<void> send_segment(const FlowKey& key, const Outgoing& outgoing, PacketPtr payload,
                             const ip::RouteResult* route, Instant now);
+  /// For whoever ends the connections of a stack that died: tells the peer, whose next segment would be
+  /// answered by a reset anyway.
+  void reset_abandoned(const LiveEntry& entry, Instant now);
   /// The reset that RFC 9293 §3.10.7.1 prescribes for a segment without a connection.
   void send_reset_for(const FlowKey& key, const Segment& segment, const ip::PacketInfo& info, Instant now);
 
@@ -115,6 +119,7 @@ class Tcp final : public ip::Transport {
   FlowTable flows_;
   PortTable ports_;
   MemoryBudget send_budget_, receive_budget_;
+  LiveTable live_;
   CounterSet<Counter> counters_;
   std::size_t connection_count_ = 0, time_wait_count_ = 0, request_count_ = 0;
   Instant challenge_window_start_{};
