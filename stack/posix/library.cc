@@ -75,6 +75,7 @@ long Library::start(const mr_config* config) {
     return -ENOMEM;
   }
   context_.store(owned_.get(), std::memory_order_release);
+  (void)control_.start(*owned_, fds_);  // the program runs without one as well
   if (!exit_handler_) {
     exit_handler_ = atexit([] { Library::instance().finish_at_exit(); }) == 0;
   }
@@ -108,6 +109,7 @@ void Library::finish() {
   init_mutex_.lock();
   if (owned_) {
     shut_down(*owned_);
+    control_.stop();
     context_.store(nullptr, std::memory_order_release);
     owned_.reset();
   }
@@ -146,6 +148,7 @@ void Library::finish_at_exit() {
   if (context == nullptr || context->dormant()) return;
   context->begin_exit();
   shut_down(*context);
+  control_.stop();
 }
 
 }  // namespace millrace::posix

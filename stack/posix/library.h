@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "posix/context.h"
+#include "posix/control.h"
 #include "posix/fd_table.h"
 #include "posix/file.h"
 #include "posix/socket_file.h"
@@ -37,6 +38,7 @@ class Library {
   [[nodiscard]] Context* context();
   [[nodiscard]] Context* context_if_any() { return context_.load(std::memory_order_acquire); }
   [[nodiscard]] FdTable& fds() { return fds_; }
+  [[nodiscard]] Control& control() { return control_; }
 
   /// Closes every descriptor of the context, lets TCP deliver what was sent, and ends the backup poller.
   void shut_down(Context& context);
@@ -66,6 +68,7 @@ class Library {
   FdTable fds_;
   std::unique_ptr<Context> owned_;
   std::atomic<Context*> context_{nullptr};
+  Control control_;  ///< of owned_
   bool exit_handler_ = false;
 };
 

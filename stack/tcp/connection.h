@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/timer_wheel.h"
 #include "ip/ip_layer.h"
+#include "socket/report.h"
 #include "socket/socket.h"
 #include "tcp/flow_table.h"
 #include "tcp/options.h"
@@ -92,6 +93,8 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   void abort(Instant now);
   Result<void> set_option(SocketOption option, std::int64_t value, Instant now);
   void fill(TcpInfo& info, Instant now) const;
+  /// All but `info` (report.cc).
+  void fill(SocketReport& report, Instant now) const;
   [[nodiscard]] Ready readiness() const;
   [[nodiscard]] std::size_t readable_bytes() const;
   /// Sequence number of the next byte that a read returns.

@@ -67,6 +67,14 @@ void FlowTable::remove(Flow& flow) {
   --per_port_[flow.key_.local.port];
 }
 
+std::uint32_t FlowTable::next_bucket(std::uint32_t cursor) const {
+  for (auto bit = static_cast<std::uint32_t>((mask_ + 1) / 2); bit != 0; bit /= 2) {
+    cursor ^= bit;
+    if ((cursor & bit) != 0) return cursor;  // no carry
+  }
+  return 0;
+}
+
 void FlowTable::grow() {
   const std::size_t count = (mask_ + 1) * 2;
   auto buckets = std::make_unique<Flow*[]>(count);

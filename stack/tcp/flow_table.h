@@ -64,6 +64,24 @@ class FlowTable {
   /// The hash under the table's secret: for spreading over SO_REUSEPORT groups too.
   [[nodiscard]] std::uint32_t hash_of(const FlowKey& key) const;
 
+  /// A walk in pieces, between which anything may change: visits the buckets from `cursor` on (0: the first)
+  /// until `flows` flows or `buckets` buckets are exceeded, and returns where to go on (0: it was the last).
+  /// A flow that is in the table throughout is visited exactly once, even when the table grows meanwhile: as
+  /// buckets are taken in the order of their index's bits reversed, those that a visited one was split into
+  /// are behind the cursor, and all others before it.
+  template <typename Visitor>
+  std::uint32_t visit_from(std::uint32_t cursor, std::size_t flows, std::size_t buckets,
+                           Visitor&& visit) const {
+    std::size_t visited = 0;
+    for (std::size_t i = 0; i < buckets && visited < flows; ++i) {
+      for (const Flow* flow = buckets_[cursor & mask_]; flow != nullptr; flow = flow->next_, ++visited)
+        visit(*flow);
+      cursor = next_bucket(cursor);
+      if (cursor == 0) break;
+    }
+    return cursor;
+  }
+
   template <typename Visitor>
   void for_each(Visitor&& visit) {
     for (std::size_t i = 0; i <= mask_; ++i) {
@@ -77,6 +95,8 @@ class FlowTable {
 
  private:
   void grow();
+  /// The bucket after `cursor`: plus one, counted from the highest bit of the index down.
+  [[nodiscard]] std::uint32_t next_bucket(std::uint32_t cursor) const;
 
   std::uint64_t secret_a_, secret_b_;
   std::size_t mask_ = 0;

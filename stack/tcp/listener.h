@@ -48,6 +48,11 @@ class Listener {
 
   void set_backlog(int backlog);
   [[nodiscard]] const Options& options() const { return options_; }
+  [[nodiscard]] const Endpoint& local() const { return local_; }
+  [[nodiscard]] const TcpSocket& socket() const { return socket_; }
+  /// Connections that wait for accept(), and how many may.
+  [[nodiscard]] std::size_t queued() const { return queued_; }
+  [[nodiscard]] std::size_t backlog() const { return backlog_; }
   Result<void> set_option(SocketOption option, std::int64_t value) { return options_.set(option, value); }
 
   /// A SYN for this endpoint. `iss_after`: the new ISS must lie behind it (a TIME-WAIT entry was recycled),

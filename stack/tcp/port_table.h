@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -35,6 +36,11 @@ class PortTable {
 
   /// The listener for a SYN: the exact address before the wildcard; among several (SO_REUSEPORT) by hash.
   [[nodiscard]] Listener* find_listener(const Endpoint& local, std::uint32_t hash) const;
+  /// Those that are bound to it.
+  [[nodiscard]] std::span<const Binding> bindings(std::uint16_t port) const {
+    const auto found = ports_.find(port);
+    return found == ports_.end() ? std::span<const Binding>{} : std::span<const Binding>{found->second};
+  }
 
  private:
   std::unordered_map<std::uint16_t, std::vector<Binding>> ports_;

@@ -94,6 +94,8 @@ class Sender {
   /// Expiries since the last progress.
   [[nodiscard]] unsigned timeouts() const { return timeouts_; }
   [[nodiscard]] unsigned probes() const { return probes_; }
+  /// The timer runs for a closed window or a piece held back, not for loss.
+  [[nodiscard]] bool probing() const { return probing_; }
   [[nodiscard]] bool in_recovery() const { return in_recovery_; }
   [[nodiscard]] std::uint32_t retransmitted_segments() const { return retransmitted_; }
   [[nodiscard]] std::uint64_t retransmitted_bytes() const { return retransmitted_bytes_; }

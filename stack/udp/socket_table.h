@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -39,6 +40,11 @@ class SocketTable {
   /// True when Linux would refuse to bind `socket` to `local` beside those that are there.
   [[nodiscard]] bool conflicts(const UdpSocket& socket, const Endpoint& local) const;
   [[nodiscard]] bool port_in_use(std::uint16_t port) const { return ports_.contains(port); }
+  /// Those that have it, the latest last.
+  [[nodiscard]] std::span<UdpSocket* const> on_port(std::uint16_t port) const {
+    const auto found = ports_.find(port);
+    return found == ports_.end() ? std::span<UdpSocket* const>{} : std::span<UdpSocket* const>{found->second};
+  }
   [[nodiscard]] std::size_t size() const { return size_; }
 
  private:

@@ -58,6 +58,7 @@ class Udp final : public ip::Transport {
   [[nodiscard]] const CounterSet<Counter>& counters() const { return counters_; }
   [[nodiscard]] std::size_t bound_sockets() const { return table_.size(); }
   [[nodiscard]] bool is_bound(std::uint16_t port) const { return table_.port_in_use(port); }
+  [[nodiscard]] const SocketTable& sockets() const { return table_; }
 
  private:
   friend class UdpSocket;

@@ -291,12 +291,14 @@ void UdpSocket::resume() {
 void UdpSocket::on_datagram(PacketPtr datagram) {
   // As in Linux, one datagram may go over the limit, however large it is.
   if (received_storage_ > receive_limit_) {
+    ++drops_;
     udp_.counters_.add(Counter::kRcvbufErrors);
     udp_.counters_.add(Counter::kInErrors);
     return;
   }
   // A driver's storage is lent for one turn only, and small payloads shall not hold large storage.
   if (!datagram->compact(true)) {
+    ++drops_;
     udp_.counters_.add(Counter::kInErrors);
     return;
   }
@@ -335,6 +337,20 @@ Result<Received> UdpSocket::receive(std::span<const IoSlice> out, ReceiveFlags f
     (void)received_.pop_front();
   }
   return received;
+}
+
+void UdpSocket::fill(SocketReport& report) const {
+  report.type = SocketType::kDatagram;
+  report.state = connected_ ? 1 : 7;  // TCP_ESTABLISHED, TCP_CLOSE
+  report.local = local_;
+  report.remote = remote_;
+  // As Linux counts them: storage, not payload.
+  report.receive_queue = report.receive_memory = received_storage_;
+  report.send_queue = report.send_memory = unsent_bytes();
+  report.receive_limit = receive_limit_;
+  report.send_limit = send_limit_;
+  report.drops = drops_;
+  report.socket = this;
 }
 
 std::size_t UdpSocket::readable_bytes() const {

@@ -6,6 +6,7 @@
 #include <boost/intrusive/list.hpp>
 
 #include "ip/ip_layer.h"
+#include "socket/report.h"
 #include "socket/socket.h"
 #include "udp/udp.h"
 
@@ -48,6 +49,7 @@ class UdpSocket final : public Socket {
   [[nodiscard]] const Endpoint& remote() const { return remote_; }
   [[nodiscard]] bool reuse_address() const { return reuse_address_; }
   [[nodiscard]] bool reuse_port() const { return reuse_port_; }
+  void fill(SocketReport& report) const;
   /// True when it waited for its device and may go on.
   [[nodiscard]] bool may_resume() const;
   void resume();
@@ -90,6 +92,7 @@ class UdpSocket final : public Socket {
 
   PacketQueue received_;
   std::size_t received_storage_ = 0;
+  std::uint64_t drops_ = 0;  ///< datagrams refused for want of room
 
   ip::RouteResult route_;  ///< to remote_, while connected and of the generation below
   std::uint32_t route_generation_ = 0;

@@ -6,6 +6,7 @@ import signal
 import tempfile
 import time
 
+import command_cases
 import harness
 from harness import SOAK, STACK, expect, field
 
@@ -388,4 +389,5 @@ def all_cases(programs):
     if os.geteuid() == 0:
         add("bad input: no privilege", no_privilege)
     add("bad input: port in use on the kernel", kernel_port_in_use)
+    command_cases.add_cases(add)
     return cases

@@ -226,12 +226,16 @@ class Bench:
             expect(time.monotonic() < deadline, f"not within {seconds} s: {what}")
             time.sleep(0.1)
 
-    def clean_up(self):
+    def end_programs(self):
         for program in reversed(self._started):
             program.end()
+        self._started = []
+
+    def clean_up(self):
+        self.end_programs()
         for name in self._namespaces:
             run(["ip", "netns", "del", name], check=False)
-        self._started, self._namespaces = [], []
+        self._namespaces = []
 
 
 def remove_leftovers():

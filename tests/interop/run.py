@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import sys
+import tempfile
 
 sys.dont_write_bytecode = True
 
@@ -13,7 +14,7 @@ import harness  # noqa: E402
 
 def main():
     parser = argparse.ArgumentParser()
-    for program in ("echo", "load", "peer"):
+    for program in ("echo", "load", "peer", "millrace"):
         parser.add_argument(f"--{program}", required=True)
     parser.add_argument("--relay")
     parser.add_argument("--case", default="")
@@ -22,7 +23,7 @@ def main():
     if os.geteuid() != 0:
         print("1..0 # SKIP needs root for network namespaces")
         return 1
-    for program in ("echo", "load", "peer", "relay"):
+    for program in ("echo", "load", "peer", "relay", "millrace"):
         path = getattr(options, program)
         setattr(options, program, os.path.abspath(path) if path else None)
     harness.end_on_signals()
@@ -30,7 +31,10 @@ def main():
     if options.list:
         print("\n".join(name for name, _ in chosen))
         return 0
-    return harness.Tap(options, chosen).run()
+    # Where programs have their control sockets: not where those of the machine's user are.
+    with tempfile.TemporaryDirectory(prefix="millrace-run-") as directory:
+        os.environ["MILLRACE_RUN_DIR"] = directory
+        return harness.Tap(options, chosen).run()
 
 
 if __name__ == "__main__":

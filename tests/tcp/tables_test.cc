@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -62,6 +63,39 @@ TEST(FlowTable, FindsWhatIsInItAndCountsPorts) {
   });
   EXPECT_EQ(seen, size);
   EXPECT_EQ(table.size(), 0u);
+}
+
+TEST(FlowTable, AWalkInPiecesSeesEachFlowThatStaysExactlyOnceWhileTheTableGrows) {
+  for (const std::size_t piece : {1u, 7u, 64u, 5'000u}) {
+    FlowTable table(0x9e3779b97f4a7c15, 0xd1b54a32d192ed03);
+    Rng rng(3);
+    std::vector<std::unique_ptr<TestFlow>> staying, passing;
+    std::uint32_t made = 0;
+    const auto add = [&](std::vector<std::unique_ptr<TestFlow>>& to) {
+      to.push_back(std::make_unique<TestFlow>(key(made++)));
+      table.insert(*to.back());
+    };
+    for (int i = 0; i < 3'000; ++i) add(staying);
+    std::map<const Flow*, int> seen;
+    std::uint32_t cursor = 0;
+    do {
+      std::size_t visited = 0;
+      cursor = table.visit_from(cursor, piece, 512, [&](const Flow& flow) {
+        ++seen[&flow];
+        ++visited;
+      });
+      EXPECT_LE(visited, piece + 16) << "a piece ends with its bucket";
+      // Up to eight times the size, so that buckets split three times; and some leave.
+      for (int i = 0; i < 40 && made < 24'000; ++i) add(passing);
+      if (!passing.empty() && rng.chance(0.5)) {
+        table.remove(*passing.front());
+        passing.erase(passing.begin());
+      }
+    } while (cursor != 0);
+    for (const auto& flow : staying) ASSERT_EQ(seen[flow.get()], 1) << "pieces of " << piece;
+    for (const auto& flow : staying) table.remove(*flow);
+    for (const auto& flow : passing) table.remove(*flow);
+  }
 }
 
 TEST(FlowTable, HashDependsOnTheSecret) {

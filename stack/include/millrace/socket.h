@@ -105,10 +105,12 @@ struct mr_config {
 };
 
 /*
- * Opens the device and starts the stack. config may be null: all from the environment. One thread of
- * Millrace's own is started; it keeps acknowledgements, retransmissions and FINs going while the program
- * computes, and blocks all signals. A program that never calls mr_init gets mr_init(NULL) with its first
- * mr_socket or mr_epoll_create1.
+ * Opens the device and starts the stack. config may be null: all from the environment. Two threads of
+ * Millrace's own are started, which block all signals: one keeps acknowledgements, retransmissions and FINs
+ * going while the program computes; the other sleeps until the commands `millrace ss` and `millrace stats`
+ * ask, on a socket in the directory MILLRACE_RUN_DIR, by default /run/millrace. Where that socket cannot be
+ * made the program runs all the same, without it. A program that never calls mr_init gets mr_init(NULL) with
+ * its first mr_socket or mr_epoll_create1.
  *
  * Returns 0, or -1 with errno and one clear line in mr_last_error(): EINVAL (a malformed or missing value),
  * ENODEV (the device could not be opened: there is none, no privilege, ...), ENOMEM, EALREADY (already set

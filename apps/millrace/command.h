@@ -1,0 +1,27 @@
+#pragma once
+
+#include <functional>
+
+#include <CLI/CLI.hpp>
+
+namespace millrace::command {
+
+/// What a subcommand does once its options are read; returns the exit status. A std::exception that leaves it
+/// is told in one line, and the status is 1.
+using Action = std::function<int()>;
+
+/// A subcommand is one file with a function of this shape, which main.cc lists: it adds its CLI::App with its
+/// options, and sets `action` when it is the one that was asked for (in the App's callback).
+using AddSubcommand = void (*)(CLI::App& parent, Action& action);
+
+void add_ss(CLI::App& parent, Action& action);
+void add_stats(CLI::App& parent, Action& action);
+
+/// The settings of one Millrace program that "--pid" limits a command to; 0: all.
+inline CLI::Option* add_pid_option(CLI::App& app, int& pid) {
+  return app.add_option("--pid", pid, "only the program with this process id")
+      ->type_name("PID")
+      ->check(CLI::Range(1, 1 << 22));
+}
+
+}  // namespace millrace::command

@@ -1,0 +1,525 @@
+// The control socket: what `millrace ss` and `millrace stats` talk to.
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+#include <vector>
+
+#include "posix/control_channel.h"
+#include "posix/library.h"
+#include "posix/run_directory.h"
+#include "stack_fixture.h"
+
+namespace millrace::posix::test {
+
+namespace {
+
+using std::chrono::steady_clock;
+using Lines = std::vector<std::string>;
+
+/// A client that waits: the server's patience is what is tested.
+class Client {
+ public:
+  explicit Client(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    fd_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0) << strerror(errno);
+  }
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+  ~Client() { close(fd_); }
+
+  Client& say(const std::string& text) {
+    EXPECT_EQ(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+    return *this;
+  }
+  /// All that the server says until it hangs up.
+  Lines hear() {
+    std::string text;
+    std::vector<char> piece(1 << 16);
+    ssize_t got;
+    while ((got = recv(fd_, piece.data(), piece.size(), 0)) > 0)
+      text.append(piece.data(), static_cast<std::size_t>(got));
+    Lines lines;
+    std::istringstream stream(text);
+    for (std::string line; std::getline(stream, line);) lines.push_back(line);
+    return lines;
+  }
+
+ private:
+  int fd_;
+};
+
+std::set<int> open_descriptors() {
+  std::set<int> fds;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const int fd = std::stoi(entry.path().filename());
+    if (fcntl(fd, F_GETFD) >= 0) fds.insert(fd);
+  }
+  return fds;
+}
+
+/// The value of key=value in a line.
+std::string value(const std::string& line, const std::string& key) {
+  const std::size_t at = line.find(" " + key + "=");
+  if (at == std::string::npos) return "";
+  const std::size_t begin = at + key.size() + 2;
+  return line.substr(begin, line.find(' ', begin) - begin);
+}
+
+class ControlSocket : public StackFixture {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/millrace-control-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    directory_ = name;
+    if (const char* before = getenv("MILLRACE_RUN_DIR")) before_ = before;
+    setenv("MILLRACE_RUN_DIR", name, 1);
+    start();
+  }
+  void TearDown() override {
+    mr_finish();
+    setenv("MILLRACE_RUN_DIR", before_.c_str(), 1);
+    std::filesystem::remove_all(directory_);
+  }
+
+  static std::string path() { return Library::instance().control().path(); }
+  static Lines ask(const std::string& request) { return Client(path()).say(request).hear(); }
+  /// The `socket` lines of a whole answer.
+  static Lines sockets(const std::string& words = "") {
+    Lines lines = ask("sockets 1" + words + "\n");
+    EXPECT_FALSE(lines.empty());
+    if (lines.empty()) return {};
+    EXPECT_EQ(lines.front().substr(0, 11), "millrace 1 ");
+    EXPECT_EQ(lines.back(), "end");
+    std::erase_if(lines, [](const std::string& line) { return line.substr(0, 7) != "socket "; });
+    return lines;
+  }
+  static Lines with(const Lines& lines, const std::string& key, const std::string& wanted) {
+    Lines found;
+    std::copy_if(lines.begin(), lines.end(), std::back_inserter(found),
+                 [&](const std::string& line) { return value(line, key) == wanted; });
+    return found;
+  }
+
+  std::string directory_, before_;
+};
+
+TEST_F(ControlSocket, IsThereForItsOwnerAloneAndEndsWithTheStack) {
+  EXPECT_EQ(path(), directory_ + "/" + std::to_string(getpid()) + ".sock");
+  struct stat status {};
+  ASSERT_EQ(lstat(path().c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0600u);
+  const std::string was = path();
+  mr_finish();
+  EXPECT_NE(lstat(was.c_str(), &status), 0);
+  EXPECT_TRUE(std::filesystem::is_empty(directory_));
+  start();
+  EXPECT_EQ(path(), was) << "and begins with the next";
+  EXPECT_EQ(ask("stats 1\n").back(), "end");
+}
+
+TEST_F(ControlSocket, TellsWhoItIsAndItsCounters) {
+  const int fd = mr_socket(AF_INET, SOCK_DGRAM, 0);
+  sockaddr_in to = address_of("127.0.0.1", 9);
+  EXPECT_EQ(mr_sendto(fd, "x", 1, 0, generic(to), sizeof to), 1);
+  const Lines lines = ask("stats 1\n");
+  EXPECT_EQ(value(lines.front(), "pid"), std::to_string(getpid()));
+  EXPECT_EQ(value(lines.front(), "uid"), std::to_string(geteuid()));
+  EXPECT_EQ(value(lines.front(), "version"), mr_version());
+  EXPECT_NE(std::find(lines.begin(), lines.end(), "stat udp.UdpOutDatagrams=1"), lines.end());
+  EXPECT_EQ(lines.back(), "end");
+}
+
+TEST_F(ControlSocket, TellsEverySocketWithItsDescriptor) {
+  const int listening = listener();
+  const std::string port = std::to_string(ntohs(name_of(listening).sin_port));
+  const int client = connect_to(listening);
+  const auto [one, two] = datagram_pair();
+  Lines waiting = with(sockets(" fds"), "state", "LISTEN");
+  ASSERT_EQ(waiting.size(), 1u);
+  EXPECT_EQ(value(waiting[0], "local"), "127.0.0.1:" + port);
+  EXPECT_EQ(value(waiting[0], "recvq"), "1") << "not accepted yet";
+  EXPECT_EQ(value(waiting[0], "sendq"), "128");
+  EXPECT_EQ(value(waiting[0], "fd"), std::to_string(listening));
+
+  const int server = mr_accept(listening, nullptr, nullptr);
+  ASSERT_EQ(mr_send(client, "hello", 5, 0), 5);
+  let_it_sleep();
+  const Lines all = sockets(" fds info");
+  EXPECT_EQ(with(all, "net", "udp").size(), 2u);
+  EXPECT_EQ(with(all, "fd", std::to_string(one)).size(), 1u);
+  const Lines accepted = with(all, "fd", std::to_string(server));
+  ASSERT_EQ(accepted.size(), 1u);
+  EXPECT_EQ(value(accepted[0], "state"), "ESTAB");
+  EXPECT_EQ(value(accepted[0], "local"), "127.0.0.1:" + port);
+  EXPECT_EQ(value(accepted[0], "recvq"), "5");
+  EXPECT_EQ(value(accepted[0], "bytes_received"), "5");
+  EXPECT_FALSE(value(accepted[0], "cc").empty());
+  const Lines connecting = with(all, "fd", std::to_string(client));
+  ASSERT_EQ(connecting.size(), 1u);
+  EXPECT_EQ(value(connecting[0], "peer"), "127.0.0.1:" + port);
+  EXPECT_EQ(value(connecting[0], "bytes_sent"), "5");
+
+  for (const std::string& line : sockets()) {
+    EXPECT_EQ(value(line, "fd"), "") << "not asked for";
+    EXPECT_EQ(value(line, "cc"), "");
+  }
+  mr_close(client);
+  char byte[8];
+  EXPECT_EQ(mr_recv(server, byte, sizeof byte, 0), 5);
+  mr_close(server);
+  let_it_sleep();
+  const Lines ended = with(sockets(" fds"), "state", "TIME-WAIT");
+  ASSERT_EQ(ended.size(), 1u);
+  EXPECT_EQ(value(ended[0], "timer"), "timewait");
+  EXPECT_EQ(value(ended[0], "fd"), "");
+}
+
+TEST_F(ControlSocket, RefusesWhatItDoesNotUnderstand) {
+  const std::map<std::string, std::string> cases{
+      {"\n", "unknown request"},
+      {"nonsense\n", "unknown request"},
+      {std::string("\0\xff\n", 3), "unknown request"},
+      {"sockets\n", "version 1"},
+      {"sockets 2\n", "version 1"},
+      {"stats one\n", "version 1"},
+      {"sockets 1 everything\n", "unknown word"},
+      {"stats 1 info\n", "unknown word"},
+      {std::string(ControlChannel::kLongestRequest, 'x') + "\n", "too long"},
+      {std::string(ControlChannel::kLongestRequest, ' '), "too long"},
+  };
+  for (const auto& [request, complaint] : cases) {
+    const Lines lines = ask(request);
+    ASSERT_EQ(lines.size(), 1u) << request;
+    EXPECT_EQ(lines[0].substr(0, 6), "error ");
+    EXPECT_NE(lines[0].find(complaint), std::string::npos) << request << ": " << lines[0];
+  }
+  EXPECT_EQ(ask("stats 1\n").back(), "end") << "and goes on";
+  EXPECT_EQ(ask(" stats  1 \r\n").back(), "end");
+  EXPECT_EQ(Client(path()).say("sta").say("ts 1\nmore").hear().back(), "end") << "in pieces, and beyond";
+}
+
+TEST_F(ControlSocket, GivesUpAClientThatSaysNothing) {
+  Client silent(path());
+  const auto start = steady_clock::now();
+  EXPECT_EQ(ask("stats 1\n").back(), "end");
+  EXPECT_GE(since(start), std::chrono::milliseconds(500)) << "one client at a time";
+  EXPECT_LT(since(start), std::chrono::seconds(5));
+  EXPECT_TRUE(silent.hear().empty());
+  { Client gone(path()); }
+  EXPECT_EQ(ask("stats 1\n").back(), "end");
+}
+
+TEST_F(ControlSocket, WorksWithoutPacketMemory) {
+  listener();
+  Context& context = *Library::instance().context();
+  PacketQueue taken;
+  {
+    ContextLock guard(context);
+    while (PacketPtr packet = context.stack().pool().allocate(60'000, 0, Priority::kControl))
+      taken.push_back(std::move(packet));
+    while (PacketPtr packet = context.stack().pool().allocate(0, 0, Priority::kControl))
+      taken.push_back(std::move(packet));
+  }
+  EXPECT_EQ(sockets(" fds info").size(), 1u);
+  EXPECT_EQ(ask("stats 1\n").back(), "end");
+  ContextLock guard(context);
+  taken.clear();
+}
+
+/// 5,000 connections of the process with itself: 10,000 sockets.
+class ManySockets : public ControlSocket {
+ protected:
+  static constexpr int kPairs = 5'000;
+
+  void SetUp() override {
+    ControlSocket::SetUp();
+    const int listening = listener();
+    for (int i = 0; i < kPairs; ++i) {
+      clients_.push_back(connect_to(listening));
+      servers_.push_back(mr_accept(listening, nullptr, nullptr));
+      ASSERT_GE(servers_.back(), 0);
+    }
+  }
+  std::vector<int> clients_, servers_;
+};
+
+TEST_F(ManySockets, AreListedInPiecesThatHoldNobodyUp) {
+  auto best = steady_clock::duration::max();
+  // The longest wait of a thread that wants the lock all the time; of five tries the best, as the machine has
+  // others to serve too.
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    std::atomic<bool> done{false};
+    auto longest = steady_clock::duration::zero();
+    std::thread neighbour([&] {
+      Context& context = *Library::instance().context();
+      while (!done) {
+        const auto begin = steady_clock::now();
+        context.lock();
+        context.unlock();
+        longest = std::max(longest, steady_clock::now() - begin);
+        std::this_thread::sleep_for(std::chrono::microseconds(20));
+      }
+    });
+    const Lines all = sockets(" fds info");
+    done = true;
+    neighbour.join();
+    best = std::min(best, longest);
+    const Lines open = with(all, "state", "ESTAB");
+    EXPECT_EQ(open.size(), 2u * kPairs);
+    std::set<std::string> fds, flows;
+    for (const std::string& line : open) {
+      fds.insert(value(line, "fd"));
+      flows.insert(value(line, "local") + value(line, "peer"));
+    }
+    EXPECT_EQ(fds.size(), 2u * kPairs) << "each has its own descriptor";
+    EXPECT_EQ(flows.size(), 2u * kPairs) << "each is listed once";
+  }
+  const auto limit = std::chrono::milliseconds(MILLRACE_INSTRUMENTED ? 50 : 1);
+  EXPECT_LT(best, limit);
+}
+
+TEST_F(ManySockets, AClientThatStopsReadingIsGivenUp) {
+  Client stuck(path());
+  stuck.say("sockets 1 info\n");
+  const auto start = steady_clock::now();
+  const Lines lines = ask("stats 1\n");
+  ASSERT_FALSE(lines.empty());
+  EXPECT_EQ(lines.back(), "end");
+  EXPECT_GE(since(start), std::chrono::milliseconds(1'000));
+  EXPECT_LT(since(start), std::chrono::seconds(10));
+  const Lines cut = stuck.hear();
+  ASSERT_FALSE(cut.empty());
+  EXPECT_NE(cut.back(), "end") << "an answer without an end is incomplete";
+  // And mr_finish does not wait for such a one.
+  Client again(path());
+  again.say("sockets 1 info\n");
+  let_it_sleep();
+  const auto finish = steady_clock::now();
+  mr_finish();
+  EXPECT_LT(since(finish), std::chrono::milliseconds(1'500));
+}
+
+TEST_F(ManySockets, MayComeAndGoWhileTheyAreListed) {
+  std::atomic<bool> done{false};
+  std::thread churn([&] {
+    const int listening = listener();
+    while (!done && !HasFailure()) {
+      const int client = connect_to(listening);
+      const int server = mr_accept(listening, nullptr, nullptr);
+      // Reset, or TIME-WAIT would use all ports up.
+      const linger at_once{1, 0};
+      EXPECT_EQ(mr_setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+      mr_close(client);
+      mr_close(server);
+    }
+    mr_close(listening);
+  });
+  for (int i = 0; i < 5; ++i) {
+    std::map<std::string, int> seen;
+    for (const std::string& line : sockets(" fds info")) ++seen[value(line, "local") + value(line, "peer")];
+    for (const int fd : clients_) {
+      sockaddr_in peer{};
+      socklen_t length = sizeof peer;
+      ASSERT_EQ(mr_getpeername(fd, generic(peer), &length), 0);
+      const std::string flow = "127.0.0.1:" + std::to_string(ntohs(name_of(fd).sin_port)) +
+                               "127.0.0.1:" + std::to_string(ntohs(peer.sin_port));
+      ASSERT_EQ(seen[flow], 1) << flow;
+    }
+  }
+  done = true;
+  churn.join();
+}
+
+TEST_F(ControlSocket, ItsThreadHasANameAndTakesNoSignals) {
+  bool found = false;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name, line, blocked;
+    std::getline(std::ifstream(task.path() / "comm"), name);
+    if (name != "millrace-ctl") continue;
+    found = true;
+    std::ifstream status(task.path() / "status");
+    while (std::getline(status, line)) {
+      if (line.substr(0, 7) == "SigBlk:") blocked = line.substr(8);
+    }
+    // All but SIGKILL, SIGSTOP, and the two that are libc's own.
+    EXPECT_EQ(std::stoull(blocked, nullptr, 16) | 0x180040100u, ~0ull) << blocked;
+  }
+  EXPECT_TRUE(found);
+}
+
+// --- files of others
+
+TEST_F(ControlSocket, ADirectoryThatCannotBeUsedDoesNotStopTheProgram) {
+  std::ofstream(directory_ + "/file") << "x";
+  for (const std::string& bad : {std::string("/proc/nowhere"), directory_ + "/file", directory_ + "/no/such",
+                                 directory_ + "/" + std::string(120, 'x')}) {
+    mr_finish();
+    setenv("MILLRACE_RUN_DIR", bad.c_str(), 1);
+    start();
+    EXPECT_FALSE(Library::instance().control().running()) << bad;
+    EXPECT_EQ(path(), "");
+    EXPECT_GE(stream(), 0);
+  }
+}
+
+TEST_F(ControlSocket, MakesItsDirectory) {
+  mr_finish();
+  setenv("MILLRACE_RUN_DIR", (directory_ + "/run").c_str(), 1);
+  start();
+  struct stat status {};
+  ASSERT_EQ(stat((directory_ + "/run").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, geteuid() == 0 ? 01777u : 0700u);
+  EXPECT_EQ(ask("stats 1\n").back(), "end");
+}
+
+/// A socket's file; listening is whoever holds the descriptor.
+int bind_file(const std::string& path, bool listening) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0) << strerror(errno);
+  if (listening) {
+    EXPECT_EQ(listen(fd, 1), 0);
+  }
+  return fd;
+}
+
+pid_t dead_pid() {
+  const pid_t pid = fork();
+  if (pid == 0) _exit(0);
+  waitpid(pid, nullptr, 0);
+  return pid;
+}
+
+TEST_F(ControlSocket, AStartRemovesWhatTheDeadLeftBehind) {
+  mr_finish();
+  const std::string dead = control_path(directory_, dead_pid()), own = control_path(directory_, getpid());
+  const std::string other = directory_ + "/notes.txt", living = control_path(directory_, getppid());
+  close(bind_file(dead, true));
+  close(bind_file(own, true));
+  std::ofstream(other) << "x";
+  const int held = bind_file(living, true);
+  start();
+  EXPECT_FALSE(std::filesystem::exists(dead));
+  EXPECT_EQ(ask("stats 1\n").back(), "end") << "its own number was used by one that died";
+  EXPECT_TRUE(std::filesystem::exists(other));
+  EXPECT_TRUE(std::filesystem::exists(living));
+  EXPECT_FALSE(remove_stale(living)) << "somebody listens there";
+  close(held);
+  EXPECT_FALSE(remove_stale(other));
+  EXPECT_TRUE(std::filesystem::exists(other)) << "no socket";
+  EXPECT_TRUE(remove_stale(living));
+  EXPECT_FALSE(std::filesystem::exists(living));
+}
+
+TEST_F(ControlSocket, IsNotTakenFromALivingProcessOfTheSameNumber) {
+  mr_finish();
+  const std::string own = control_path(directory_, getpid());
+  const int other = bind_file(own, true);  // of another PID namespace, say
+  start();
+  EXPECT_FALSE(Library::instance().control().running());
+  mr_finish();
+  EXPECT_TRUE(std::filesystem::exists(own));
+  close(other);
+}
+
+TEST_F(ControlSocket, FinishLeavesAFileThatIsNotItsOwn) {
+  const std::string own = path();
+  ASSERT_EQ(unlink(own.c_str()), 0);
+  const int other = bind_file(own, false);
+  mr_finish();
+  EXPECT_TRUE(std::filesystem::exists(own));
+  close(other);
+}
+
+// --- descriptors and processes
+
+TEST_F(ControlSocket, ItsDescriptorsDoNotOutliveExecOrAFork) {
+  mr_finish();
+  Context& context = *std::make_unique<Context>(ContextConfig{}, nullptr).release();
+  FdTable table(16);
+  const std::set<int> before = open_descriptors();
+  Control control;
+  ASSERT_EQ(control.start(context, table), "");
+  std::vector<int> own;
+  for (const int fd : open_descriptors()) {
+    if (!before.contains(fd)) own.push_back(fd);
+  }
+  ASSERT_GE(own.size(), 2u);
+  for (const int fd : own) EXPECT_TRUE(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+
+  const pid_t child = fork();
+  if (child == 0) {
+    control.after_fork_in_child();
+    if (control.running()) _exit(1);
+    for (const int fd : own) {
+      if (fcntl(fd, F_GETFD) >= 0) _exit(2);
+    }
+    control.stop();  // nothing is left to stop
+    _exit(0);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  // A child that does not know of it, and ends: the parent's goes on.
+  const pid_t ignorant = fork();
+  if (ignorant == 0) {
+    control.stop();
+    _exit(control.running() ? 1 : 0);
+  }
+  ASSERT_EQ(waitpid(ignorant, &status, 0), ignorant);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(Client(control.path()).say("stats 1\n").hear().back(), "end");
+  control.stop();
+  EXPECT_EQ(open_descriptors(), before);
+  delete &context;
+}
+
+TEST_F(ControlSocket, AProgramMayCloseDescriptorsItDoesNotKnow) {
+  mr_finish();
+  Context& context = *std::make_unique<Context>(ContextConfig{}, nullptr).release();
+  FdTable table(16);
+  const std::set<int> before = open_descriptors();
+  auto control = std::make_unique<Control>();
+  ASSERT_EQ(control->start(context, table), "");
+  std::vector<int> own;
+  for (const int fd : open_descriptors()) {
+    if (!before.contains(fd)) own.push_back(fd);
+  }
+  // As a daemon does; and then its own descriptors get these numbers.
+  for (const int fd : own) close(fd);
+  std::vector<int> reused;
+  while (reused.size() < own.size()) {
+    reused.push_back(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    ASSERT_GE(reused.back(), 0);
+  }
+  const auto start = steady_clock::now();
+  control.reset();
+  EXPECT_LT(since(start), std::chrono::seconds(1)) << "nobody waits for a thread that cannot be told";
+  EXPECT_TRUE(std::filesystem::is_empty(directory_));
+  for (const int fd : reused) {
+    EXPECT_GE(fcntl(fd, F_GETFD), 0) << "the program's own stay open";
+    close(fd);
+  }
+  // The context stays as well: the thread that was let go knows it.
+}
+
+}  // namespace
+
+}  // namespace millrace::posix::test
