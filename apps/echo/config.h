@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <stdexcept>
 #include <string>
 
 namespace millrace::echo {
@@ -25,14 +24,8 @@ struct Config {
   bool kernel = false;     ///< serve on the kernel's sockets instead of the stack's
 };
 
-/// What was asked for makes no sense: one line for the user that names where it was said.
-class ConfigError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
 /// Reads all sources. Nothing: the user asked for help or the version, which has been printed. Throws
-/// ConfigError.
+/// apps::SettingError.
 std::optional<Config> read_config(int argc, char** argv);
 
 }  // namespace millrace::echo

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -10,10 +12,17 @@ namespace millrace::command {
 /// is told in one line, and the status is 1.
 using Action = std::function<int()>;
 
+/// The words behind the first "--" of the command line, which no option parser has looked at.
+inline std::vector<std::string>& words_after_dashes() {
+  static std::vector<std::string> words;
+  return words;
+}
+
 /// A subcommand is one file with a function of this shape, which main.cc lists: it adds its CLI::App with its
 /// options, and sets `action` when it is the one that was asked for (in the App's callback).
 using AddSubcommand = void (*)(CLI::App& parent, Action& action);
 
+void add_run(CLI::App& parent, Action& action);
 void add_ss(CLI::App& parent, Action& action);
 void add_stats(CLI::App& parent, Action& action);
 

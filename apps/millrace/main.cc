@@ -6,6 +6,7 @@
 #include <exception>
 #include <iostream>
 #include <string>
+#include <string_view>
 
 #include "command.h"
 
@@ -14,7 +15,8 @@ namespace {
 using millrace::command::Action;
 using millrace::command::AddSubcommand;
 
-constexpr std::array<AddSubcommand, 2> kSubcommands{
+constexpr std::array<AddSubcommand, 3> kSubcommands{
+    millrace::command::add_run,
     millrace::command::add_ss,
     millrace::command::add_stats,
 };
@@ -47,8 +49,11 @@ int main(int argc, char** argv) {
     app.require_subcommand(0, 1);  // that there is none is told below, after what is there instead
     app.fallthrough(false);
     for (const AddSubcommand add : kSubcommands) add(app, action);
+    // What follows "--" is another program's command line.
+    const int ours = static_cast<int>(std::find(argv, argv + argc, std::string_view("--")) - argv);
+    millrace::command::words_after_dashes().assign(argv + std::min(ours + 1, argc), argv + argc);
     try {
-      app.parse(argc, argv);
+      app.parse(ours, argv);
     } catch (const CLI::Success& done) {
       return app.exit(done, std::cout, std::cerr);
     } catch (const CLI::ParseError& error) {

@@ -130,6 +130,7 @@ void Library::after_fork_in_parent() {
 
 void Library::after_fork_in_child() {
   fds_.after_fork();
+  control_.after_fork_in_child();
   if (owned_) owned_->after_fork_in_child();
   init_mutex_.unlock();
 }

@@ -1,0 +1,182 @@
+// millrace run: a program, unmodified, with its sockets on the stack.
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <stdexcept>
+
+#include "aftermath.h"
+#include "child.h"
+#include "command.h"
+#include "common/settings.h"
+#include "open_device.h"
+#include "posix/settings.h"
+#include "posix/shared_state.h"
+#include "program.h"
+
+namespace millrace::command {
+
+namespace {
+
+using apps::Setting;
+using Shape = Setting::Shape;
+
+/// What the library reads from the environment; given here in any of three ways.
+const std::vector<Setting>& run_settings() {
+  static const std::vector<Setting> settings{
+      {"dev", Shape::kValue, "SPEC", "device of the stack: af_packet:veth1"},
+      {"addr", Shape::kValue, "ADDRESS/PREFIX", "its IPv4 address: 198.18.0.2/24; more, after commas"},
+      {"gw", Shape::kValue, "ADDRESS", "gateway to everywhere else"},
+      {"mtu", Shape::kValue, "BYTES", "largest IP packet, 576 to 65535; default the device's"},
+      {"rules", Shape::kList, "RULE",
+       "bind|connect|any ADDRESS[/LENGTH][:PORT] stack|kernel: whose sockets these are; the first that fits "
+       "decides; may be repeated"},
+      {"busy_poll_us", Shape::kValue, "US", "how long a wait polls before it sleeps; -1: not at all"},
+      {"drain_ms", Shape::kValue, "MS", "how long an exit waits for what was sent, default 2000; -1: not"},
+      {"pool_bytes", Shape::kValue, "BYTES", "packet memory"},
+      {"max_fds", Shape::kValue, "N", "sockets of the stack, at most"},
+  };
+  return settings;
+}
+
+struct RunOptions {
+  apps::SettingReader reader{run_settings()};
+  std::vector<std::string> words;
+};
+
+std::string preload_library() {
+  if (const char* given = std::getenv("MILLRACE_PRELOAD"); given != nullptr) return given;
+  std::error_code none;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", none).parent_path();
+  const char* name = "libmillrace-preload.so";
+  for (const std::filesystem::path& folder :
+       {self / ".." / "preload", std::filesystem::path(MILLRACE_LIBDIR), self / ".." / "lib"}) {
+    const std::filesystem::path file = folder / name;
+    if (std::filesystem::exists(file, none)) return std::filesystem::canonical(file, none).string();
+  }
+  throw std::runtime_error(std::string(name) + " is not there: install it, or set MILLRACE_PRELOAD");
+}
+
+void set_environment(const apps::SettingReader& reader) {
+  reader.read([](std::size_t index, const std::string& value) {
+    setenv(apps::SettingReader::variable_of(run_settings()[index].key).c_str(), value.c_str(), 1);
+  });
+}
+
+void set_preload(const std::string& library) {
+  const char* before = std::getenv("LD_PRELOAD");
+  const std::string all = before != nullptr && *before != '\0' ? library + ":" + before : library;
+  setenv("LD_PRELOAD", all.c_str(), 1);
+}
+
+/// Out of the way of the program's own descriptors.
+int move_up(int fd) {
+  constexpr int kHigh = 900;
+  const int moved = fcntl(fd, F_DUPFD_CLOEXEC, kHigh);
+  return moved >= 0 ? moved : fcntl(fd, F_DUPFD_CLOEXEC, 64);
+}
+
+/// The device, opened here with the privileges of now, and what is shared with the program about it.
+class Legacy {
+ public:
+  explicit Legacy(const posix::Settings& settings) : config_(settings.context) {
+    if (settings.device == "none") return;
+    file_ = move_up(posix::make_shared_file());
+    if (file_ < 0) throw std::system_error(errno, std::generic_category(), "cannot make shared memory");
+    drivers::DeviceOptions options;
+    options.shared_file = file_;
+    drivers::OpenResult opened = drivers::open_device(settings.device, options);
+    if (!opened.ok()) throw std::runtime_error(opened.error);
+    device_ = std::move(opened.device);
+    for (const int fd : device_->handover()) kept_.push_back(move_up(fd));
+    if (kept_.empty()) return;  // a device that cannot be handed over: the program opens its own
+    kept_.insert(kept_.begin(), file_);
+    state_ = posix::map_shared_state(file_);
+    std::string text;
+    for (const int fd : kept_) text += (text.empty() ? "" : ",") + std::to_string(fd);
+    setenv(posix::Inheritance::kVariable, text.c_str(), 1);
+  }
+  /// What goes with the program.
+  [[nodiscard]] const std::vector<int>& kept() const { return kept_; }
+  [[nodiscard]] pid_t owner() const { return state_ != nullptr ? state_->owner.load() : 0; }
+  void settle() {
+    if (state_ != nullptr && device_) reset_what_is_left(config_, std::move(device_), *state_);
+  }
+
+ private:
+  posix::ContextConfig config_;
+  int file_ = -1;
+  std::unique_ptr<NetDevice> device_;
+  std::vector<int> kept_;
+  posix::SharedState* state_ = nullptr;
+};
+
+void await_end(pid_t process) {
+  const auto watch = static_cast<int>(syscall(SYS_pidfd_open, process, 0));
+  if (watch < 0) return;
+  pollfd one{watch, POLLIN, 0};
+  while (poll(&one, 1, -1) < 0 && errno == EINTR) {
+  }
+  close(watch);
+}
+
+int run(RunOptions& options) {
+  if (options.words.empty())
+    throw std::runtime_error("run what? millrace run [options] -- PROGRAM [ARGUMENTS]");
+  const Program program = inspect_program(options.words.front());
+  if (!program.problem.empty()) {
+    std::fprintf(stderr, "millrace: %s\n", program.problem.c_str());
+    return program.status;
+  }
+  set_environment(options.reader);
+  posix::Settings settings;
+  if (const std::string wrong = posix::read_settings(nullptr, settings); !wrong.empty())
+    throw std::runtime_error(wrong);
+  Legacy legacy(settings);
+  set_preload(preload_library());
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  Child child(program.path, options.words, legacy.kept());
+  child.wait();
+  const pid_t owner = legacy.owner();
+  if (owner != 0 && owner != child.pid() && !posix::is_dead(owner)) {
+    // It went into the background, and we with it.
+    if (fork() != 0) child.end_likewise();
+    setsid();
+    await_end(owner);
+    legacy.settle();
+    _exit(0);
+  }
+  legacy.settle();
+  child.end_likewise();
+}
+
+}  // namespace
+
+void add_run(CLI::App& parent, Action& action) {
+  auto* app = parent.add_subcommand(
+      "run", "Runs a program with its sockets on the stack: millrace run [OPTIONS] -- PROGRAM [ARGUMENTS]");
+  const auto options = std::make_shared<RunOptions>();
+  options->reader.add_to(*app);
+  app->prefix_command();  // what follows the first word that is no option of ours is the program's
+  app->footer(
+      "Settings come from the command line, else the environment (MILLRACE_DEV=...), else the file given "
+      "with\n"
+      "--config (dev = \"...\"). The exit status is the program's; signals are passed on to it.");
+  app->callback([app, options, &action] {
+    options->words = app->remaining(true);
+    if (!options->words.empty() && options->words.front() == "--")
+      options->words.erase(options->words.begin());
+    action = [options] { return run(*options); };
+  });
+}
+
+}  // namespace millrace::command
