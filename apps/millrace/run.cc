@@ -131,7 +131,8 @@ void await_end(pid_t process) {
 
 int run(RunOptions& options) {
   if (options.words.empty())
-    throw std::runtime_error("run what? millrace run [options] -- PROGRAM [ARGUMENTS]");
+    throw std::runtime_error(
+        "run what? Put the program behind two dashes: millrace run [OPTIONS] -- PROGRAM [ARGUMENTS]");
   const Program program = inspect_program(options.words.front());
   if (!program.problem.empty()) {
     std::fprintf(stderr, "millrace: %s\n", program.problem.c_str());
@@ -166,15 +167,12 @@ void add_run(CLI::App& parent, Action& action) {
       "run", "Runs a program with its sockets on the stack: millrace run [OPTIONS] -- PROGRAM [ARGUMENTS]");
   const auto options = std::make_shared<RunOptions>();
   options->reader.add_to(*app);
-  app->prefix_command();  // what follows the first word that is no option of ours is the program's
   app->footer(
       "Settings come from the command line, else the environment (MILLRACE_DEV=...), else the file given "
       "with\n"
       "--config (dev = \"...\"). The exit status is the program's; signals are passed on to it.");
-  app->callback([app, options, &action] {
-    options->words = app->remaining(true);
-    if (!options->words.empty() && options->words.front() == "--")
-      options->words.erase(options->words.begin());
+  app->callback([options, &action] {
+    options->words = words_after_dashes();
     action = [options] { return run(*options); };
   });
 }
