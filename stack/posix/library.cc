@@ -113,13 +113,19 @@ void Library::after_fork_in_parent() {
 
 void Library::after_fork_in_child() {
   fds_.after_fork();
+  control_.after_fork_in_child();
   if (owned_) owned_->after_fork_in_child();
   init_mutex_.unlock();
 }
 
 bool Library::claim() {
   Context* context = context_if_any();
-  return context != nullptr && context->claim();
+  if (context == nullptr || !context->claim()) return false;
+  // A child that has taken the stack over is seen by the tools from now on.
+  init_mutex_.lock();
+  if (owned_ && !control_.running()) (void)control_.start(*owned_, fds_);
+  init_mutex_.unlock();
+  return true;
 }
 
 void Library::leave() {
@@ -128,9 +134,11 @@ void Library::leave() {
 
 void Library::finish_at_exit() {
   Context* context = context_if_any();
-  if (context == nullptr || context->dormant()) return;
-  context->begin_exit();
-  shut_down(*context);
+  if (context == nullptr) return;
+  if (!context->dormant()) {
+    context->begin_exit();
+    shut_down(*context);
+  }
   control_.stop();
 }
 
