@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "posix/control_channel.h"
 #include "posix/run_directory.h"
 #include "posix/signals.h"
+#include "posix/system.h"
 
 namespace millrace::posix {
 
@@ -43,10 +43,15 @@ class OwnFd {
   OwnFd& operator=(const OwnFd&) = delete;
   ~OwnFd() { reset(); }
 
-  void set(int fd) {
+  /// Of what a system call gave. 0, or its error.
+  int set(long fd) {
+    fd_ = static_cast<int>(sys::keep_own(fd));
     struct stat status {};
-    fd_ = fd;
-    if (fd >= 0 && fstat(fd, &status) == 0) device_ = status.st_dev, inode_ = status.st_ino;
+    if (fd_ < 0) return -fd_;
+    if (fstat(fd_, &status) != 0) return errno;
+    device_ = status.st_dev;
+    inode_ = status.st_ino;
+    return 0;
   }
   [[nodiscard]] int get() const { return fd_; }
   /// False when the program has closed it, whatever its number stands for now.
@@ -55,7 +60,7 @@ class OwnFd {
     return fd_ >= 0 && fstat(fd_, &status) == 0 && status.st_dev == device_ && status.st_ino == inode_;
   }
   void reset() {
-    if (valid()) close(fd_);
+    if (valid()) sys::close_own(fd_);
     fd_ = -1;
   }
 
@@ -108,13 +113,13 @@ std::string Control::Server::open() {
   sweep(directory, kSweep);
   path_ = control_path(directory, pid_);
   if (const int other = connect_control(path_); other >= 0 || other == -EAGAIN) {
-    if (other >= 0) close(other);
+    if (other >= 0) sys::close(other);
     return path_ + ": a process with this number has it, in another namespace";
   }
   if (std::string problem = listen_at(directory + "/." + std::to_string(pid_)); !problem.empty())
     return problem;
-  stop_.set(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  return stop_.get() < 0 ? because("eventfd", errno) : "";
+  const int error = stop_.set(sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  return error != 0 ? because("eventfd", error) : "";
 }
 
 /// The file gets its name when somebody listens there already: to others it is never one of a dead process.
@@ -123,16 +128,15 @@ std::string Control::Server::listen_at(const std::string& path) {
   address.sun_family = AF_UNIX;
   if (std::max(path.size(), path_.size()) >= sizeof address.sun_path) return because(path_, ENAMETOOLONG);
   std::memcpy(address.sun_path, path.data(), path.size());
-  listener_.set(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (listener_.get() < 0) return because("socket", errno);
+  if (const int error = listener_.set(sys::unix_stream()); error != 0) return because("socket", error);
   // bind(2) gives the file the mode of the socket, so that it never has a wider one.
   if (fchmod(listener_.get(), 0600) != 0) return because("fchmod", errno);
   (void)unlink(path.c_str());
-  if (bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return because(path, errno);
+  long result = sys::call(SYS_bind, listener_.get(), sys::word(&address), sizeof address);
+  if (result == 0) result = sys::call(SYS_listen, listener_.get(), kCallersWaiting);
+  if (result != 0) return because(path, static_cast<int>(-result));
   struct stat status;
-  if (listen(listener_.get(), kCallersWaiting) != 0 || lstat(path.c_str(), &status) != 0 ||
-      rename(path.c_str(), path_.c_str()) != 0) {
+  if (lstat(path.c_str(), &status) != 0 || rename(path.c_str(), path_.c_str()) != 0) {
     const int error = errno;
     (void)unlink(path.c_str());
     return because(path_, error);
@@ -158,7 +162,7 @@ std::string Control::Server::start_thread() {
 bool Control::Server::end_thread() {
   stopping_.store(true, std::memory_order_release);
   const std::uint64_t one = 1;
-  if (!stop_.valid() || ::write(stop_.get(), &one, sizeof one) != sizeof one) {
+  if (!stop_.valid() || sys::write(stop_.get(), &one, sizeof one) != sizeof one) {
     // The program has closed the descriptor on which the thread still sleeps.
     pthread_detach(thread_);
     return false;
@@ -176,7 +180,7 @@ void Control::Server::remove_file() const {
 
 void Control::Server::close_after_fork() {
   // The thread may have been in the middle of anything, but these were open.
-  if (const int client = client_.load(std::memory_order_relaxed); client >= 0) close(client);
+  if (const int client = client_.load(std::memory_order_relaxed); client >= 0) sys::close_own(client);
   listener_.reset();
   stop_.reset();
 }
@@ -184,16 +188,17 @@ void Control::Server::close_after_fork() {
 void Control::Server::run() {
   while (wait_for(listener_.get(), POLLIN, stop_.get(), kNever) == ControlWait::kReady) {
     if (stopping_.load(std::memory_order_acquire) || !listener_.valid()) return;
-    const int client = accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    const auto client = static_cast<int>(
+        sys::keep_own(sys::call(SYS_accept4, listener_.get(), 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK)));
     if (client >= 0) {
       client_.store(client, std::memory_order_relaxed);
       serve(client);
       client_.store(-1, std::memory_order_relaxed);
-      close(client);
-    } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+      sys::close_own(client);
+    } else if (client == -EMFILE || client == -ENFILE || client == -ENOMEM || client == -ENOBUFS) {
       // The caller stays in the queue and would be reported at once again.
       if (wait_for(-1, 0, stop_.get(), clock_now() + kOutOfDescriptorsPause) == ControlWait::kStop) return;
-    } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+    } else if (client != -EAGAIN && client != -EINTR && client != -ECONNABORTED) {
       return;
     }
   }

@@ -28,7 +28,7 @@ constexpr std::size_t kPiece = 64;
 /// Descriptors looked at under one hold.
 constexpr int kDescriptors = 1024;
 
-struct Request {
+struct Query {
   std::string_view what;
   bool info = false, fds = false;
 };
@@ -41,7 +41,7 @@ std::string_view next_word(std::string_view& text) {
 }
 
 /// What is wrong with it, or nothing.
-std::string parse(std::string_view line, Request& request) {
+std::string parse(std::string_view line, Query& request) {
   request.what = next_word(line);
   if (request.what != "sockets" && request.what != "stats") return "unknown request";
   if (next_word(line) != "1") return "this program speaks version 1";
@@ -145,7 +145,7 @@ bool send_sockets(Context& context, const DescriptorIndex& index, ControlChannel
   return true;
 }
 
-bool answer_sockets(Context& context, FdTable& fds, const Request& request, ControlChannel& channel) {
+bool answer_sockets(Context& context, FdTable& fds, const Query& request, ControlChannel& channel) {
   DescriptorIndex index(context, fds);
   if (request.fds) index.build();
   udp::Walk datagrams;
@@ -182,7 +182,7 @@ void answer_request(Context& context, FdTable& fds, ControlChannel& channel) {
     case ControlChannel::Read::kLine:
       break;
   }
-  Request request;
+  Query request;
   if (const std::string problem = parse(line, request); !problem.empty()) {
     (void)channel.write("error " + problem + "\n");
     return;

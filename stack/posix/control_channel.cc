@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 
+#include "posix/system.h"
+
 namespace millrace::posix {
 
 ControlWait wait_for(int fd, short events, int stop, Instant deadline) {
@@ -13,9 +15,10 @@ ControlWait wait_for(int fd, short events, int stop, Instant deadline) {
     std::array<pollfd, 2> fds{{{fd, events, 0}, {stop, POLLIN, 0}}};
     const Instant now = clock_now();
     if (now >= deadline) return ControlWait::kTimeout;
-    const timespec left = to_timespec(deadline - now);
-    const int ready = ppoll(fds.data(), fds.size(), deadline == kNever ? nullptr : &left, nullptr);
-    if (ready < 0 && errno != EINTR) return ControlWait::kStop;
+    // The kernel writes what is left of it back.
+    timespec left = to_timespec(deadline - now);
+    const long ready = sys::poll_until(fds.data(), fds.size(), deadline == kNever ? nullptr : &left);
+    if (ready < 0 && ready != -EINTR) return ControlWait::kStop;
     if (ready <= 0) continue;
     return fds[1].revents != 0 ? ControlWait::kStop : ControlWait::kReady;
   }
@@ -26,12 +29,11 @@ ControlChannel::Read ControlChannel::read_line(std::string& line) {
   line.clear();
   for (;;) {
     std::array<char, kLongestRequest> piece;
-    const ssize_t got = recv(fd_, piece.data(), piece.size(), 0);
+    const long got = sys::recv(fd_, piece.data(), piece.size(), 0);
     if (got == 0) return Read::kGone;
     if (got < 0) {
-      if (errno == EINTR) continue;
-      if (errno != EAGAIN || wait_for(fd_, POLLIN, stop_, deadline) != ControlWait::kReady)
-        return Read::kGone;
+      if (got == -EINTR) continue;
+      if (got != -EAGAIN || wait_for(fd_, POLLIN, stop_, deadline) != ControlWait::kReady) return Read::kGone;
       continue;
     }
     line.append(piece.data(), static_cast<std::size_t>(got));
@@ -47,14 +49,14 @@ ControlChannel::Read ControlChannel::read_line(std::string& line) {
 bool ControlChannel::write(std::string_view text) {
   if (answer_deadline_ == kNever) answer_deadline_ = clock_now() + kAnswerTime;
   while (!text.empty()) {
-    const ssize_t sent = send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
+    const long sent = sys::send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
       text.remove_prefix(static_cast<std::size_t>(sent));
       continue;
     }
-    if (errno == EINTR) continue;
+    if (sent == -EINTR) continue;
     const Instant deadline = std::min(answer_deadline_, clock_now() + kStallTime);
-    if (errno != EAGAIN || wait_for(fd_, POLLOUT, stop_, deadline) != ControlWait::kReady) return false;
+    if (sent != -EAGAIN || wait_for(fd_, POLLOUT, stop_, deadline) != ControlWait::kReady) return false;
   }
   return clock_now() < answer_deadline_;
 }

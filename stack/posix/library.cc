@@ -137,7 +137,12 @@ void Library::after_fork_in_child() {
 
 bool Library::claim() {
   Context* context = context_if_any();
-  return context != nullptr && context->claim();
+  if (context == nullptr || !context->claim()) return false;
+  // A child that has taken the stack over is seen by the tools from now on.
+  init_mutex_.lock();
+  if (owned_ && !control_.running()) (void)control_.start(*owned_, fds_);
+  init_mutex_.unlock();
+  return true;
 }
 
 void Library::leave() {
@@ -146,9 +151,11 @@ void Library::leave() {
 
 void Library::finish_at_exit() {
   Context* context = context_if_any();
-  if (context == nullptr || context->dormant()) return;
-  context->begin_exit();
-  shut_down(*context);
+  if (context == nullptr) return;
+  if (!context->dormant()) {
+    context->begin_exit();
+    shut_down(*context);
+  }
   control_.stop();
 }
 

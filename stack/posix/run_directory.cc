@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -13,6 +12,8 @@
 #include <charconv>
 #include <cstring>
 #include <memory>
+
+#include "posix/system.h"
 
 namespace millrace::posix {
 
@@ -80,12 +81,12 @@ int connect_control(const std::string& path) {
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) return -ENAMETOOLONG;
   std::memcpy(address.sun_path, path.data(), path.size());
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return -errno;
-  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
-  const int error = errno;
-  close(fd);
-  return -error;
+  const auto fd = static_cast<int>(sys::unix_stream());
+  if (fd < 0) return fd;
+  const long result = sys::call(SYS_connect, fd, sys::word(&address), sizeof address);
+  if (result == 0) return fd;
+  sys::close(fd);
+  return static_cast<int>(result);
 }
 
 bool remove_stale(const std::string& path) {
@@ -93,7 +94,7 @@ bool remove_stale(const std::string& path) {
   if (lstat(path.c_str(), &before) != 0) return errno == ENOENT;
   if (!S_ISSOCK(before.st_mode)) return false;
   const int fd = connect_control(path);
-  if (fd >= 0) close(fd);
+  if (fd >= 0) sys::close(fd);
   if (fd != -ECONNREFUSED) return fd == -ENOENT;
   // Somebody may have put a new one there meanwhile.
   if (lstat(path.c_str(), &now) != 0 || now.st_ino != before.st_ino || now.st_dev != before.st_dev)

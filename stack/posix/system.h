@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -78,6 +79,18 @@ inline long epoll_look(int set, epoll_event* events, int max) {
 inline long poll_now(pollfd* fds, std::size_t count, const sigset_t* mask = nullptr) {
   timespec zero{};
   return call(SYS_ppoll, word(fds), static_cast<long>(count), word(&zero), word(mask), kSignalSetBytes);
+}
+inline long poll_until(pollfd* fds, std::size_t count, const timespec* timeout) {
+  return call(SYS_ppoll, word(fds), static_cast<long>(count), word(timeout), 0, kSignalSetBytes);
+}
+inline long unix_stream() {
+  return call(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+inline long send(int fd, const void* data, std::size_t size, int flags) {
+  return call(SYS_sendto, fd, word(data), static_cast<long>(size), flags, 0, 0);
+}
+inline long recv(int fd, void* data, std::size_t size, int flags) {
+  return call(SYS_recvfrom, fd, word(data), static_cast<long>(size), flags, 0, 0);
 }
 inline long set_signal_mask(int how, const sigset_t* set, sigset_t* before) {
   return call(SYS_rt_sigprocmask, how, word(set), word(before), kSignalSetBytes);

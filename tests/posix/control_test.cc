@@ -1,122 +1,21 @@
 // The control socket: what `millrace ss` and `millrace stats` talk to.
-#include <dirent.h>
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <map>
 #include <set>
-#include <sstream>
 #include <vector>
 
+#include "control_fixture.h"
 #include "posix/control_channel.h"
-#include "posix/library.h"
-#include "posix/run_directory.h"
-#include "stack_fixture.h"
 
 namespace millrace::posix::test {
 
 namespace {
 
 using std::chrono::steady_clock;
-using Lines = std::vector<std::string>;
-
-/// A client that waits: the server's patience is what is tested.
-class Client {
- public:
-  explicit Client(const std::string& path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    path.copy(address.sun_path, sizeof address.sun_path - 1);
-    fd_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    EXPECT_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0) << strerror(errno);
-  }
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
-  ~Client() { close(fd_); }
-
-  Client& say(const std::string& text) {
-    EXPECT_EQ(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
-    return *this;
-  }
-  /// All that the server says until it hangs up.
-  Lines hear() {
-    std::string text;
-    std::vector<char> piece(1 << 16);
-    ssize_t got;
-    while ((got = recv(fd_, piece.data(), piece.size(), 0)) > 0)
-      text.append(piece.data(), static_cast<std::size_t>(got));
-    Lines lines;
-    std::istringstream stream(text);
-    for (std::string line; std::getline(stream, line);) lines.push_back(line);
-    return lines;
-  }
-
- private:
-  int fd_;
-};
-
-std::set<int> open_descriptors() {
-  std::set<int> fds;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-    const int fd = std::stoi(entry.path().filename());
-    if (fcntl(fd, F_GETFD) >= 0) fds.insert(fd);
-  }
-  return fds;
-}
-
-/// The value of key=value in a line.
-std::string value(const std::string& line, const std::string& key) {
-  const std::size_t at = line.find(" " + key + "=");
-  if (at == std::string::npos) return "";
-  const std::size_t begin = at + key.size() + 2;
-  return line.substr(begin, line.find(' ', begin) - begin);
-}
-
-class ControlSocket : public StackFixture {
- protected:
-  void SetUp() override {
-    char name[] = "/tmp/millrace-control-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    directory_ = name;
-    if (const char* before = getenv("MILLRACE_RUN_DIR")) before_ = before;
-    setenv("MILLRACE_RUN_DIR", name, 1);
-    start();
-  }
-  void TearDown() override {
-    mr_finish();
-    setenv("MILLRACE_RUN_DIR", before_.c_str(), 1);
-    std::filesystem::remove_all(directory_);
-  }
-
-  static std::string path() { return Library::instance().control().path(); }
-  static Lines ask(const std::string& request) { return Client(path()).say(request).hear(); }
-  /// The `socket` lines of a whole answer.
-  static Lines sockets(const std::string& words = "") {
-    Lines lines = ask("sockets 1" + words + "\n");
-    EXPECT_FALSE(lines.empty());
-    if (lines.empty()) return {};
-    EXPECT_EQ(lines.front().substr(0, 11), "millrace 1 ");
-    EXPECT_EQ(lines.back(), "end");
-    std::erase_if(lines, [](const std::string& line) { return line.substr(0, 7) != "socket "; });
-    return lines;
-  }
-  static Lines with(const Lines& lines, const std::string& key, const std::string& wanted) {
-    Lines found;
-    std::copy_if(lines.begin(), lines.end(), std::back_inserter(found),
-                 [&](const std::string& line) { return value(line, key) == wanted; });
-    return found;
-  }
-
-  std::string directory_, before_;
-};
 
 TEST_F(ControlSocket, IsThereForItsOwnerAloneAndEndsWithTheStack) {
   EXPECT_EQ(path(), directory_ + "/" + std::to_string(getpid()) + ".sock");
@@ -360,164 +259,6 @@ TEST_F(ControlSocket, ItsThreadHasANameAndTakesNoSignals) {
     EXPECT_EQ(std::stoull(blocked, nullptr, 16) | 0x180040100u, ~0ull) << blocked;
   }
   EXPECT_TRUE(found);
-}
-
-// --- files of others
-
-TEST_F(ControlSocket, ADirectoryThatCannotBeUsedDoesNotStopTheProgram) {
-  std::ofstream(directory_ + "/file") << "x";
-  for (const std::string& bad : {std::string("/proc/nowhere"), directory_ + "/file", directory_ + "/no/such",
-                                 directory_ + "/" + std::string(120, 'x')}) {
-    mr_finish();
-    setenv("MILLRACE_RUN_DIR", bad.c_str(), 1);
-    start();
-    EXPECT_FALSE(Library::instance().control().running()) << bad;
-    EXPECT_EQ(path(), "");
-    EXPECT_GE(stream(), 0);
-  }
-}
-
-TEST_F(ControlSocket, MakesItsDirectory) {
-  mr_finish();
-  setenv("MILLRACE_RUN_DIR", (directory_ + "/run").c_str(), 1);
-  start();
-  struct stat status {};
-  ASSERT_EQ(stat((directory_ + "/run").c_str(), &status), 0);
-  EXPECT_EQ(status.st_mode & 07777, geteuid() == 0 ? 01777u : 0700u);
-  EXPECT_EQ(ask("stats 1\n").back(), "end");
-}
-
-/// A socket's file; listening is whoever holds the descriptor.
-int bind_file(const std::string& path, bool listening) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0) << strerror(errno);
-  if (listening) {
-    EXPECT_EQ(listen(fd, 1), 0);
-  }
-  return fd;
-}
-
-pid_t dead_pid() {
-  const pid_t pid = fork();
-  if (pid == 0) _exit(0);
-  waitpid(pid, nullptr, 0);
-  return pid;
-}
-
-TEST_F(ControlSocket, AStartRemovesWhatTheDeadLeftBehind) {
-  mr_finish();
-  const std::string dead = control_path(directory_, dead_pid()), own = control_path(directory_, getpid());
-  const std::string other = directory_ + "/notes.txt", living = control_path(directory_, getppid());
-  close(bind_file(dead, true));
-  close(bind_file(own, true));
-  std::ofstream(other) << "x";
-  const int held = bind_file(living, true);
-  start();
-  EXPECT_FALSE(std::filesystem::exists(dead));
-  EXPECT_EQ(ask("stats 1\n").back(), "end") << "its own number was used by one that died";
-  EXPECT_TRUE(std::filesystem::exists(other));
-  EXPECT_TRUE(std::filesystem::exists(living));
-  EXPECT_FALSE(remove_stale(living)) << "somebody listens there";
-  close(held);
-  EXPECT_FALSE(remove_stale(other));
-  EXPECT_TRUE(std::filesystem::exists(other)) << "no socket";
-  EXPECT_TRUE(remove_stale(living));
-  EXPECT_FALSE(std::filesystem::exists(living));
-}
-
-TEST_F(ControlSocket, IsNotTakenFromALivingProcessOfTheSameNumber) {
-  mr_finish();
-  const std::string own = control_path(directory_, getpid());
-  const int other = bind_file(own, true);  // of another PID namespace, say
-  start();
-  EXPECT_FALSE(Library::instance().control().running());
-  mr_finish();
-  EXPECT_TRUE(std::filesystem::exists(own));
-  close(other);
-}
-
-TEST_F(ControlSocket, FinishLeavesAFileThatIsNotItsOwn) {
-  const std::string own = path();
-  ASSERT_EQ(unlink(own.c_str()), 0);
-  const int other = bind_file(own, false);
-  mr_finish();
-  EXPECT_TRUE(std::filesystem::exists(own));
-  close(other);
-}
-
-// --- descriptors and processes
-
-TEST_F(ControlSocket, ItsDescriptorsDoNotOutliveExecOrAFork) {
-  mr_finish();
-  Context& context = *std::make_unique<Context>(ContextConfig{}, nullptr).release();
-  FdTable table(16);
-  const std::set<int> before = open_descriptors();
-  Control control;
-  ASSERT_EQ(control.start(context, table), "");
-  std::vector<int> own;
-  for (const int fd : open_descriptors()) {
-    if (!before.contains(fd)) own.push_back(fd);
-  }
-  ASSERT_GE(own.size(), 2u);
-  for (const int fd : own) EXPECT_TRUE(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-
-  const pid_t child = fork();
-  if (child == 0) {
-    control.after_fork_in_child();
-    if (control.running()) _exit(1);
-    for (const int fd : own) {
-      if (fcntl(fd, F_GETFD) >= 0) _exit(2);
-    }
-    control.stop();  // nothing is left to stop
-    _exit(0);
-  }
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
-  // A child that does not know of it, and ends: the parent's goes on.
-  const pid_t ignorant = fork();
-  if (ignorant == 0) {
-    control.stop();
-    _exit(control.running() ? 1 : 0);
-  }
-  ASSERT_EQ(waitpid(ignorant, &status, 0), ignorant);
-  EXPECT_EQ(status, 0);
-  EXPECT_EQ(Client(control.path()).say("stats 1\n").hear().back(), "end");
-  control.stop();
-  EXPECT_EQ(open_descriptors(), before);
-  delete &context;
-}
-
-TEST_F(ControlSocket, AProgramMayCloseDescriptorsItDoesNotKnow) {
-  mr_finish();
-  Context& context = *std::make_unique<Context>(ContextConfig{}, nullptr).release();
-  FdTable table(16);
-  const std::set<int> before = open_descriptors();
-  auto control = std::make_unique<Control>();
-  ASSERT_EQ(control->start(context, table), "");
-  std::vector<int> own;
-  for (const int fd : open_descriptors()) {
-    if (!before.contains(fd)) own.push_back(fd);
-  }
-  // As a daemon does; and then its own descriptors get these numbers.
-  for (const int fd : own) close(fd);
-  std::vector<int> reused;
-  while (reused.size() < own.size()) {
-    reused.push_back(open("/dev/null", O_RDONLY | O_CLOEXEC));
-    ASSERT_GE(reused.back(), 0);
-  }
-  const auto start = steady_clock::now();
-  control.reset();
-  EXPECT_LT(since(start), std::chrono::seconds(1)) << "nobody waits for a thread that cannot be told";
-  EXPECT_TRUE(std::filesystem::is_empty(directory_));
-  for (const int fd : reused) {
-    EXPECT_GE(fcntl(fd, F_GETFD), 0) << "the program's own stay open";
-    close(fd);
-  }
-  // The context stays as well: the thread that was let go knows it.
 }
 
 }  // namespace
