@@ -21,6 +21,7 @@ class PortTable {
   struct Binding {
     TcpSocket* socket = nullptr;
     IpAddress address;  ///< unspecified: the wildcard
+    bool v6_only = false;
     bool reuse_address = false;
     bool reuse_port = false;
     Listener* listener = nullptr;
@@ -33,7 +34,8 @@ class PortTable {
   [[nodiscard]] Result<void> set_listener(std::uint16_t port, const TcpSocket& socket, Listener* listener);
   [[nodiscard]] bool is_bound(std::uint16_t port) const { return ports_.contains(port); }
 
-  /// The listener for a SYN: the exact address before the wildcard; among several (SO_REUSEPORT) by hash.
+  /// The listener for a SYN: the exact address before the wildcard of its family before that of both; among
+  /// several (SO_REUSEPORT) by hash.
   [[nodiscard]] Listener* find_listener(const Endpoint& local, std::uint32_t hash) const;
 
  private:

@@ -18,6 +18,7 @@ struct Case {
 [[nodiscard]] std::vector<Case> connect_cases();   ///< connect, accept, shutdown, poll after each
 [[nodiscard]] std::vector<Case> transfer_cases();  ///< sending and receiving
 [[nodiscard]] std::vector<Case> option_cases();    ///< options, fcntl, ioctl
+[[nodiscard]] std::vector<Case> v6_cases();        ///< AF_INET6 and mapped addresses
 [[nodiscard]] std::vector<Case> epoll_cases();
 
 }  // namespace millrace::posix::test

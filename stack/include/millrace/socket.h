@@ -165,6 +165,9 @@ MR_API ssize_t mr_sendto(int fd, const void* data, size_t size, int flags, const
                          socklen_t length);
 /* Ancillary data is not supported: EINVAL when msg_controllen is not 0. */
 MR_API ssize_t mr_sendmsg(int fd, const struct msghdr* message, int flags);
+/* Up to 1024 messages, as long as they can be sent; an error counts only for the first. sendmmsg(2) */
+struct mmsghdr;
+MR_API int mr_sendmmsg(int fd, struct mmsghdr* messages, unsigned int count, int flags);
 MR_API ssize_t mr_write(int fd, const void* data, size_t size);
 MR_API ssize_t mr_writev(int fd, const struct iovec* slices, int count);
 
@@ -175,6 +178,11 @@ MR_API ssize_t mr_recvfrom(int fd, void* data, size_t size, int flags, struct so
                            socklen_t* length);
 /* Writes msg_name, msg_flags (MSG_TRUNC, MSG_OOB) and no ancillary data: msg_controllen becomes 0. */
 MR_API ssize_t mr_recvmsg(int fd, struct msghdr* message, int flags);
+/* MSG_WAITFORONE: does not wait for the second one. *timeout (null: none) is looked at after each message and
+ * becomes what is left of it; it does not end a wait for a message. recvmmsg(2) */
+struct timespec;
+MR_API int mr_recvmmsg(int fd, struct mmsghdr* messages, unsigned int count, int flags,
+                       struct timespec* timeout);
 MR_API ssize_t mr_read(int fd, void* data, size_t size);
 MR_API ssize_t mr_readv(int fd, const struct iovec* slices, int count);
 
