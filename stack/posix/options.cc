@@ -93,32 +93,36 @@ bool is_of_kind(const SocketFile& file, HintOption::Kind kind) {
 
 long set_hint(SocketFile& file, Hint hint, int number) {
   const HintOption& known = hint_option(hint);
-  if (!is_of_kind(file, known.kind)) return -known.wrong_kind;
   if (const long wrong = check_hint_privilege(file, hint, number); wrong != 0) return wrong;
   if (number < known.low || number > known.high) return -EINVAL;
   if (known.boolean) number = number != 0 ? 1 : 0;
   // -1 asks for the default, which only IPV6_UNICAST_HOPS keeps apart from its number.
   if (number == -1 && known.low == -1 && known.initial != -1) number = known.initial;
+  if (hint == kV6ClassHint && file.is_stream()) number &= 0xfc;  // the ECN bits are the protocol's
   file.settings.hints.set(hint, number);
   return 0;
 }
 
+bool needs_a_byte(int option) {
+  return option == IP_FREEBIND || option == IP_MULTICAST_TTL || option == IP_MULTICAST_LOOP ||
+         option == IP_MULTICAST_ALL;
+}
+
 /// The integer of an option argument, by the level's own rules about short ones.
-long load_integer(int level, OptionInput input, int& number) {
+long load_integer(int level, int option, OptionInput input, int& number) {
   if (input.length >= sizeof(int)) {
     if (input.value == nullptr) return -EFAULT;
     number = input.load<int>();
     return 0;
   }
-  // ip(7): one byte will do.
-  if (level != IPPROTO_IP) return -EINVAL;
+  // ip(7): one byte will do, and for some none.
+  if (level != IPPROTO_IP || (input.length == 0 && needs_a_byte(option))) return -EINVAL;
   if (input.length != 0 && input.value == nullptr) return -EFAULT;
   number = input.length == 0 ? 0 : input.load<unsigned char>();
   return 0;
 }
 
 long set_number(SocketFile& file, int level, int option, int number, Instant now) {
-  if (const Hint hint = find_hint(level, option); hint != kHintCount) return set_hint(file, hint, number);
   const IntegerOption* known = find_option(level, option);
   if (known == nullptr) return -ENOPROTOOPT;
   if (known->boolean) number = number != 0 ? 1 : 0;
@@ -149,8 +153,11 @@ long set_locked(SocketFile& file, int level, int option, OptionInput input, Inst
   if (level == SOL_SOCKET) result = set_socket_level(file, option, input, now);
   if (level == IPPROTO_TCP) result = set_tcp_level(file, option, input, now);
   if (result != kNotThere) return result;
+  const Hint hint = find_hint(level, option);
+  if (hint != kHintCount && !is_of_kind(file, hint_option(hint).kind)) return -hint_option(hint).wrong_kind;
   int number = 0;
-  if (const long wrong = load_integer(level, input, number); wrong != 0) return wrong;
+  if (const long wrong = load_integer(level, option, input, number); wrong != 0) return wrong;
+  if (hint != kHintCount) return set_hint(file, hint, number);
   if (level == IPPROTO_IP) result = set_ip_level(file, option, input, number, now);
   if (level == IPPROTO_IPV6) result = set_v6_level(file, option, number, now);
   return result != kNotThere ? result : set_number(file, level, option, number, now);
@@ -169,7 +176,6 @@ long get_locked(SocketFile& file, int level, int option, OptionOutput output) {
   if (result != kNotThere) return result;
   int out;
   if (const Hint hint = find_hint(level, option); hint != kHintCount) {
-    if (!is_of_kind(file, hint_option(hint).kind) && level == IPPROTO_IPV6) return -ENOPROTOOPT;
     out = file.settings.hints.get(hint);
   } else {
     const IntegerOption* known = find_option(level, option);

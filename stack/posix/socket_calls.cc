@@ -44,7 +44,13 @@ long install_socket(Context& context, int fd, std::unique_ptr<Socket> socket, in
     Library::instance().fds().release(fd);
     return -ENOMEM;
   }
-  if (listener != nullptr) file->settings = listener->settings;
+  HintValues& hints = file->settings.hints;
+  if (listener != nullptr) {
+    file->settings = listener->settings;
+    for (const Hint own : {kPriorityHint, kIncomingCpuHint}) hints.set(own, hint_option(own).initial);
+  } else if (file->socket().family() == IpAddress::Family::kV6) {
+    hints.set(kMulticastAllHint, 0);  // Linux sets it for sockets of AF_INET only
+  }
   file->nonblocking = (flags & SOCK_NONBLOCK) != 0;
   file->close_on_exec = (flags & SOCK_CLOEXEC) != 0;
   Library::instance().fds().install(fd, *file);

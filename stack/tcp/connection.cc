@@ -87,7 +87,8 @@ std::size_t Connection::send_limit() const {
 
 /// tcp(7) TCP_NOTSENT_LOWAT: takes bytes only while fewer than that wait to be sent; a segment at a time, so
 /// that what can go out makes room for the next.
-std::size_t Connection::append(std::span<const ConstIoSlice> data, std::size_t wanted, bool more, Instant now) {
+std::size_t Connection::append(std::span<const ConstIoSlice> data, std::size_t wanted, bool more,
+                               Instant now) {
   const std::size_t low_water = options_.not_sent_low_water;
   if (low_water == 0) return sender_.append(data, send_limit());
   std::size_t taken = 0, at = 0;  // `at`: bytes taken of the first slice

@@ -157,7 +157,7 @@ Result<void> TcpSocket::connect(const Endpoint& remote, Instant now) {
   if (route->broadcast) return Error::kAccess;
   if (tcp_.connection_count() >= tcp_.config().max_connections) return Error::kNoMemory;
   if (bound_ && !local.address.is_unspecified() && !tcp_.ip().is_local(local.address))
-    return Error::kInvalid;  // IP_FREEBIND: listening there is all one can do
+    return Error::kNetworkUnreachable;  // IP_FREEBIND: listening there is all one can do
   const bool bound_to_port = bound_ && local.port != 0;
   if (local.address.is_unspecified()) local.address = route->source;
   if (!bound_to_port) {

@@ -214,8 +214,8 @@ Result<IpAddress> UdpSocket::source_for(const Endpoint& to, const SendFlags& fla
   if (asked.is_unspecified()) return route.source;
   if (udp_.ip_.is_local(asked) && asked.family() == to.address.family()) return asked;
   // A socket bound to a broadcast or multicast address cannot speak from it.
-  if (!flags.source && udp_.ip_.is_bindable(asked)) return route.source;
-  return Error::kInvalid;
+  if (udp_.ip_.is_bindable(asked)) return flags.source ? Result<IpAddress>(Error::kInvalid) : route.source;
+  return Error::kNetworkUnreachable;
 }
 
 Result<void> UdpSocket::transmit(std::span<const ConstIoSlice> data, std::size_t size, const Endpoint& to,
