@@ -30,9 +30,9 @@ struct SendFlags {
   bool out_of_band = false;    ///< MSG_OOB
   bool end_of_record = false;  ///< MSG_EOR, accepted and without effect on a stream
   // --- of this datagram only
-  std::optional<std::uint8_t> tos, ttl;
-  std::optional<IpAddress> source;           ///< a wildcard: the route's, whatever the socket is bound to
-  std::optional<std::uint8_t> interface_id;  ///< by which it must leave
+  std::optional<std::uint8_t> tos = {}, ttl = {};
+  std::optional<IpAddress> source = {};  ///< a wildcard: the route's, whatever the socket is bound to
+  std::optional<std::uint8_t> interface_id = {};  ///< by which it must leave
 };
 struct ReceiveFlags {
   bool peek = false;         ///< MSG_PEEK

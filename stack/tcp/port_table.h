@@ -21,10 +21,10 @@ class PortTable {
   struct Binding {
     TcpSocket* socket = nullptr;
     IpAddress address;  ///< unspecified: the wildcard
-    bool v6_only = false;
     bool reuse_address = false;
     bool reuse_port = false;
     Listener* listener = nullptr;
+    bool v6_only = false;  ///< the wildcard of IPv6 leaves IPv4 alone
   };
 
   /// `in_use_by_flows`: connections or TIME-WAIT entries have this port, which only SO_REUSEADDR overlooks.

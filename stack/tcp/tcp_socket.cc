@@ -36,7 +36,7 @@ void TcpSocket::unbind() {
 }
 
 Result<void> TcpSocket::bind_port(std::uint16_t port) {
-  const PortTable::Binding binding{this, bound_->address, v6_only_, reuse_address_, reuse_port_, nullptr};
+  const PortTable::Binding binding{this, bound_->address, reuse_address_, reuse_port_, nullptr, v6_only_};
   if (auto result = tcp_.ports().bind(port, binding, tcp_.flows().flows_on_port(port) != 0); !result)
     return result;
   bound_->port = port;
