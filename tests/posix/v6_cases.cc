@@ -17,7 +17,14 @@ sockaddr_in v4(const char* host, in_port_t port = 0) {
   return address_of(host, port);
 }
 
-/// A socket of `domain` bound, and perhaps listening, beside one of the other: who gets the port?
+void set_port(sockaddr_in& address, in_port_t port) {
+  address.sin_port = htons(port);
+}
+void set_port(sockaddr_in6& address, in_port_t port) {
+  address.sin6_port = htons(port);
+}
+
+/// A socket of one family bound, and perhaps listening, and another one beside it: who gets the port?
 template <typename First, typename Second>
 void side_by_side(Script& s, const First& first, const Second& second, bool first_only, bool second_only) {
   for (const bool stream : {true, false}) {
@@ -31,7 +38,7 @@ void side_by_side(Script& s, const First& first, const Second& second, bool firs
     s.bind(a, first);
     if (stream) s.listen(a, 1);
     Second there = second;
-    reinterpret_cast<sockaddr_in6&>(there).sin6_port = htons(s.port_of(a));  // the same place in sockaddr_in
+    set_port(there, s.port_of(a));
     s.bind(b, there);
     if (stream) s.listen(b, 1);
   }
