@@ -29,7 +29,7 @@ long get_congestion(SocketFile& file, OptionOutput output) {
   const Result<std::int64_t> index = file.socket().option(SocketOption::kCongestion);
   if (!index) return failure(index.error());
   char name[kNameSize] = {};
-  tcp::kCongestionList[static_cast<std::size_t>(*index)].name.copy(name, sizeof name - 1);
+  tcp::congestion_list()[static_cast<std::size_t>(*index)].name.copy(name, sizeof name - 1);
   return output.store(name, sizeof name);
 }
 

@@ -115,7 +115,8 @@ long prepare_send(SocketFile& file, const OutgoingMessage& message, int flags, E
   if (file.is_stream()) return read_ancillary(file, message.control, nullptr, send_flags);
   if (const long wrong = destination_of(file.socket(), message, remote, given); wrong != 0) return wrong;
   const bool v6_socket = file.socket().family() == IpAddress::Family::kV6;
-  if (message.control.empty() && !v6_socket && !(given && remote.address.is_multicast())) return 0;
+  const bool own_hints = v6_socket || file.settings.hints.get(kMulticastTtlHint) != 1;
+  if (message.control.empty() && !own_hints) return 0;
   const Result<Endpoint> peer = given ? Result<Endpoint>(remote) : file.socket().remote_endpoint();
   if (!peer) return -EDESTADDRREQ;
   apply_hints(file.settings.hints, peer->address, send_flags);

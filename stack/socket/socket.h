@@ -84,7 +84,7 @@ enum class SocketOption : std::uint8_t {
   kDeferAccept,         ///< TCP_DEFER_ACCEPT, seconds
   kLinger2,             ///< TCP_LINGER2, seconds
   kSynCount,            ///< TCP_SYNCNT
-  kCongestion,          ///< TCP_CONGESTION: the place in tcp::kCongestionList
+  kCongestion,          ///< TCP_CONGESTION: the place in tcp::congestion_list()
   kNotSentLowWater,     ///< TCP_NOTSENT_LOWAT
   kV6Only,              ///< IPV6_V6ONLY: the wildcard leaves IPv4 alone; only before bind
 };

@@ -116,7 +116,7 @@ Result<void> Options::set(SocketOption option, std::int64_t value) {
       not_sent_low_water = static_cast<std::uint32_t>(value);
       return {};
     case SocketOption::kCongestion:
-      if (!bounded(0, static_cast<std::int64_t>(kCongestionList.size()) - 1)) return Error::kInvalid;
+      if (!bounded(0, static_cast<std::int64_t>(congestion_list().size()) - 1)) return Error::kInvalid;
       congestion = static_cast<std::uint8_t>(value);
       return {};
     case SocketOption::kMtuDiscover:

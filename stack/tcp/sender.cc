@@ -56,7 +56,7 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
   // RFC 6298 (5.7): after a lost SYN data starts with 3 s unless a sample says otherwise. RFC 5681 §3.1: and
   // with one segment.
   if (syn_retransmitted) rtt_.reset_after_syn_timeout(3s);
-  congestion_ = kCongestionList[connection_.options().congestion].make(
+  congestion_ = congestion_list()[connection_.options().congestion].make(
       mss, syn_retransmitted ? 1 : tcp_.config().initial_window_segments);
   last_sent_ = now;
 }
@@ -64,7 +64,7 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
 void Sender::change_congestion() {
   if (congestion_ == nullptr) return;
   congestion_ =
-      kCongestionList[connection_.options().congestion].make(mss_, tcp_.config().initial_window_segments);
+      congestion_list()[connection_.options().congestion].make(mss_, tcp_.config().initial_window_segments);
 }
 
 void Sender::stop() {

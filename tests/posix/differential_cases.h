@@ -19,7 +19,8 @@ struct Case {
 [[nodiscard]] std::vector<Case> transfer_cases();   ///< sending and receiving
 [[nodiscard]] std::vector<Case> option_cases();     ///< options, fcntl, ioctl
 [[nodiscard]] std::vector<Case> ip_option_cases();  ///< options of IP, IPv6, and the rarer ones
-[[nodiscard]] std::vector<Case> message_cases();    ///< ancillary data, batches
+[[nodiscard]] std::vector<Case> message_cases();    ///< ancillary data
+[[nodiscard]] std::vector<Case> batch_cases();      ///< sendmmsg, recvmmsg
 [[nodiscard]] std::vector<Case> v6_cases();         ///< AF_INET6 and mapped addresses
 [[nodiscard]] std::vector<Case> epoll_cases();
 

@@ -74,7 +74,7 @@ std::vector<std::string> run_on_stack(const Case& one) {
 std::vector<Case> all_cases() {
   std::vector<Case> all;
   for (const auto& some : {naming_cases(), connect_cases(), transfer_cases(), option_cases(),
-                           ip_option_cases(), message_cases(), v6_cases(), epoll_cases()})
+                           ip_option_cases(), message_cases(), batch_cases(), v6_cases(), epoll_cases()})
     all.insert(all.end(), some.begin(), some.end());
   return all;
 }

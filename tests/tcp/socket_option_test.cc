@@ -122,11 +122,11 @@ TEST(CongestionOption, IsAPlaceInTheList) {
   TcpScript t;
   t.establish();
   EXPECT_EQ(*t.socket().option(SocketOption::kCongestion), 0);
-  const auto beyond = static_cast<std::int64_t>(tcp::kCongestionList.size());
+  const auto beyond = static_cast<std::int64_t>(tcp::congestion_list().size());
   EXPECT_EQ(t.socket().set_option(SocketOption::kCongestion, beyond, t.now()).error(), Error::kInvalid);
-  for (std::size_t i = 0; i < tcp::kCongestionList.size(); ++i) {
-    EXPECT_EQ(tcp::find_congestion(tcp::kCongestionList[i].name), i);
-    EXPECT_EQ(tcp::kCongestionList[i].make(kSegment, 10)->name(), tcp::kCongestionList[i].name);
+  for (std::size_t i = 0; i < tcp::congestion_list().size(); ++i) {
+    EXPECT_EQ(tcp::find_congestion(tcp::congestion_list()[i].name), i);
+    EXPECT_EQ(tcp::congestion_list()[i].make(kSegment, 10)->name(), tcp::congestion_list()[i].name);
   }
   EXPECT_EQ(tcp::find_congestion("no such thing"), std::nullopt);
 }
