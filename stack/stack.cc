@@ -67,9 +67,9 @@ Instant Stack::next_deadline() const {
   return ip_->loopback_pending() ? last_turn_ : timers_.next_deadline();
 }
 
-Result<std::unique_ptr<Socket>> Stack::create_socket(SocketType type) {
+Result<std::unique_ptr<Socket>> Stack::create_socket(SocketType type, IpAddress::Family family) {
   try {
-    return type == SocketType::kStream ? tcp_->create_socket() : udp_->create_socket();
+    return type == SocketType::kStream ? tcp_->create_socket(family) : udp_->create_socket(family);
   } catch (const std::bad_alloc&) {
     return Error::kNoMemory;
   }

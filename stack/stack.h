@@ -55,7 +55,8 @@ class Stack {
   [[nodiscard]] Instant next_deadline() const;
 
   /// Fails with kNoMemory.
-  [[nodiscard]] Result<std::unique_ptr<Socket>> create_socket(SocketType type);
+  [[nodiscard]] Result<std::unique_ptr<Socket>> create_socket(
+      SocketType type, IpAddress::Family family = IpAddress::Family::kV4);
   [[nodiscard]] ReadyList& ready() { return ready_; }
 
   [[nodiscard]] PacketPool& pool() { return pool_; }

@@ -68,14 +68,7 @@ int millrace_sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
   if (stack_fd > 0 && messages != nullptr && count != 0)
     stack_fd = decide_by_destination(fd, stack_fd, messages->msg_hdr.msg_name, messages->msg_hdr.msg_namelen);
   if (stack_fd == 0) return pass(next.sendmmsg, SYS_sendmmsg, fd, messages, count, flags);
-  if (stack_fd < 0) return -1;
-  unsigned sent = 0;
-  for (; sent < count; ++sent) {
-    const ssize_t bytes = mr_sendmsg(stack_fd, &messages[sent].msg_hdr, flags);
-    if (bytes < 0) break;
-    messages[sent].msg_len = static_cast<unsigned>(bytes);
-  }
-  return sent != 0 ? static_cast<int>(sent) : -1;
+  return stack_fd < 0 ? -1 : mr_sendmmsg(stack_fd, messages, count, flags);
 }
 
 ssize_t millrace_recvfrom(int fd, void* data, size_t size, int flags, sockaddr* from,
@@ -103,17 +96,7 @@ int millrace_recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags,
 int millrace_recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
   const int stack_fd = stack_fd_of(fd);
   if (stack_fd == 0) return pass(next.recvmmsg, SYS_recvmmsg, fd, messages, count, flags, timeout);
-  if (stack_fd < 0) return -1;
-  // recvmmsg(2): MSG_WAITFORONE waits for the first alone. The timeout is looked at between datagrams only,
-  // which the manual calls a bug of Linux; here every datagram after the first comes without waiting.
-  unsigned received = 0;
-  for (; received < count; ++received) {
-    const int one = received == 0 ? flags & ~MSG_WAITFORONE : (flags & ~MSG_WAITFORONE) | MSG_DONTWAIT;
-    const ssize_t bytes = mr_recvmsg(stack_fd, &messages[received].msg_hdr, one);
-    if (bytes < 0) break;
-    messages[received].msg_len = static_cast<unsigned>(bytes);
-  }
-  return received != 0 ? static_cast<int>(received) : -1;
+  return stack_fd < 0 ? -1 : mr_recvmmsg(stack_fd, messages, count, flags, timeout);
 }
 
 // What the compiler puts in their place with _FORTIFY_SOURCE.

@@ -38,6 +38,11 @@ class IpAddress {
     return a;
   }
 
+  /// 0.0.0.0 or ::
+  [[nodiscard]] static constexpr IpAddress any(Family family) {
+    return family == Family::kV4 ? IpAddress{} : v6({});
+  }
+
   [[nodiscard]] constexpr Family family() const { return family_; }
   [[nodiscard]] constexpr bool is_v4() const { return family_ == Family::kV4; }
   [[nodiscard]] constexpr bool is_v6() const { return family_ == Family::kV6; }

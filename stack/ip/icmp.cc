@@ -5,6 +5,7 @@
 
 #include "base/checksum.h"
 #include "ip/ip_layer.h"
+#include "ip/v6_loopback.h"
 
 namespace millrace::ip {
 
@@ -176,14 +177,14 @@ void Icmp::on_error(const Packet& packet, const Icmpv4Header& header, const Pack
 
   IcmpError error;
   error.kind = *kind;
-  error.source = quoted->source;
-  error.destination = quoted->destination;
+  error.source = from_carried(quoted->source);
+  error.destination = from_carried(quoted->destination);
   error.reporter = info.source;
   std::copy_n(packet.linear().begin() + kHeader + quoted->header_length, error.transport_header.size(),
               error.transport_header.begin());
   if (*kind == IcmpError::Kind::kFragmentationNeeded) {
     const std::uint32_t claimed = header.next_hop_mtu();
-    error.mtu = ip_.path_mtu_claim(quoted->destination,
+    error.mtu = ip_.path_mtu_claim(error.destination,
                                    claimed != 0 ? claimed : plateau_below(quoted->total_length), now);
   }
   transport->on_icmp_error(error, now);
@@ -237,8 +238,8 @@ void Icmp::send_error(const Packet& packet, bool broadcast, std::uint8_t type, s
   icmp.emit(bytes);
   error->set_transport_header();
   OutputOptions options;
-  options.source = header->destination;
-  options.destination = header->source;
+  options.source = from_carried(header->destination);
+  options.destination = from_carried(header->source);
   options.protocol = wire::kProtocolIcmp;
   options.ttl = config_.default_ttl;
   options.tos = static_cast<std::uint8_t>(header->tos | kInternetworkControl);

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "ip/ip_layer.h"
+#include "ip/v6_loopback.h"
 #include "wire/ethernet.h"
 
 namespace millrace::ip {
@@ -42,8 +43,8 @@ void IpLayer::input(PacketPtr packet, link::Interface* interface, Instant now) {
     return;
   }
   PacketInfo info;
-  info.source = header->source;
-  info.destination = header->destination;
+  info.source = from_carried(header->source);
+  info.destination = from_carried(header->destination);
   info.protocol = header->protocol;
   info.ttl = header->ttl;
   info.tos = header->tos;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ip/v6_loopback.h"
+
 namespace millrace::ip {
 
 IpLayer::IpLayer(const Config& config, PacketPool& pool, TimerWheel& timers, Rng& rng)
@@ -45,6 +47,8 @@ bool IpLayer::is_local(const IpAddress& address) const {
 }
 
 bool IpLayer::is_bindable(const IpAddress& address) const {
+  if (address == kV6LoopbackStandIn) return false;
+  if (address.is_v6()) return address.is_unspecified() || address.is_loopback();
   return address.is_unspecified() || is_local(address) || address.is_limited_broadcast() ||
          address.is_multicast() || interface_with_broadcast(address) != nullptr;
 }

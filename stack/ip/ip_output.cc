@@ -2,6 +2,7 @@
 
 #include "ip/fragment.h"
 #include "ip/ip_layer.h"
+#include "ip/v6_loopback.h"
 #include "link/gso.h"
 
 namespace millrace::ip {
@@ -45,11 +46,14 @@ RouteResult IpLayer::broadcast_route(link::Interface& interface, const IpAddress
 }
 
 Result<RouteResult> IpLayer::route_from(const IpAddress& destination, const IpAddress& source) const {
+  if (destination == kV6LoopbackStandIn || (destination.is_v6() && !destination.is_loopback()))
+    return Error::kNetworkUnreachable;
   if (is_local(destination)) {
     RouteResult result;
     result.next_hop = destination;
     // As Linux: anything in 127/8 is spoken to from 127.0.0.1, an own address from itself.
-    result.source = destination.is_loopback() ? IpAddress::v4(127, 0, 0, 1) : destination;
+    result.source =
+        destination.is_v4() && destination.is_loopback() ? IpAddress::v4(127, 0, 0, 1) : destination;
     result.mtu = kLargestPacket;
     return result;
   }
@@ -102,8 +106,8 @@ Result<void> IpLayer::output(PacketPtr packet, const OutputOptions& options, con
   header.dont_fragment = options.dont_fragment;
   header.ttl = options.ttl;
   header.protocol = options.protocol;
-  header.source = options.source.is_unspecified() ? route.source : options.source;
-  header.destination = options.destination;
+  header.source = to_carried(options.source.is_unspecified() ? route.source : options.source);
+  header.destination = to_carried(options.destination);
   // A super-packet becomes many: each of its segments gets an identification from the first one's on.
   header.identification = options.dont_fragment
                               ? identification_.next_atomic()

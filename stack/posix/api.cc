@@ -1,6 +1,5 @@
 // The C functions of millrace/socket.h: errno, and the plain calls in terms of the general ones.
 #include <errno.h>
-#include <limits.h>
 #include <millrace/socket.h>
 #include <stdarg.h>
 
@@ -18,8 +17,6 @@ using millrace::Duration;
 
 namespace {
 
-constexpr std::size_t kMaxSlices = 1024;  // UIO_MAXIOV
-
 template <typename T>
 T finish(long result) {
   if (result >= 0) [[likely]]
@@ -36,21 +33,9 @@ Duration from_ms(int timeout_ms) {
   return timeout_ms < 0 ? Duration::max() : Duration{std::chrono::milliseconds(timeout_ms)};
 }
 
-/// 0, -EINVAL for lengths as readv(2) has it, or -`too_many` for too long a vector.
-long check_vector(const iovec* slices, std::size_t count, int too_many) {
-  if (count > kMaxSlices) return -too_many;
-  if (count != 0 && slices == nullptr) return -EFAULT;
-  std::size_t total = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (slices[i].iov_len > SSIZE_MAX - total) return -EINVAL;
-    total += slices[i].iov_len;
-  }
-  return 0;
-}
-
 long send_one(int fd, const void* data, size_t size, int flags, const sockaddr* to, socklen_t length) {
   const iovec slice{const_cast<void*>(data), size};
-  return px::send_data(fd, &slice, 1, flags, to, length);
+  return px::send_data(fd, &slice, 1, flags, {to, length, {}});
 }
 
 long receive_one(int fd, void* data, size_t size, int flags, px::ReceivedMessage& message) {
@@ -136,13 +121,11 @@ ssize_t mr_sendto(int fd, const void* data, size_t size, int flags, const struct
 }
 
 ssize_t mr_sendmsg(int fd, const struct msghdr* message, int flags) {
-  if (message == nullptr) return finish<ssize_t>(-EFAULT);
-  if (const long wrong = check_vector(message->msg_iov, message->msg_iovlen, EMSGSIZE); wrong != 0)
-    return finish<ssize_t>(wrong);
-  if (message->msg_controllen != 0) return finish<ssize_t>(-EINVAL);
-  return finish<ssize_t>(px::send_data(fd, message->msg_iov, message->msg_iovlen, flags,
-                                       static_cast<const sockaddr*>(message->msg_name),
-                                       message->msg_namelen));
+  return finish<ssize_t>(px::send_message(fd, message, flags));
+}
+
+int mr_sendmmsg(int fd, struct mmsghdr* messages, unsigned int count, int flags) {
+  return to_int(px::send_messages(fd, messages, count, flags));
 }
 
 ssize_t mr_write(int fd, const void* data, size_t size) {
@@ -152,8 +135,8 @@ ssize_t mr_write(int fd, const void* data, size_t size) {
 ssize_t mr_writev(int fd, const struct iovec* slices, int count) {
   const auto size = static_cast<std::size_t>(count);
   if (count < 0) return finish<ssize_t>(-EINVAL);
-  if (const long wrong = check_vector(slices, size, EINVAL); wrong != 0) return finish<ssize_t>(wrong);
-  return finish<ssize_t>(as_file_call(px::send_data(fd, slices, size, 0, nullptr, 0)));
+  if (const long wrong = px::check_vector(slices, size, EINVAL); wrong != 0) return finish<ssize_t>(wrong);
+  return finish<ssize_t>(as_file_call(px::send_data(fd, slices, size, 0, {})));
 }
 
 ssize_t mr_recv(int fd, void* data, size_t size, int flags) {
@@ -168,28 +151,18 @@ ssize_t mr_recvfrom(int fd, void* data, size_t size, int flags, struct sockaddr*
   if (!message.from_set) {
     if (length == nullptr) return finish<ssize_t>(-EFAULT);
     *length = 0;
-  } else if (const long stored = px::store_endpoint(message.from, from, length); stored < 0) {
+  } else if (const long stored = px::store_endpoint(message.family, message.from, from, length); stored < 0) {
     return finish<ssize_t>(stored);
   }
   return finish<ssize_t>(received);
 }
 
 ssize_t mr_recvmsg(int fd, struct msghdr* message, int flags) {
-  if (message == nullptr) return finish<ssize_t>(-EFAULT);
-  if (const long wrong = check_vector(message->msg_iov, message->msg_iovlen, EMSGSIZE); wrong != 0)
-    return finish<ssize_t>(wrong);
-  px::ReceivedMessage received;
-  const long result = px::receive_data(fd, message->msg_iov, message->msg_iovlen, flags, received);
-  if (result < 0) return finish<ssize_t>(result);
-  message->msg_flags = received.flags;
-  message->msg_controllen = 0;
-  socklen_t length = message->msg_name != nullptr && received.from_set ? message->msg_namelen : 0;
-  if (length != 0) {
-    const long stored = px::store_endpoint(received.from, static_cast<sockaddr*>(message->msg_name), &length);
-    if (stored < 0) return finish<ssize_t>(stored);
-  }
-  if (message->msg_name != nullptr) message->msg_namelen = length;
-  return finish<ssize_t>(result);
+  return finish<ssize_t>(px::receive_message(fd, message, flags));
+}
+
+int mr_recvmmsg(int fd, struct mmsghdr* messages, unsigned int count, int flags, struct timespec* timeout) {
+  return to_int(px::receive_messages(fd, messages, count, flags, timeout));
 }
 
 ssize_t mr_read(int fd, void* data, size_t size) {
@@ -200,7 +173,7 @@ ssize_t mr_read(int fd, void* data, size_t size) {
 ssize_t mr_readv(int fd, const struct iovec* slices, int count) {
   const auto size = static_cast<std::size_t>(count);
   if (count < 0) return finish<ssize_t>(-EINVAL);
-  if (const long wrong = check_vector(slices, size, EINVAL); wrong != 0) return finish<ssize_t>(wrong);
+  if (const long wrong = px::check_vector(slices, size, EINVAL); wrong != 0) return finish<ssize_t>(wrong);
   px::ReceivedMessage message;
   return finish<ssize_t>(as_file_call(px::receive_data(fd, slices, size, px::kPlainRead, message)));
 }

@@ -7,7 +7,9 @@
 #include <sys/uio.h>
 
 #include <cstddef>
+#include <span>
 
+#include "posix/ancillary.h"
 #include "posix/context.h"
 
 /// The socket calls, as the kernel has them: a result, or -errno. The C functions of millrace/socket.h turn
@@ -44,17 +46,35 @@ class BlockingWait {
 };
 
 // --- data (transfer.cc)
-[[nodiscard]] long send_data(int fd, const iovec* slices, std::size_t count, int flags, const sockaddr* to,
-                             socklen_t length);
+/// What goes with the bytes.
+struct OutgoingMessage {
+  const sockaddr* to = nullptr;
+  socklen_t to_length = 0;
+  std::span<const unsigned char> control;  ///< msg_control
+};
+[[nodiscard]] long send_data(int fd, const iovec* slices, std::size_t count, int flags,
+                             const OutgoingMessage& message);
 /// A flag of receive_data alone: read(2), which returns 0 at once for no bytes.
 inline constexpr int kPlainRead = 1 << 30;
 struct ReceivedMessage {
+  bool wants_control = false;  ///< ancillary data goes into `control`
+  ControlWriter control;
   int flags = 0;  ///< msg_flags
   bool from_set = false;
   Endpoint from;
+  IpAddress::Family family = IpAddress::Family::kV4;  ///< of the socket
+  Error error = Error::kNone;                         ///< the stack's, when that is why the call failed
 };
 [[nodiscard]] long receive_data(int fd, const iovec* slices, std::size_t count, int flags,
                                 ReceivedMessage& message);
+
+// --- messages (message_calls.cc): as the system calls, with the timeout of recvmmsg(2) written back
+[[nodiscard]] long send_message(int fd, const msghdr* message, int flags);
+[[nodiscard]] long receive_message(int fd, msghdr* message, int flags);
+[[nodiscard]] long send_messages(int fd, mmsghdr* messages, unsigned count, int flags);
+[[nodiscard]] long receive_messages(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout);
+/// 0, -EINVAL for lengths as readv(2) has it, or -`too_many` for too long a vector.
+[[nodiscard]] long check_vector(const iovec* slices, std::size_t count, int too_many);
 
 // --- options (options.cc)
 [[nodiscard]] long get_option(int fd, int level, int option, void* value, socklen_t* length);

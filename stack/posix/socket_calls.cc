@@ -21,7 +21,7 @@ namespace {
 long check_kind(int domain, int kind, int protocol) {
   if (domain < 0) return -EAFNOSUPPORT;
   if (kind < 0 || kind > SOCK_PACKET) return -EINVAL;
-  if (domain != AF_INET) return -EAFNOSUPPORT;
+  if (domain != AF_INET && domain != AF_INET6) return -EAFNOSUPPORT;
   if (protocol < 0 || protocol >= IPPROTO_MAX) return -EINVAL;
   const bool any = protocol == 0;
   switch (kind) {
@@ -37,11 +37,19 @@ long check_kind(int domain, int kind, int protocol) {
 }
 
 /// Makes `socket` a descriptor, under the lock; `fd` was reserved.
-long install_socket(Context& context, int fd, std::unique_ptr<Socket> socket, int flags) {
+long install_socket(Context& context, int fd, std::unique_ptr<Socket> socket, int flags,
+                    const SocketFile* listener = nullptr) {
   auto* file = new (std::nothrow) SocketFile(context, std::move(socket));
   if (file == nullptr) {
     Library::instance().fds().release(fd);
     return -ENOMEM;
+  }
+  HintValues& hints = file->settings.hints;
+  if (listener != nullptr) {
+    file->settings = listener->settings;
+    for (const Hint own : {kPriorityHint, kIncomingCpuHint}) hints.set(own, hint_option(own).initial);
+  } else if (file->socket().family() == IpAddress::Family::kV6) {
+    hints.set(kMulticastAllHint, 0);  // Linux sets it for sockets of AF_INET only
   }
   file->nonblocking = (flags & SOCK_NONBLOCK) != 0;
   file->close_on_exec = (flags & SOCK_CLOEXEC) != 0;
@@ -85,7 +93,8 @@ long open_socket(Context& context, int domain, int type, int protocol) {
   if (fd < 0) return fd;
   ContextLock guard(context);
   auto socket =
-      context.stack().create_socket(kind == SOCK_STREAM ? SocketType::kStream : SocketType::kDatagram);
+      context.stack().create_socket(kind == SOCK_STREAM ? SocketType::kStream : SocketType::kDatagram,
+                                    domain == AF_INET6 ? IpAddress::Family::kV6 : IpAddress::Family::kV4);
   if (!socket) {
     Library::instance().fds().release(fd);
     return failure(socket.error());
@@ -98,16 +107,10 @@ long bind_socket(int fd, const sockaddr* address, socklen_t length) {
   if (!locked) return -EBADF;
   if (!locked.is_socket()) return -ENOTSOCK;
   if (const long wrong = check_address(address, length); wrong != 0) return wrong;
-  sockaddr_in in{};
-  if (length >= sizeof in) {
-    std::memcpy(&in, address, sizeof in);
-    // As ip(7) does not say but Linux does: AF_UNSPEC is AF_INET when the address is INADDR_ANY.
-    if (in.sin_family == AF_UNSPEC && in.sin_addr.s_addr == htonl(INADDR_ANY)) in.sin_family = AF_INET;
-  }
-  const Result<Endpoint> local =
-      to_endpoint(length >= sizeof in ? reinterpret_cast<const sockaddr*>(&in) : address, length);
+  Socket& socket = locked.socket_file().socket();
+  const Result<Endpoint> local = to_endpoint(socket, AddressUse::kBind, address, length);
   if (!local) return failure(local.error());
-  return failure(locked.socket_file().socket().bind(*local).error());
+  return failure(socket.bind(*local).error());
 }
 
 long listen_socket(int fd, int backlog) {
@@ -127,7 +130,7 @@ long accept_socket(int fd, sockaddr* address, socklen_t* length, int flags) {
   Context& context = locked.context();
   ReservedFd number(Library::instance().fds());
   if (number.get() < 0) return number.get();
-  BlockingWait wait(file, file.receive_timeout);
+  BlockingWait wait(file, file.settings.receive_timeout);
   for (bool polled = false;;) {
     Result<std::unique_ptr<Socket>> accepted = file.socket().accept(clock_now());
     if (accepted) {
@@ -136,10 +139,10 @@ long accept_socket(int fd, sockaddr* address, socklen_t* length, int flags) {
       // Linux drops the connection too when the address has nowhere to go.
       if (address != nullptr && length == nullptr) return -EFAULT;
       if (address != nullptr) {
-        const long stored = store_endpoint(peer, address, length);
+        const long stored = store_endpoint(file.socket().family(), peer, address, length);
         if (stored < 0) return stored;
       }
-      const long result = install_socket(context, number.use(), std::move(*accepted), flags);
+      const long result = install_socket(context, number.use(), std::move(*accepted), flags, &file);
       context.settle(clock_now());
       return result;
     }
@@ -170,14 +173,14 @@ long connect_socket(int fd, const sockaddr* address, socklen_t length) {
     context.settle(now);
     return result;
   }
-  const Result<Endpoint> remote = to_endpoint(address, length);
+  const Result<Endpoint> remote = to_endpoint(file.socket(), AddressUse::kConnect, address, length);
   if (!remote) return failure(remote.error());
   const Error started = file.socket().connect(*remote, now).error();
   context.settle(now);
   const bool under_way = started == Error::kInProgress || started == Error::kAlready;
   if (!under_way || file.nonblocking) return failure(started);
   // Linux: SO_SNDTIMEO ends the wait with EINPROGRESS, or EALREADY the second time.
-  BlockingWait wait(file, file.send_timeout);
+  BlockingWait wait(file, file.settings.send_timeout);
   for (;;) {
     if ((file.socket().readiness() & (kWritable | kError | kHangup)) == 0) {
       const long waited = wait.until(kWritable | kError | kHangup);
@@ -253,16 +256,18 @@ long socket_name(int fd, sockaddr* address, socklen_t* length) {
   LockedFile locked(fd);
   if (!locked) return -EBADF;
   if (!locked.is_socket()) return -ENOTSOCK;
-  return store_endpoint(locked.socket_file().socket().local_endpoint(), address, length);
+  const Socket& socket = locked.socket_file().socket();
+  return store_endpoint(socket.family(), socket.local_endpoint(), address, length);
 }
 
 long peer_name(int fd, sockaddr* address, socklen_t* length) {
   LockedFile locked(fd);
   if (!locked) return -EBADF;
   if (!locked.is_socket()) return -ENOTSOCK;
-  const Result<Endpoint> peer = locked.socket_file().socket().remote_endpoint();
+  const Socket& socket = locked.socket_file().socket();
+  const Result<Endpoint> peer = socket.remote_endpoint();
   if (!peer) return failure(peer.error());
-  return store_endpoint(*peer, address, length);
+  return store_endpoint(socket.family(), *peer, address, length);
 }
 
 long control_file(int fd, int command, long argument) {

@@ -2,7 +2,9 @@
 
 #include <memory>
 
+#include "posix/ancillary.h"
 #include "posix/file.h"
+#include "posix/hints.h"
 #include "socket/socket.h"
 
 namespace millrace::posix {
@@ -27,15 +29,21 @@ class SocketFile final : public File {
   void close(Instant now, bool may_linger);
 
   bool nonblocking = false;
-  Duration receive_timeout = Duration::max();  ///< SO_RCVTIMEO; max: none
-  Duration send_timeout = Duration::max();     ///< SO_SNDTIMEO
-  std::size_t receive_low_water = 1;           ///< SO_RCVLOWAT
+  std::uint64_t cookie = 0;  ///< SO_COOKIE; 0: nobody has asked
 
-  /// Options that a datagram socket keeps without any effect, here as in Linux.
-  struct Inert {
-    int keepalive = 0, out_of_band_inline = 0;
-    std::int64_t linger = -1;
-  } inert;
+  /// Options that the stack below does not know. An accepted socket has its listener's.
+  struct Settings {
+    Duration receive_timeout = Duration::max();  ///< SO_RCVTIMEO; max: none
+    Duration send_timeout = Duration::max();     ///< SO_SNDTIMEO
+    std::size_t receive_low_water = 1;           ///< SO_RCVLOWAT
+    AncillaryOptions ancillary;
+    /// Options that a datagram socket keeps without any effect, here as in Linux.
+    struct Inert {
+      int keepalive = 0, out_of_band_inline = 0;
+      std::int64_t linger = -1;
+    } inert;
+    HintValues hints{};
+  } settings;
 
  private:
   std::unique_ptr<Socket> socket_;

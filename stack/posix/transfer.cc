@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -55,8 +56,9 @@ class Slices {
 using SendSlices = Slices<ConstIoSlice, const std::uint8_t>;
 using ReceiveSlices = Slices<IoSlice, std::uint8_t>;
 
+/// MSG_ZEROCOPY means nothing without SO_ZEROCOPY, as in Linux.
 constexpr int kSendFlags =
-    MSG_DONTWAIT | MSG_NOSIGNAL | MSG_OOB | MSG_MORE | MSG_EOR | MSG_DONTROUTE | MSG_CONFIRM;
+    MSG_DONTWAIT | MSG_NOSIGNAL | MSG_OOB | MSG_MORE | MSG_EOR | MSG_DONTROUTE | MSG_CONFIRM | MSG_ZEROCOPY;
 
 bool any_null(const iovec* slices, std::size_t count) {
   return std::any_of(slices, slices + count,
@@ -78,25 +80,61 @@ void keep_for_later(Socket& socket, Error error) {
   }
 }
 
-long send_locked(LockedFile& locked, SendSlices& slices, int flags, const sockaddr* to, socklen_t length) {
-  SocketFile& file = locked.socket_file();
-  Context& context = locked.context();
-  Endpoint remote;
-  const Endpoint* remote_pointer = nullptr;
-  // tcp(7): a stream ignores an address.
-  if (to != nullptr && length != 0 && !file.is_stream()) {
-    const Result<Endpoint> given = to_endpoint(to, length);
-    if (!given) return failure(given.error());
-    remote = *given;
-    remote_pointer = &remote;
+/// Whom a datagram is for: the address given, or (null) the peer. A stream ignores an address: tcp(7).
+long destination_of(const Socket& socket, const OutgoingMessage& message, Endpoint& remote, bool& given) {
+  given = false;
+  if (message.to == nullptr) return 0;
+  sa_family_t family = AF_UNSPEC;
+  if (message.to_length >= sizeof family) std::memcpy(&family, message.to, sizeof family);
+  // Linux: on a socket of AF_INET6, as if there were no address.
+  if (family == AF_UNSPEC && message.to_length >= sizeof family && socket.family() == IpAddress::Family::kV6)
+    return 0;
+  const Result<Endpoint> endpoint = to_endpoint(socket, AddressUse::kSend, message.to, message.to_length);
+  if (!endpoint) return failure(endpoint.error());
+  remote = *endpoint;
+  given = true;
+  return 0;
+}
+
+/// What the options of this room say about a datagram to `destination`.
+void apply_hints(const HintValues& hints, const IpAddress& destination, SendFlags& flags) {
+  if (destination.is_v6()) {
+    flags.tos = static_cast<std::uint8_t>(hints.get(kV6ClassHint));
+    if (const int hops = hints.get(kV6HopsHint); hops >= 0) flags.ttl = static_cast<std::uint8_t>(hops);
+  } else if (destination.is_multicast()) {
+    flags.ttl = static_cast<std::uint8_t>(hints.get(kMulticastTtlHint));
   }
-  SendFlags send_flags;
+}
+
+long prepare_send(SocketFile& file, const OutgoingMessage& message, int flags, Endpoint& remote, bool& given,
+                  SendFlags& send_flags) {
   send_flags.more = (flags & MSG_MORE) != 0;
   send_flags.out_of_band = (flags & MSG_OOB) != 0;
   send_flags.end_of_record = (flags & MSG_EOR) != 0;
+  given = false;
+  if (file.is_stream()) return read_ancillary(file, message.control, nullptr, send_flags);
+  if (const long wrong = destination_of(file.socket(), message, remote, given); wrong != 0) return wrong;
+  const bool v6_socket = file.socket().family() == IpAddress::Family::kV6;
+  const bool own_hints = v6_socket || file.settings.hints.get(kMulticastTtlHint) != 1;
+  if (message.control.empty() && !own_hints) return 0;
+  const Result<Endpoint> peer = given ? Result<Endpoint>(remote) : file.socket().remote_endpoint();
+  if (!peer) return -EDESTADDRREQ;
+  apply_hints(file.settings.hints, peer->address, send_flags);
+  return read_ancillary(file, message.control, &peer->address, send_flags);
+}
+
+long send_locked(LockedFile& locked, SendSlices& slices, int flags, const OutgoingMessage& message) {
+  SocketFile& file = locked.socket_file();
+  Context& context = locked.context();
+  Endpoint remote;
+  bool remote_given;
+  SendFlags send_flags;
+  if (const long wrong = prepare_send(file, message, flags, remote, remote_given, send_flags); wrong != 0)
+    return wrong;
+  const Endpoint* remote_pointer = remote_given ? &remote : nullptr;
 
   const bool nonblocking = file.nonblocking || (flags & MSG_DONTWAIT) != 0;
-  BlockingWait wait(file, file.send_timeout);
+  BlockingWait wait(file, file.settings.send_timeout);
   std::size_t done = 0;
   const auto partial = [&done](long error) { return done != 0 ? static_cast<long>(done) : error; };
   // What settle() sets in motion may make room, and nobody waits yet to be told: so after it, try again
@@ -132,42 +170,69 @@ long send_locked(LockedFile& locked, SendSlices& slices, int flags, const sockad
   }
 }
 
-long receive_locked(LockedFile& locked, ReceiveSlices& slices, int flags, ReceivedMessage& message) {
+/// Ancillary data is written while the file is known to be there: a wait may end with it gone.
+long finish_receive(SocketFile& file, const Received& received, long bytes, ReceivedMessage& message) {
+  if (message.wants_control) write_ancillary(file, received, message.control);
+  return bytes;
+}
+
+long receive_datagram(LockedFile& locked, ReceiveSlices& slices, int flags, ReceivedMessage& message) {
   SocketFile& file = locked.socket_file();
   Context& context = locked.context();
-  Socket& socket = file.socket();
-  const bool stream = file.is_stream();
-  if (slices.total() == 0 && (flags & kPlainRead) != 0) return 0;
-  if (slices.total() == 0 && stream) {
-    // Linux waits for a byte even when none is wanted, and leaves it.
-    std::uint8_t byte;
-    const iovec one{&byte, 1};
-    ReceiveSlices slice(&one, 1);
-    return std::min(receive_locked(locked, slice, flags | MSG_PEEK, message), 0L);
-  }
-  if ((flags & MSG_ERRQUEUE) != 0) return -EAGAIN;
-
   ReceiveFlags receive_flags;
   receive_flags.peek = (flags & MSG_PEEK) != 0;
-  receive_flags.out_of_band = stream && (flags & MSG_OOB) != 0;  // udp(7): without effect
-  receive_flags.discard = stream && (flags & MSG_TRUNC) != 0;
   const bool nonblocking = file.nonblocking || (flags & MSG_DONTWAIT) != 0;
-  const std::size_t target =
-      (flags & MSG_WAITALL) != 0 ? slices.total() : std::min(file.receive_low_water, slices.total());
-  BlockingWait wait(file, file.receive_timeout);
-  std::size_t done = 0;
-  const auto partial = [&done](long error) { return done != 0 ? static_cast<long>(done) : error; };
+  BlockingWait wait(file, file.settings.receive_timeout);
   for (bool polled = false;;) {
     const Instant now = clock_now();
-    const Result<Received> received = socket.receive(slices.rest(), receive_flags, now);
-    if (received && !stream) {
+    const Result<Received> received = file.socket().receive(slices.rest(), receive_flags, now);
+    if (received) {
       message.from = received->from;
       message.from_set = true;
       if (received->datagram_bytes > received->bytes) message.flags |= MSG_TRUNC;
       context.settle(now);
-      return static_cast<long>((flags & MSG_TRUNC) != 0 ? received->datagram_bytes : received->bytes);
+      const std::size_t bytes = (flags & MSG_TRUNC) != 0 ? received->datagram_bytes : received->bytes;
+      return finish_receive(file, *received, static_cast<long>(bytes), message);
     }
+    if (received.error() != Error::kAgain) {
+      message.error = received.error();
+      context.settle(now);
+      return failure(received.error());
+    }
+    if (nonblocking) {
+      if (polled || !context.turn_if_stale(now)) return -EAGAIN;
+      polled = true;
+      continue;
+    }
+    const long waited = wait.until(kReadable | kReadHangup | kError | kHangup);
+    if (waited < 0) return waited;
+  }
+}
+
+long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, ReceivedMessage& message) {
+  SocketFile& file = locked.socket_file();
+  Context& context = locked.context();
+  Socket& socket = file.socket();
+  ReceiveFlags receive_flags;
+  receive_flags.peek = (flags & MSG_PEEK) != 0;
+  receive_flags.out_of_band = (flags & MSG_OOB) != 0;
+  receive_flags.discard = (flags & MSG_TRUNC) != 0;
+  const bool nonblocking = file.nonblocking || (flags & MSG_DONTWAIT) != 0;
+  const std::size_t target =
+      (flags & MSG_WAITALL) != 0 ? slices.total() : std::min(file.settings.receive_low_water, slices.total());
+  BlockingWait wait(file, file.settings.receive_timeout);
+  std::size_t done = 0;
+  Received last;
+  const auto partial = [&](long error) {
+    // A file that was closed meanwhile is gone.
+    if (done == 0 || error == -EBADF) return done != 0 ? static_cast<long>(done) : error;
+    return finish_receive(file, last, static_cast<long>(done), message);
+  };
+  for (bool polled = false;;) {
+    const Instant now = clock_now();
+    const Result<Received> received = socket.receive(slices.rest(), receive_flags, now);
     if (received) {
+      last = *received;
       if (receive_flags.out_of_band) message.flags |= MSG_OOB;
       const bool ended = received->bytes == 0;
       if (receive_flags.peek) {
@@ -178,12 +243,13 @@ long receive_locked(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
       }
       if (done >= target || receive_flags.out_of_band || ended) {
         context.settle(now);
-        return static_cast<long>(done);
+        return finish_receive(file, last, static_cast<long>(done), message);
       }
       // A stream that has ended has no more to peek at.
       if (!receive_flags.peek) continue;
-      if ((socket.readiness() & (kReadHangup | kHangup | kError)) != 0) return static_cast<long>(done);
+      if ((socket.readiness() & (kReadHangup | kHangup | kError)) != 0) return partial(0);
     } else if (received.error() != Error::kAgain) {
+      message.error = received.error();
       if (done != 0) keep_for_later(socket, received.error());
       context.settle(now);
       return partial(failure(received.error()));
@@ -201,23 +267,37 @@ long receive_locked(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
   }
 }
 
+long receive_locked(LockedFile& locked, ReceiveSlices& slices, int flags, ReceivedMessage& message) {
+  const bool stream = locked.socket_file().is_stream();
+  if (slices.total() == 0 && (flags & kPlainRead) != 0) return 0;
+  if (slices.total() == 0 && stream) {
+    // Linux waits for a byte even when none is wanted, and leaves it.
+    std::uint8_t byte;
+    const iovec one{&byte, 1};
+    ReceiveSlices slice(&one, 1);
+    return std::min(receive_stream(locked, slice, flags | MSG_PEEK, message), 0L);
+  }
+  if ((flags & MSG_ERRQUEUE) != 0) return -EAGAIN;
+  return stream ? receive_stream(locked, slices, flags, message)
+                : receive_datagram(locked, slices, flags, message);
+}
+
 }  // namespace
 
-long send_data(int fd, const iovec* slices, std::size_t count, int flags, const sockaddr* to,
-               socklen_t length) {
+long send_data(int fd, const iovec* slices, std::size_t count, int flags, const OutgoingMessage& message) {
   long result;
   {
     LockedFile locked(fd);
     if (!locked) return -EBADF;
     if (!locked.is_socket()) return -ENOTSOCK;
-    if (to != nullptr) {
-      if (const long wrong = check_address(to, length); wrong != 0) return wrong;
+    if (message.to != nullptr) {
+      if (const long wrong = check_address(message.to, message.to_length); wrong != 0) return wrong;
     }
     if ((flags & ~kSendFlags) != 0) return -EOPNOTSUPP;
     if (any_null(slices, count)) return -EFAULT;
     SendSlices data(slices, count);
     const bool stream = locked.socket_file().is_stream();
-    result = send_locked(locked, data, flags, to, length);
+    result = send_locked(locked, data, flags, message);
     if (!stream || (flags & MSG_NOSIGNAL) != 0) return result;
   }
   // send(2): on a stream whose write half is shut, EPIPE comes with SIGPIPE; to this thread, without the
@@ -233,6 +313,7 @@ long receive_data(int fd, const iovec* slices, std::size_t count, int flags, Rec
   // tcp(7): MSG_TRUNC discards, and needs no memory for it.
   const bool discards = (flags & MSG_TRUNC) != 0 && locked.socket_file().is_stream();
   if (!discards && any_null(slices, count)) return -EFAULT;
+  message.family = locked.socket_file().socket().family();
   ReceiveSlices data(slices, count);
   return receive_locked(locked, data, flags, message);
 }

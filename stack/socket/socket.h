@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "base/ip_address.h"
@@ -28,6 +29,10 @@ struct SendFlags {
   bool more = false;           ///< MSG_MORE: hold back a partial segment
   bool out_of_band = false;    ///< MSG_OOB
   bool end_of_record = false;  ///< MSG_EOR, accepted and without effect on a stream
+  // --- of this datagram only
+  std::optional<std::uint8_t> tos = {}, ttl = {};
+  std::optional<IpAddress> source = {};  ///< a wildcard: the route's, whatever the socket is bound to
+  std::optional<std::uint8_t> interface_id = {};  ///< by which it must leave
 };
 struct ReceiveFlags {
   bool peek = false;         ///< MSG_PEEK
@@ -41,7 +46,8 @@ struct Received {
   IpAddress to;                    ///< datagram: to which address (IP_PKTINFO)
   std::uint8_t interface_id = 0;   ///< datagram: by which interface
   std::uint8_t tos = 0, ttl = 0;   ///< datagram: of its IP header
-  Instant timestamp{};             ///< arrival
+  Instant timestamp{};             ///< arrival (stream: of the last byte); kEpoch when not taken
+  std::size_t bytes_left = 0;      ///< stream: what a next receive would find; 1 for nothing but the end
 };
 
 enum class Shutdown : std::uint8_t { kRead, kWrite, kBoth };
@@ -50,33 +56,37 @@ enum class Shutdown : std::uint8_t { kRead, kWrite, kBoth };
 /// the posix room translates structures (linger, timeval). What a protocol does not implement is
 /// kProtocolNotAvailable, never a false success.
 enum class SocketOption : std::uint8_t {
-  kReuseAddress,       ///< SO_REUSEADDR
-  kReusePort,          ///< SO_REUSEPORT
-  kBroadcast,          ///< SO_BROADCAST
-  kKeepalive,          ///< SO_KEEPALIVE
-  kLinger,             ///< SO_LINGER: seconds, or -1 for off
-  kSendBuffer,         ///< SO_SNDBUF: as Linux, reads back doubled
-  kReceiveBuffer,      ///< SO_RCVBUF
-  kReceiveLowWater,    ///< SO_RCVLOWAT
-  kOutOfBandInline,    ///< SO_OOBINLINE
-  kTypeOfService,      ///< IP_TOS
-  kTimeToLive,         ///< IP_TTL
-  kMtuDiscover,        ///< IP_MTU_DISCOVER
-  kPathMtu,            ///< IP_MTU, read only
-  kReceiveErrors,      ///< IP_RECVERR
-  kNoDelay,            ///< TCP_NODELAY
-  kCork,               ///< TCP_CORK
-  kQuickAck,           ///< TCP_QUICKACK
-  kMaxSegment,         ///< TCP_MAXSEG
-  kKeepaliveIdle,      ///< TCP_KEEPIDLE, seconds
-  kKeepaliveInterval,  ///< TCP_KEEPINTVL, seconds
-  kKeepaliveCount,     ///< TCP_KEEPCNT
-  kUserTimeout,        ///< TCP_USER_TIMEOUT, milliseconds
-  kDeferAccept,        ///< TCP_DEFER_ACCEPT, seconds
-  kLinger2,            ///< TCP_LINGER2, seconds
-  kSynCount,           ///< TCP_SYNCNT
-  kWindowClamp,        ///< TCP_WINDOW_CLAMP
-  kNotSentLowWater,    ///< TCP_NOTSENT_LOWAT
+  kReuseAddress,        ///< SO_REUSEADDR
+  kReusePort,           ///< SO_REUSEPORT
+  kBroadcast,           ///< SO_BROADCAST
+  kKeepalive,           ///< SO_KEEPALIVE
+  kLinger,              ///< SO_LINGER: seconds, or -1 for off
+  kSendBuffer,          ///< SO_SNDBUF: as Linux, reads back doubled
+  kReceiveBuffer,       ///< SO_RCVBUF
+  kReceiveBufferForce,  ///< SO_RCVBUFFORCE: without the limit for everybody
+  kSendBufferForce,     ///< SO_SNDBUFFORCE
+  kReceiveLowWater,     ///< SO_RCVLOWAT
+  kOutOfBandInline,     ///< SO_OOBINLINE
+  kTypeOfService,       ///< IP_TOS
+  kTimeToLive,          ///< IP_TTL
+  kMtuDiscover,         ///< IP_MTU_DISCOVER
+  kPathMtu,             ///< IP_MTU, read only
+  kFreeBind,            ///< IP_FREEBIND: bind to an address that is not ours
+  kBindWithoutPort,     ///< IP_BIND_ADDRESS_NO_PORT: port 0 is chosen when the peer is known
+  kNoDelay,             ///< TCP_NODELAY
+  kCork,                ///< TCP_CORK
+  kQuickAck,            ///< TCP_QUICKACK
+  kMaxSegment,          ///< TCP_MAXSEG
+  kKeepaliveIdle,       ///< TCP_KEEPIDLE, seconds
+  kKeepaliveInterval,   ///< TCP_KEEPINTVL, seconds
+  kKeepaliveCount,      ///< TCP_KEEPCNT
+  kUserTimeout,         ///< TCP_USER_TIMEOUT, milliseconds
+  kDeferAccept,         ///< TCP_DEFER_ACCEPT, seconds
+  kLinger2,             ///< TCP_LINGER2, seconds
+  kSynCount,            ///< TCP_SYNCNT
+  kCongestion,          ///< TCP_CONGESTION: the place in tcp::congestion_list()
+  kNotSentLowWater,     ///< TCP_NOTSENT_LOWAT
+  kV6Only,              ///< IPV6_V6ONLY: the wildcard leaves IPv4 alone; only before bind
 };
 
 /// A snapshot for TCP_INFO and ss. Times in microseconds unless said otherwise; sequence space in bytes.
@@ -117,12 +127,15 @@ class ReadyList {
 /// for it. Used only under the context's lock. `now` is the time of the call.
 class Socket : public ReadyHook {
  public:
-  Socket(SocketType type, ReadyList& ready) : type_(type), ready_list_(&ready) {}
+  Socket(SocketType type, IpAddress::Family family, ReadyList& ready)
+      : type_(type), family_(family), ready_list_(&ready) {}
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
   virtual ~Socket() = default;
 
   [[nodiscard]] SocketType type() const { return type_; }
+  /// Of IPv6: takes both, and unless kV6Only says otherwise its wildcard stands for IPv4 too.
+  [[nodiscard]] IpAddress::Family family() const { return family_; }
 
   // --- calls, as the BSD calls of the same name
   virtual Result<void> bind(const Endpoint& local) = 0;
@@ -188,6 +201,7 @@ class Socket : public ReadyHook {
 
  private:
   SocketType type_;
+  IpAddress::Family family_;
   Error error_ = Error::kNone;
   Ready events_ = 0;
   ReadyList* ready_list_;

@@ -86,6 +86,30 @@ std::size_t Connection::send_limit() const {
   return limit;
 }
 
+/// tcp(7) TCP_NOTSENT_LOWAT: takes bytes only while fewer than that wait to be sent; a segment at a time, so
+/// that what can go out makes room for the next.
+std::size_t Connection::append(std::span<const ConstIoSlice> data, std::size_t wanted, bool more,
+                               Instant now) {
+  const std::size_t low_water = options_.not_sent_low_water;
+  if (low_water == 0) return sender_.append(data, send_limit());
+  std::size_t taken = 0, at = 0;  // `at`: bytes taken of the first slice
+  while (taken < wanted && sender_.not_sent() < low_water) {
+    const std::size_t most = std::max<std::size_t>(low_water - sender_.not_sent(), sender_.mss());
+    const ConstIoSlice piece{data.front().data + at, std::min(data.front().size - at, most)};
+    const std::size_t n = sender_.append({&piece, 1}, send_limit());
+    if (n == 0 && piece.size != 0) break;
+    taken += n;
+    at += n;
+    if (at == data.front().size) {
+      data = data.subspan(1);
+      at = 0;
+    }
+    sender_.hold_partial(more || taken < wanted);
+    sender_.transmit(now);
+  }
+  return taken;
+}
+
 Result<std::size_t> Connection::send_data(std::span<const ConstIoSlice> data, SendFlags flags, Instant now) {
   if (send_shutdown_ || state_ == State::kClosed) return Error::kPipe;
   if (state_ == State::kSynSent || state_ == State::kSynReceived) {
@@ -95,7 +119,7 @@ Result<std::size_t> Connection::send_data(std::span<const ConstIoSlice> data, Se
   std::size_t wanted = 0;
   for (const ConstIoSlice& slice : data) wanted += slice.size;
   if (wanted == 0) return std::size_t{0};
-  const std::size_t taken = sender_.append(data, send_limit());
+  const std::size_t taken = append(data, wanted, flags.more, now);
   if (taken < wanted) {
     wants_space_ = true;
     if (sender_.queue().empty()) tcp_.wait_for_memory(*socket_);
@@ -120,6 +144,7 @@ Result<Received> Connection::receive(std::span<const IoSlice> out, ReceiveFlags 
     out.front().data[0] = urgent_.value;
     if (!flags.peek) urgent_.byte = Urgent::Byte::kTaken;
     result.bytes = 1;
+    result.bytes_left = bytes_left();
     return result;
   }
   std::size_t wanted = 0;
@@ -146,9 +171,11 @@ Result<Received> Connection::receive(std::span<const IoSlice> out, ReceiveFlags 
       }
     }
     result.bytes = flags.discard ? limit : queue.copy(out, skipped, limit);
+    if (!flags.discard) result.timestamp = queue.copied_timestamp();
     if (!flags.peek) queue.drop_front(result.bytes);
     break;
   }
+  result.bytes_left = bytes_left();
   if (result.bytes != 0) {
     if (!flags.peek && receiver_.on_read()) touch();
     return result;
@@ -232,6 +259,7 @@ void Connection::abort(Instant now) {
 }
 
 Result<void> Connection::set_option(SocketOption option, std::int64_t value, Instant now) {
+  const std::uint8_t congestion_before = options_.congestion;
   if (auto result = options_.set(option, value); !result) return result;
   switch (option) {
     case SocketOption::kNoDelay:
@@ -250,7 +278,14 @@ Result<void> Connection::set_option(SocketOption option, std::int64_t value, Ins
       arm_keepalive(now);
       update_timer(now);
       break;
+    case SocketOption::kNotSentLowWater:
+      tell_space();
+      break;
+    case SocketOption::kCongestion:
+      if (options_.congestion != congestion_before) sender_.change_congestion();
+      break;
     case SocketOption::kReceiveBuffer:
+    case SocketOption::kReceiveBufferForce:
       receiver_.set_fixed_size(options_.receive_buffer);
       break;
     default:
@@ -289,7 +324,10 @@ Ready Connection::readiness() const {
   } else {
     const std::size_t limit = send_limit();
     const std::size_t used = sender_.queue().storage();
-    if (used < limit - limit / 3) {
+    const std::uint64_t not_sent = sender_.not_sent();
+    const bool below_low_water =
+        options_.not_sent_low_water == 0 || not_sent * 2 < options_.not_sent_low_water;
+    if (used < limit - limit / 3 && below_low_water) {
       ready |= kWritable;
     } else {
       wants_space_ = true;
@@ -297,6 +335,12 @@ Ready Connection::readiness() const {
   }
   if (urgent_.pending && urgent_.byte == Urgent::Byte::kHere) ready |= kPriority;
   return ready;
+}
+
+void Connection::tell_space() {
+  if (!wants_space_ || (readiness() & kWritable) == 0) return;
+  wants_space_ = false;
+  notify(kWritable);
 }
 
 void Connection::notify(Ready events) {
@@ -372,6 +416,7 @@ void Connection::output(Instant now) {
     default:
       break;
   }
+  if (options_.not_sent_low_water != 0) tell_space();  // sending makes room, not only acknowledgements
   if (receiver_.ack_now() && state_ != State::kSynSent && state_ != State::kSynReceived) send_ack(now);
   publish();
   update_timer(now);
@@ -446,6 +491,7 @@ void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t 
   outgoing.options = &options;
   outgoing.tos = options_.tos;
   outgoing.ttl = options_.ttl;
+  outgoing.dont_fragment = options_.mtu_discover != 0;
   ++segments_out_;
   if (length != 0) {
     ++data_segments_out_;
@@ -471,6 +517,7 @@ void Connection::send_reset(Instant now) {
   out.ack = receiver_.rcv_nxt();
   out.flags = Flags::kRst | Flags::kAck;
   out.ttl = options_.ttl;
+  out.dont_fragment = options_.mtu_discover != 0;
   wire::TcpOptions options;
   if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_};
   out.options = &options;
@@ -498,6 +545,7 @@ void Connection::send_syn(bool with_ack, Instant now) {
   out.options = &options;
   out.tos = options_.tos;
   out.ttl = options_.ttl;
+  out.dont_fragment = options_.mtu_discover != 0;
   sender_.on_syn_sent(now);
   ++segments_out_;
   static_cast<void>(tcp_.send_segment(key(), out, nullptr, &route_, now));

@@ -102,6 +102,10 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
     return receiver_.rcv_nxt() - receiver_.queue().bytes() - (fin_received_ ? 1u : 0u);
   }
   [[nodiscard]] bool at_mark() const;
+  /// tcp(7) TCP_INQ: in sequence space, so that the peer's FIN counts.
+  [[nodiscard]] std::size_t bytes_left() const {
+    return std::size_t{receiver_.queue().bytes()} + (fin_received_ ? 1 : 0);
+  }
 
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] Options& options() { return options_; }
@@ -160,6 +164,10 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   /// Keeps the entry for whoever would end this connection in our place; and gives it up.
   void publish();
   void unpublish();
+  /// Tells who was told that there is no room to send, when there is.
+  void tell_space();
+  [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t wanted, bool more,
+                                   Instant now);
   void update_timer(Instant now);
   void on_timer(Instant now);
   void on_syn_timer(Instant now);

@@ -274,10 +274,7 @@ bool Connection::check_ack(Segment& segment, Instant now) {
 
 void Connection::on_acknowledged(Instant now) {
   if (route_.interface != nullptr) route_.interface->neighbours().confirm(route_.next_hop, now);
-  if (wants_space_ && (readiness() & kWritable) != 0) {
-    wants_space_ = false;
-    notify(kWritable);
-  }
+  tell_space();
   if (!sender_.fin_acknowledged()) {
     if (closed_by_application_ && sender_.everything_acknowledged()) notify(kWritable);
     return;

@@ -143,6 +143,7 @@ void Listener::answer(Request& request, Instant now) {
   out.options = &options;
   out.tos = options_.tos;
   out.ttl = options_.ttl;
+  out.dont_fragment = options_.mtu_discover != 0;
   request.last_answer = now;
   static_cast<void>(tcp_.send_segment(request.key(), out, nullptr, nullptr, now));
 }
@@ -162,20 +163,28 @@ void Listener::send_ack(const Request& request, Instant now) {
   out.options = &options;
   out.tos = options_.tos;
   out.ttl = options_.ttl;
+  out.dont_fragment = options_.mtu_discover != 0;
   static_cast<void>(tcp_.send_segment(request.key(), out, nullptr, nullptr, now));
 }
 
 void Listener::on_request_timer(Request& request, Instant now) {
-  if (request.retries >= tcp_.config().syn_ack_retries) {
+  // Linux's syn_ack_recalc(): who has acknowledged is asked again only when data is due no more.
+  const bool deferred = request.acknowledged && request.retries < options_.defer_accept;
+  const bool resend = !request.acknowledged || request.retries + 1 >= options_.defer_accept;
+  if (request.retries >= tcp_.config().syn_ack_retries && !deferred) {
     tcp_.count(Counter::kAttemptFails);
     delete &request;
     return;
   }
   ++request.retries;
-  request.handshake.syn_retransmitted = true;
-  tcp_.count(Counter::kRetransSegs);
-  answer(request, now);
-  tcp_.timers().arm(request.timer, now + tcp_.config().rto_initial * (1 << request.retries));
+  if (resend) {
+    request.handshake.syn_retransmitted = true;
+    tcp_.count(Counter::kRetransSegs);
+    answer(request, now);
+  }
+  tcp_.timers().arm(request.timer, now + std::min<Duration>(tcp_.config().rto_initial *
+                                                                (1LL << std::min<int>(request.retries, 30)),
+                                                            tcp_.config().rto_max));
 }
 
 bool Listener::request_acceptable(const Request& request, const Segment& segment) const {
@@ -238,6 +247,10 @@ void Listener::on_request_segment(Request& request, Segment& segment, Instant no
   if (!segment.has(Flags::kAck)) return;
   if (segment.ack != handshake.iss + 1) {
     tcp_.send_reset_for(request.key(), segment, {}, now);
+    return;
+  }
+  if (request.retries < options_.defer_accept && segment.end() == handshake.irs + 1) {
+    request.acknowledged = true;  // tcp(7) TCP_DEFER_ACCEPT: it becomes a connection with data
     return;
   }
   if (accept_queue_full() || tcp_.connection_count() >= tcp_.config().max_connections) {

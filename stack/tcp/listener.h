@@ -29,6 +29,7 @@ class Request final
   std::uint32_t ts_offset = 0;
   std::uint16_t mss = 536;  ///< ours, advertised
   std::uint8_t retries = 0;
+  bool acknowledged = false;  ///< by a bare ACK, which TCP_DEFER_ACCEPT does not take for enough
   Instant last_answer{};
   Timer timer;
   Listener& listener;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tcp/config.h"
+#include "tcp/congestion_list.h"
 
 namespace millrace::tcp {
 
@@ -14,6 +15,30 @@ constexpr std::int64_t kMaxKeepaliveSeconds = 32767;
 
 std::uint32_t seconds(Duration d) {
   return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(d).count());
+}
+
+/// TCP_DEFER_ACCEPT counts seconds, and the stack the timeouts of SYN-ACKs that this takes (as Linux does, so
+/// that the same number is read back).
+constexpr std::int64_t kFirstTimeout = 1, kLastTimeout = 120;
+
+std::uint8_t timeouts_in(std::int64_t limit) {
+  std::uint8_t count = 0;
+  std::int64_t timeout = kFirstTimeout, period = 0;
+  while (limit > period && count < 255) {
+    ++count;
+    period += timeout;
+    timeout = std::min(timeout * 2, kLastTimeout);
+  }
+  return count;
+}
+
+std::int64_t seconds_of(std::uint8_t count) {
+  std::int64_t timeout = kFirstTimeout, period = 0;
+  for (; count != 0; --count) {
+    period += timeout;
+    timeout = std::min(timeout * 2, kLastTimeout);
+  }
+  return period;
 }
 
 }  // namespace
@@ -84,10 +109,29 @@ Result<void> Options::set(SocketOption option, std::int64_t value) {
     case SocketOption::kReceiveLowWater:
       receive_low_water = static_cast<std::uint32_t>(std::clamp<std::int64_t>(value, 1, kMaxBuffer));
       return {};
+    case SocketOption::kDeferAccept:
+      defer_accept = timeouts_in(value);
+      return {};
+    case SocketOption::kNotSentLowWater:
+      not_sent_low_water = static_cast<std::uint32_t>(value);
+      return {};
+    case SocketOption::kCongestion:
+      if (!bounded(0, static_cast<std::int64_t>(congestion_list().size()) - 1)) return Error::kInvalid;
+      congestion = static_cast<std::uint8_t>(value);
+      return {};
+    case SocketOption::kMtuDiscover:
+      if (!bounded(0, 5)) return Error::kInvalid;
+      if (value > 2) return Error::kProtocolNotAvailable;  // those that do not believe the path's MTU
+      mtu_discover = static_cast<std::uint8_t>(value);
+      return {};
     case SocketOption::kSendBuffer:
+    case SocketOption::kSendBufferForce:
+      if (value < 0) value = kMaxBuffer;  // a large one, as Linux has it
       send_buffer = static_cast<std::uint32_t>(std::clamp(value, kMinSendBuffer, kMaxBuffer) * 2);
       return {};
     case SocketOption::kReceiveBuffer:
+    case SocketOption::kReceiveBufferForce:
+      if (value < 0) value = kMaxBuffer;
       receive_buffer = static_cast<std::uint32_t>(std::clamp(value, kMinReceiveBuffer, kMaxBuffer));
       return {};
     default:
@@ -129,6 +173,14 @@ Result<std::int64_t> Options::get(SocketOption option) const {
       return std::int64_t{linger2};
     case SocketOption::kReceiveLowWater:
       return std::int64_t{receive_low_water};
+    case SocketOption::kDeferAccept:
+      return seconds_of(defer_accept);
+    case SocketOption::kNotSentLowWater:
+      return std::int64_t{static_cast<std::int32_t>(not_sent_low_water)};
+    case SocketOption::kCongestion:
+      return std::int64_t{congestion};
+    case SocketOption::kMtuDiscover:
+      return std::int64_t{mtu_discover};
     case SocketOption::kSendBuffer:
       return std::int64_t{send_buffer};
     case SocketOption::kReceiveBuffer:

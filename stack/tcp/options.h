@@ -32,8 +32,12 @@ class Options {
   std::uint32_t user_timeout = 0;  ///< milliseconds; 0: by retransmissions
   std::int32_t linger2;            ///< seconds in FIN-WAIT-2 after close; -1: none
   std::uint32_t receive_low_water = 1;
-  std::uint32_t send_buffer = 0;     ///< storage bytes; 0: the default
-  std::uint32_t receive_buffer = 0;  ///< window bytes; 0: it grows by itself
+  std::uint32_t send_buffer = 0;         ///< storage bytes; 0: the default
+  std::uint32_t receive_buffer = 0;      ///< window bytes; 0: it grows by itself
+  std::uint32_t not_sent_low_water = 0;  ///< bytes; 0: no limit of its own
+  std::uint8_t defer_accept = 0;         ///< SYN-ACKs that may go unanswered by data; 0: no deferring
+  std::uint8_t congestion = 0;           ///< place in congestion_list()
+  std::uint8_t mtu_discover = 1;         ///< IP_MTU_DISCOVER: 0 leaves "don't fragment" unset
 };
 
 }  // namespace millrace::tcp

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 
+#include "socket/bound_address.h"
+
 namespace millrace::tcp {
 
 namespace {
 
-bool addresses_overlap(const IpAddress& a, const IpAddress& b) {
-  return a.is_unspecified() || b.is_unspecified() || a == b;
+bool addresses_overlap(const PortTable::Binding& a, const PortTable::Binding& b) {
+  return BoundAddress{a.address, a.v6_only}.overlaps({b.address, b.v6_only});
 }
 
 }  // namespace
@@ -16,7 +18,7 @@ Result<void> PortTable::bind(std::uint16_t port, const Binding& binding, bool in
   const auto found = ports_.find(port);
   if (found != ports_.end()) {
     for (const Binding& other : found->second) {
-      if (!addresses_overlap(binding.address, other.address)) continue;
+      if (!addresses_overlap(binding, other)) continue;
       if (binding.reuse_port && other.reuse_port) continue;
       if (binding.reuse_address && other.reuse_address && other.listener == nullptr) continue;
       return Error::kAddressInUse;
@@ -41,7 +43,7 @@ Result<void> PortTable::set_listener(std::uint16_t port, const TcpSocket& socket
   if (listener != nullptr) {
     for (const Binding& other : bindings) {
       if (other.socket == &socket || other.listener == nullptr) continue;
-      if (!addresses_overlap(own->address, other.address)) continue;
+      if (!addresses_overlap(*own, other)) continue;
       if (own->reuse_port && other.reuse_port) continue;
       return Error::kAddressInUse;
     }
@@ -67,10 +69,15 @@ Listener* PortTable::find_listener(const Endpoint& local, std::uint32_t hash) co
     return binding.listener != nullptr && binding.address == local.address;
   });
   if (exact != nullptr) return exact;
-  return pick([&](const Binding& binding) {
-    return binding.listener != nullptr && binding.address.is_unspecified() &&
-           (binding.address.family() == local.address.family() || binding.address.is_v6());
-  });
+  const auto wildcard = [&](IpAddress::Family family) {
+    return pick([&](const Binding& binding) {
+      return binding.listener != nullptr && binding.address == IpAddress::any(family) &&
+             BoundAddress{binding.address, binding.v6_only}.covers(local.address.family());
+    });
+  };
+  Listener* const own_family = wildcard(local.address.family());
+  if (own_family != nullptr || local.address.is_v6()) return own_family;
+  return wildcard(IpAddress::Family::kV6);
 }
 
 }  // namespace millrace::tcp

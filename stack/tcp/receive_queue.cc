@@ -20,6 +20,7 @@ bool ReceiveQueue::push(PacketPtr payload) {
     Packet& last = packets_.back();
     if (last.fragment_count() == 0 && last.linear_writable() && last.tailroom() >= length) {
       payload->copy_out(0, {last.put(length), length});
+      last.timestamp = payload->timestamp;
       return true;
     }
   }
@@ -53,6 +54,7 @@ std::size_t ReceiveQueue::copy(std::span<const IoSlice> out, std::size_t offset,
         }
       }
     });
+    copied_timestamp_ = packet.timestamp;
     offset = 0;
   }
   return copied;

@@ -17,6 +17,8 @@ class ReceiveQueue {
   bool push(PacketPtr payload);
   /// Copies out from `offset` on; returns how much.
   std::size_t copy(std::span<const IoSlice> out, std::size_t offset, std::size_t limit) const;
+  /// When the last byte copied arrived.
+  [[nodiscard]] Instant copied_timestamp() const { return copied_timestamp_; }
   void drop_front(std::size_t n);
   void clear();
 
@@ -25,6 +27,7 @@ class ReceiveQueue {
 
  private:
   mutable PacketQueue packets_;
+  mutable Instant copied_timestamp_{};
   std::uint32_t bytes_ = 0;
 };
 

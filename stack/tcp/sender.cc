@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "tcp/congestion_list.h"
 #include "tcp/connection.h"
-#include "tcp/reno.h"
 #include "tcp/tcp.h"
 
 namespace millrace::tcp {
@@ -56,8 +56,15 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
   // RFC 6298 (5.7): after a lost SYN data starts with 3 s unless a sample says otherwise. RFC 5681 §3.1: and
   // with one segment.
   if (syn_retransmitted) rtt_.reset_after_syn_timeout(3s);
-  congestion_ = std::make_unique<Reno>(mss, syn_retransmitted ? 1 : tcp_.config().initial_window_segments);
+  congestion_ = congestion_list()[connection_.options().congestion].make(
+      mss, syn_retransmitted ? 1 : tcp_.config().initial_window_segments);
   last_sent_ = now;
+}
+
+void Sender::change_congestion() {
+  if (congestion_ == nullptr) return;
+  congestion_ =
+      congestion_list()[connection_.options().congestion].make(mss_, tcp_.config().initial_window_segments);
 }
 
 void Sender::stop() {

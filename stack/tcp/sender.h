@@ -44,6 +44,8 @@ class Sender {
     urgent_ = true;
   }
   void hold_partial(bool hold) { hold_partial_ = hold; }
+  /// The connection's options name another congestion control: it begins as at the start.
+  void change_congestion();
 
   // --- from the network
   /// An ACK with snd_una - max.window <= SEG.ACK <= snd_max. Returns true when snd_una advanced.

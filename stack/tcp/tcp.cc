@@ -165,8 +165,8 @@ Tcp::~Tcp() {
   for (Connection* connection : lists_->graves) delete connection;
 }
 
-std::unique_ptr<Socket> Tcp::create_socket() {
-  return std::make_unique<TcpSocket>(*this);
+std::unique_ptr<Socket> Tcp::create_socket(IpAddress::Family family) {
+  return std::make_unique<TcpSocket>(*this, family);
 }
 
 void Tcp::mark_pending(Connection& connection) {

@@ -45,7 +45,7 @@ class Tcp final : public ip::Transport {
   void flush(Instant now);
 
   // --- from above
-  [[nodiscard]] std::unique_ptr<Socket> create_socket();
+  [[nodiscard]] std::unique_ptr<Socket> create_socket(IpAddress::Family family);
 
   // --- for tests and tools
   [[nodiscard]] const CounterSet<Counter>& counters() const { return counters_; }

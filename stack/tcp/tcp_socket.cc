@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "ip/v6_loopback.h"
 #include "tcp/connection.h"
 #include "tcp/listener.h"
 #include "tcp/tcp.h"
@@ -9,14 +10,15 @@
 
 namespace millrace::tcp {
 
-TcpSocket::TcpSocket(Tcp& tcp)
-    : Socket(SocketType::kStream, tcp.ready_list()), tcp_(tcp), options_(tcp.config()) {}
+TcpSocket::TcpSocket(Tcp& tcp, IpAddress::Family family)
+    : Socket(SocketType::kStream, family, tcp.ready_list()), tcp_(tcp), options_(tcp.config()) {}
 
-TcpSocket::TcpSocket(Tcp& tcp, Connection& connection)
-    : Socket(SocketType::kStream, tcp.ready_list()),
+TcpSocket::TcpSocket(Tcp& tcp, const TcpSocket& listener, Connection& connection)
+    : Socket(SocketType::kStream, listener.family(), tcp.ready_list()),
       tcp_(tcp),
       options_(connection.options()),
-      connection_(&connection) {
+      connection_(&connection),
+      v6_only_(listener.v6_only_) {
   bound_ = connection.local();
   connection.attach(this);
 }
@@ -34,7 +36,7 @@ void TcpSocket::unbind() {
 }
 
 Result<void> TcpSocket::bind_port(std::uint16_t port) {
-  const PortTable::Binding binding{this, bound_->address, reuse_address_, reuse_port_, nullptr};
+  const PortTable::Binding binding{this, bound_->address, reuse_address_, reuse_port_, nullptr, v6_only_};
   if (auto result = tcp_.ports().bind(port, binding, tcp_.flows().flows_on_port(port) != 0); !result)
     return result;
   bound_->port = port;
@@ -55,12 +57,15 @@ Result<void> TcpSocket::bind_ephemeral() {
 }
 
 Result<void> TcpSocket::bind(const Endpoint& local) {
+  if (local.address.is_v6() && family() == IpAddress::Family::kV4) return Error::kAddressFamily;
   if (bound_ || connection_ != nullptr || closed_) return Error::kInvalid;
   if (local.address.is_multicast() || local.address.is_limited_broadcast() ||
-      !tcp_.ip().is_bindable(local.address)) {
+      (!tcp_.ip().is_bindable(local.address) && !free_bind_)) {
     return Error::kAddressNotAvailable;
   }
   bound_ = Endpoint{local.address, 0};
+  if (local.address.is_v6() && !local.address.is_unspecified()) v6_only_ = true;  // as Linux
+  if (local.port == 0 && bind_without_port_) return {};
   auto result = local.port == 0 ? bind_ephemeral() : bind_port(local.port);
   if (!result) bound_.reset();
   return result;
@@ -98,7 +103,7 @@ Result<std::uint16_t> TcpSocket::choose_port(const IpAddress& local, const Endpo
 
 Endpoint TcpSocket::local_endpoint() const {
   if (connection_ != nullptr) return connection_->local();
-  return bound_.value_or(Endpoint{});
+  return bound_.value_or(Endpoint{IpAddress::any(family()), 0});
 }
 
 Result<Endpoint> TcpSocket::remote_endpoint() const {
@@ -135,13 +140,24 @@ Result<void> TcpSocket::connect(const Endpoint& remote, Instant now) {
     }
   }
   Endpoint to = remote;
-  if (to.address.is_unspecified()) to.address = to.address.is_v4() ? IpAddress::v4(127, 0, 0, 1) : to.address;
+  Endpoint local = bound_.value_or(Endpoint{IpAddress::any(family()), 0});
+  if (to.address.is_unspecified()) {
+    const bool v6 = to.address.is_v6() && (local.address.is_v6() || local.address.is_unspecified());
+    to.address = v6 ? ip::kV6Loopback : IpAddress::v4(127, 0, 0, 1);
+  }
+  // Bound to an address of one family, it cannot speak to the other.
+  if (to.address.is_v6() ? family() == IpAddress::Family::kV4
+                         : v6_only_ || (local.address.is_v6() && !local.address.is_unspecified()))
+    return Error::kNetworkUnreachable;
+  if (to.address.is_v6() && local.address.is_v4() && !local.address.is_unspecified())
+    return Error::kNetworkUnreachable;
   if (to.address.is_multicast() || to.address.is_limited_broadcast()) return Error::kNetworkUnreachable;
   const auto route = tcp_.ip().route(to.address, now);
   if (!route) return route.error();
   if (route->broadcast) return Error::kAccess;
   if (tcp_.connection_count() >= tcp_.config().max_connections) return Error::kNoMemory;
-  Endpoint local = bound_.value_or(Endpoint{IpAddress{}, 0});
+  if (bound_ && !local.address.is_unspecified() && !tcp_.ip().is_local(local.address))
+    return Error::kNetworkUnreachable;  // IP_FREEBIND: listening there is all one can do
   const bool bound_to_port = bound_ && local.port != 0;
   if (local.address.is_unspecified()) local.address = route->source;
   if (!bound_to_port) {
@@ -187,13 +203,13 @@ Result<void> TcpSocket::listen(int backlog, Instant now) {
     return {};
   }
   if (!bound_) {
-    bound_ = Endpoint{};
+    bound_ = Endpoint{IpAddress::any(family()), 0};
     if (auto result = bind_ephemeral(); !result) {
       bound_.reset();
       return result;
     }
   } else if (!in_port_table_) {
-    if (auto result = bind_port(bound_->port); !result) return result;
+    if (auto result = bound_->port == 0 ? bind_ephemeral() : bind_port(bound_->port); !result) return result;
   }
   auto listener = std::make_unique<Listener>(tcp_, *this, *bound_, options_, backlog);
   if (auto result = tcp_.ports().set_listener(bound_->port, *this, listener.get()); !result) return result;
@@ -206,7 +222,7 @@ Result<std::unique_ptr<Socket>> TcpSocket::accept(Instant now) {
   if (listener_ == nullptr) return Error::kInvalid;
   Connection* connection = listener_->accept();
   if (connection == nullptr) return Error::kAgain;
-  auto socket = std::make_unique<TcpSocket>(tcp_, *connection);
+  auto socket = std::make_unique<TcpSocket>(tcp_, *this, *connection);
   socket->last_now_ = now;
   if (connection->state() == State::kClosed) socket->set_error(connection->final_error());
   return std::unique_ptr<Socket>(std::move(socket));
@@ -276,6 +292,17 @@ Result<void> TcpSocket::set_option(SocketOption option, std::int64_t value, Inst
     case SocketOption::kBroadcast:
       broadcast_ = value != 0;
       return {};
+    case SocketOption::kFreeBind:
+      free_bind_ = value != 0;
+      return {};
+    case SocketOption::kBindWithoutPort:
+      bind_without_port_ = value != 0;
+      return {};
+    case SocketOption::kV6Only:
+      if (family() != IpAddress::Family::kV6) return Error::kProtocolNotAvailable;
+      if (bound_ || connection_ != nullptr) return Error::kInvalid;
+      v6_only_ = value != 0;
+      return {};
     default:
       break;
   }
@@ -295,6 +322,13 @@ Result<std::int64_t> TcpSocket::option(SocketOption option) const {
       return std::int64_t{reuse_port_};
     case SocketOption::kBroadcast:
       return std::int64_t{broadcast_};
+    case SocketOption::kFreeBind:
+      return std::int64_t{free_bind_};
+    case SocketOption::kBindWithoutPort:
+      return std::int64_t{bind_without_port_};
+    case SocketOption::kV6Only:
+      if (family() != IpAddress::Family::kV6) return Error::kProtocolNotAvailable;
+      return std::int64_t{v6_only_};
     case SocketOption::kSendBuffer:
       return static_cast<std::int64_t>(options.send_buffer != 0 ? options.send_buffer
                                                                 : tcp_.config().send_buffer);

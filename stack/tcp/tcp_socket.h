@@ -22,9 +22,9 @@ using MemoryWaiterHook =
 /// The application's handle: unbound, bound, listening, or the owner of a Connection.
 class TcpSocket final : public Socket, public MemoryWaiterHook {
  public:
-  explicit TcpSocket(Tcp& tcp);
+  TcpSocket(Tcp& tcp, IpAddress::Family family);
   /// Accepted.
-  TcpSocket(Tcp& tcp, Connection& connection);
+  TcpSocket(Tcp& tcp, const TcpSocket& listener, Connection& connection);
   ~TcpSocket() override;
 
   Result<void> bind(const Endpoint& local) override;
@@ -68,7 +68,8 @@ class TcpSocket final : public Socket, public MemoryWaiterHook {
   std::unique_ptr<Listener> listener_;
   std::optional<Endpoint> bound_;
   bool in_port_table_ = false;
-  bool reuse_address_ = false, reuse_port_ = false, broadcast_ = false;
+  bool reuse_address_ = false, reuse_port_ = false, broadcast_ = false, v6_only_ = false;
+  bool free_bind_ = false, bind_without_port_ = false;
   bool connecting_ = false;
   bool closed_ = false;
   Instant last_now_{};

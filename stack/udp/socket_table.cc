@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "link/address_hash.h"
+#include "socket/bound_address.h"
 #include "udp/udp_socket.h"
 
 namespace millrace::udp {
@@ -73,8 +74,19 @@ const SocketTable::Group* SocketTable::bound_to(const Endpoint& local) const {
 UdpSocket* SocketTable::find(const Endpoint& local, const Endpoint& remote) const {
   if (UdpSocket* socket = find_connected(local, remote)) return socket;
   if (const Group* group = bound_to(local)) return pick(*group, local, remote);
-  if (const Group* group = bound_to({IpAddress{}, local.port})) return pick(*group, local, remote);
-  return nullptr;
+  if (const Group* group = bound_to({IpAddress::any(local.address.family()), local.port}))
+    return pick(*group, local, remote);
+  return local.address.is_v4() ? find_dual(local, remote) : nullptr;
+}
+
+UdpSocket* SocketTable::find_dual(const Endpoint& local, const Endpoint& remote) const {
+  const Group* const group = bound_to({IpAddress::any(IpAddress::Family::kV6), local.port});
+  if (group == nullptr) return nullptr;
+  UdpSocket* const first = pick(*group, local, remote);
+  if (!first->v6_only()) return first;
+  const auto dual =
+      std::find_if(group->begin(), group->end(), [](const UdpSocket* socket) { return !socket->v6_only(); });
+  return dual == group->end() ? nullptr : *dual;
 }
 
 bool SocketTable::conflicts(const UdpSocket& socket, const Endpoint& local) const {
@@ -82,10 +94,9 @@ bool SocketTable::conflicts(const UdpSocket& socket, const Endpoint& local) cons
   if (port == ports_.end()) return false;
   return std::any_of(port->second.begin(), port->second.end(), [&](const UdpSocket* other) {
     if (other == &socket) return false;
-    const IpAddress& address = other->local_endpoint().address;
-    const bool overlap =
-        address == local.address || address.is_unspecified() || local.address.is_unspecified();
-    return overlap && !(socket.reuse_address() && other->reuse_address()) &&
+    const BoundAddress theirs{other->local_endpoint().address, other->v6_only()};
+    return theirs.overlaps({local.address, socket.v6_only()}) &&
+           !(socket.reuse_address() && other->reuse_address()) &&
            !(socket.reuse_port() && other->reuse_port());
   });
 }

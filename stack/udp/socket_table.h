@@ -17,7 +17,8 @@ class UdpSocket;
 ///
 ///     connected           (local address, local port, remote address, remote port)   tried first
 ///     bound to an address (local address, local port, -)
-///     bound to any        (0.0.0.0,       local port, -)                             tried last
+///     bound to any        (0.0.0.0,       local port, -)                             then this
+///     bound to any of both families (::,  local port, -)                             tried last
 ///
 /// and in the list of its port, for the questions that bind() asks. A lookup is three hash hits at most.
 class SocketTable {
@@ -60,6 +61,8 @@ class SocketTable {
 
   [[nodiscard]] static Key key_of(const UdpSocket& socket);
   [[nodiscard]] const Group* find_group(const Key& key) const;
+  /// Of those bound to ::, one that takes IPv4 too.
+  [[nodiscard]] UdpSocket* find_dual(const Endpoint& local, const Endpoint& remote) const;
   [[nodiscard]] UdpSocket* pick(const Group& group, const Endpoint& local, const Endpoint& remote) const;
 
   std::uint64_t seed_;

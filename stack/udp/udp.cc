@@ -53,8 +53,8 @@ Udp::Udp(const Config& config, ip::IpLayer& ip, ReadyList& ready, Rng& rng)
 
 Udp::~Udp() = default;
 
-std::unique_ptr<Socket> Udp::create_socket() {
-  return std::make_unique<UdpSocket>(*this, ready_);
+std::unique_ptr<Socket> Udp::create_socket(IpAddress::Family family) {
+  return std::make_unique<UdpSocket>(*this, family, ready_);
 }
 
 void Udp::on_packet(PacketPtr packet, const ip::PacketInfo& info, Instant now) {
@@ -95,13 +95,15 @@ void Udp::on_packet(PacketPtr packet, const ip::PacketInfo& info, Instant now) {
 /// To every socket that listens on the port, each with a copy that shares the payload.
 void Udp::deliver_broadcast(PacketPtr packet, const Endpoint& local, const Endpoint& remote, Instant now) {
   (void)now, (void)remote;
-  const std::array<const SocketTable::Group*, 2> groups{table_.bound_to(local),
-                                                        table_.bound_to({IpAddress{}, local.port})};
+  const std::array<const SocketTable::Group*, 3> groups{
+      table_.bound_to(local), table_.bound_to({IpAddress{}, local.port}),
+      table_.bound_to({IpAddress::any(IpAddress::Family::kV6), local.port})};
   const auto headers = static_cast<std::uint32_t>(packet->data() - packet->network_header());
   UdpSocket* last = nullptr;
   for (const SocketTable::Group* group : groups) {
     if (group == nullptr) continue;
     for (UdpSocket* socket : *group) {
+      if (!local.address.is_v6() && socket->v6_only()) continue;
       if (UdpSocket* const earlier = std::exchange(last, socket)) {
         packet->push(headers);
         PacketPtr copy = packet->clone(headers, 0);

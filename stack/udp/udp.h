@@ -54,7 +54,7 @@ class Udp final : public ip::Transport {
   void resume_senders();
 
   // --- from above
-  [[nodiscard]] std::unique_ptr<Socket> create_socket();
+  [[nodiscard]] std::unique_ptr<Socket> create_socket(IpAddress::Family family);
   [[nodiscard]] const CounterSet<Counter>& counters() const { return counters_; }
   [[nodiscard]] std::size_t bound_sockets() const { return table_.size(); }
   [[nodiscard]] bool is_bound(std::uint16_t port) const { return table_.port_in_use(port); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ip/v6_loopback.h"
 #include "wire/pseudo_header.h"
 #include "wire/udp.h"
 
@@ -15,34 +16,18 @@ constexpr std::uint32_t kHeader = UdpHeader::kSize;
 constexpr std::uint32_t kIpHeader = wire::Ipv4Header::kSize;
 constexpr std::size_t kLargestPayload = 65535 - kIpHeader - kHeader;
 constexpr std::uint16_t kChecksumOffset = 6;
-/// Linux's SOCK_MIN_RCVBUF.
-constexpr std::size_t kSmallestReceiveBuffer = 2304;
-/// Linux's SOCK_MIN_SNDBUF.
-constexpr std::size_t kSmallestSendBuffer = 4608;
-
-/// SO_RCVBUF and SO_SNDBUF as Linux takes them: clamped, then doubled for the overhead of storage.
-[[nodiscard]] std::size_t buffer_limit(std::int64_t asked, std::size_t most, std::size_t least) {
-  const auto clamped = std::clamp<std::int64_t>(asked, 0, static_cast<std::int64_t>(most));
-  return std::max(static_cast<std::size_t>(clamped) * 2, least);
-}
-
 [[nodiscard]] std::size_t size_of(std::span<const ConstIoSlice> data) {
   std::size_t size = 0;
   for (const ConstIoSlice& slice : data) size += slice.size;
   return size;
 }
 
-/// Linux's meaning of 0.0.0.0 as a destination: this host.
-[[nodiscard]] Endpoint meant(Endpoint to) {
-  if (to.address.is_unspecified()) to.address = IpAddress::v4(127, 0, 0, 1);
-  return to;
-}
-
 }  // namespace
 
-UdpSocket::UdpSocket(Udp& udp, ReadyList& ready)
-    : Socket(SocketType::kDatagram, ready),
+UdpSocket::UdpSocket(Udp& udp, IpAddress::Family family, ReadyList& ready)
+    : Socket(SocketType::kDatagram, family, ready),
       udp_(udp),
+      local_{IpAddress::any(family), 0},
       ttl_(udp.ip_.config().default_ttl),
       receive_limit_(udp.config_.receive_buffer),
       send_limit_(udp.config_.send_buffer) {}
@@ -72,12 +57,29 @@ void UdpSocket::rebind(Change&& change) {
   if (local_.port != 0) udp_.table_.insert(*this);
 }
 
+Endpoint UdpSocket::meant(Endpoint to) const {
+  if (!to.address.is_unspecified()) return to;
+  const bool v6 = to.address.is_v6() && (local_.address.is_v6() || local_.address.is_unspecified());
+  to.address = v6 ? ip::kV6Loopback : IpAddress::v4(127, 0, 0, 1);
+  return to;
+}
+
+bool UdpSocket::may_speak_to(const IpAddress& destination) const {
+  const bool other = destination.family() != local_.address.family();
+  return !other || (local_.address.is_unspecified() && family() == IpAddress::Family::kV6 && !v6_only_);
+}
+
 Result<void> UdpSocket::bind(const Endpoint& local) {
-  if (!local.address.is_v4()) return Error::kAddressFamily;
-  if (!udp_.ip_.is_bindable(local.address)) return Error::kAddressNotAvailable;
+  if (local.address.is_v6() && family() == IpAddress::Family::kV4) return Error::kAddressFamily;
+  if (!udp_.ip_.is_bindable(local.address) && !free_bind_) return Error::kAddressNotAvailable;
   if (local_.port != 0 || closed_) return Error::kInvalid;
-  if (Result<void> bound = bind_to(local.address, local.port); !bound) return bound;
+  if (local.port == 0 && bind_without_port_) {
+    local_.address = local.address;
+  } else if (Result<void> bound = bind_to(local.address, local.port); !bound) {
+    return bound;
+  }
   address_chosen_ = !local.address.is_unspecified();
+  if (local.address.is_v6() && address_chosen_) v6_only_ = true;  // as Linux
   port_chosen_ = local.port != 0;
   return {};
 }
@@ -100,9 +102,10 @@ Result<void> UdpSocket::ensure_bound() {
 }
 
 Result<void> UdpSocket::connect(const Endpoint& remote, Instant now) {
-  if (!remote.address.is_v4()) return Error::kAddressFamily;
+  if (remote.address.is_v6() && family() == IpAddress::Family::kV4) return Error::kAddressFamily;
   if (Result<void> bound = ensure_bound(); !bound) return bound;
   const Endpoint peer = meant(remote);
+  if (address_chosen_ && !may_speak_to(peer.address)) return Error::kNetworkUnreachable;
   const Result<ip::RouteResult> route = udp_.ip_.route(peer.address, now);
   if (!route) return route.error();
   if (route->broadcast && !broadcast_) return Error::kAccess;
@@ -121,7 +124,7 @@ Result<void> UdpSocket::disconnect(Instant now) {
   rebind([&] {
     connected_ = false;
     remote_ = Endpoint{};
-    if (!address_chosen_) local_.address = IpAddress{};
+    if (!address_chosen_) local_.address = IpAddress::any(family());
     if (!port_chosen_) local_.port = 0;
   });
   return {};
@@ -150,12 +153,14 @@ Result<std::size_t> UdpSocket::send(std::span<const ConstIoSlice> data, const En
   const std::size_t size = size_of(data);
   if (size > 0xffff) return Error::kMessageSize;
   if (flags.out_of_band) return Error::kNotSupported;
-  if (to != nullptr && !to->address.is_v4()) return Error::kAddressFamily;
+  if (to != nullptr && to->address.is_v6() && family() == IpAddress::Family::kV4)
+    return Error::kAddressFamily;
   if (to != nullptr && to->port == 0) return Error::kInvalid;
   if (to == nullptr && !connected_) return Error::kDestinationRequired;
   if (Result<void> bound = ensure_bound(); !bound) return bound.error();
 
   const Endpoint destination = to != nullptr ? meant(*to) : remote_;
+  if (!may_speak_to(destination.address)) return Error::kNetworkUnreachable;
   const Result<ip::RouteResult> route = route_to(destination.address, now);
   if (!route) return route.error();
   if (route->broadcast && !broadcast_) return Error::kAccess;
@@ -168,7 +173,7 @@ Result<std::size_t> UdpSocket::send(std::span<const ConstIoSlice> data, const En
     if (!wait_hook.is_linked()) udp_.wait(*this);
     return Error::kAgain;
   }
-  if (Result<void> sent = transmit(data, size, destination, *route, now); !sent) return sent.error();
+  if (Result<void> sent = transmit(data, size, destination, flags, *route, now); !sent) return sent.error();
   return size;
 }
 
@@ -187,8 +192,21 @@ std::uint32_t UdpSocket::device_mtu(const ip::RouteResult& route) {
   return route.interface != nullptr ? route.interface->mtu() : route.mtu;
 }
 
+Result<IpAddress> UdpSocket::source_for(const Endpoint& to, const SendFlags& flags,
+                                        const ip::RouteResult& route) const {
+  // No address of ours is on both sides of the loopback.
+  if (flags.interface_id && route.interface != nullptr && route.interface->id() != *flags.interface_id)
+    return Error::kNetworkUnreachable;
+  const IpAddress& asked = flags.source.value_or(local_.address);
+  if (asked.is_unspecified()) return route.source;
+  if (udp_.ip_.is_local(asked) && asked.family() == to.address.family()) return asked;
+  // A socket bound to a broadcast or multicast address cannot speak from it.
+  if (udp_.ip_.is_bindable(asked)) return flags.source ? Result<IpAddress>(Error::kInvalid) : route.source;
+  return Error::kNetworkUnreachable;
+}
+
 Result<void> UdpSocket::transmit(std::span<const ConstIoSlice> data, std::size_t size, const Endpoint& to,
-                                 ip::RouteResult route, Instant now) {
+                                 const SendFlags& flags, ip::RouteResult route, Instant now) {
   const auto total = static_cast<std::uint32_t>(size) + kHeader + kIpHeader;
   ip::OutputOptions options;
   switch (mtu_discover_) {
@@ -211,12 +229,13 @@ Result<void> UdpSocket::transmit(std::span<const ConstIoSlice> data, std::size_t
       route.mtu = device_mtu(route);
       break;
   }
-  // A socket bound to a broadcast or multicast address cannot speak from it.
-  options.source = udp_.ip_.is_local(local_.address) ? local_.address : route.source;
+  const Result<IpAddress> source = source_for(to, flags, route);
+  if (!source) return source.error();
+  options.source = *source;
   options.destination = to.address;
   options.protocol = wire::kProtocolUdp;
-  options.tos = tos_;
-  options.ttl = to.address.is_multicast() ? std::uint8_t{1} : ttl_;  // RFC 1112 §6.1
+  options.tos = flags.tos.value_or(tos_);
+  options.ttl = flags.ttl.value_or(to.address.is_multicast() ? std::uint8_t{1} : ttl_);  // RFC 1112 §6.1
   PacketPtr packet = build(data, size, options.source, to, route, route.mtu);
   if (packet == nullptr) {
     udp_.counters_.add(Counter::kOutNoMemory);
@@ -321,8 +340,8 @@ Result<Received> UdpSocket::receive(std::span<const IoSlice> out, ReceiveFlags f
   const auto udp = *UdpHeader::parse({datagram.transport_header(), kHeader});
   Received received;
   received.datagram_bytes = datagram.length();
-  received.from = {ip.source, udp.source_port};
-  received.to = ip.destination;
+  received.from = {ip::from_carried(ip.source), udp.source_port};
+  received.to = ip::from_carried(ip.destination);
   received.interface_id = datagram.interface_id;
   received.tos = ip.tos;
   received.ttl = ip.ttl;
@@ -405,71 +424,6 @@ Ready UdpSocket::readiness() const {
   if (read_shut_) ready |= kReadHangup | kReadable;
   if (read_shut_ && write_shut_) ready |= kHangup;
   return ready;
-}
-
-// --- options
-
-Result<void> UdpSocket::set_option(SocketOption option, std::int64_t value, Instant now) {
-  (void)now;
-  switch (option) {
-    case SocketOption::kReuseAddress:
-      reuse_address_ = value != 0;
-      return {};
-    case SocketOption::kReusePort:
-      reuse_port_ = value != 0;
-      return {};
-    case SocketOption::kBroadcast:
-      broadcast_ = value != 0;
-      return {};
-    case SocketOption::kReceiveBuffer:
-      receive_limit_ = buffer_limit(value, udp_.config_.receive_buffer_max, kSmallestReceiveBuffer);
-      return {};
-    case SocketOption::kSendBuffer:
-      send_limit_ = buffer_limit(value, udp_.config_.send_buffer_max, kSmallestSendBuffer);
-      return {};
-    case SocketOption::kTypeOfService:
-      tos_ = static_cast<std::uint8_t>(value);
-      return {};
-    case SocketOption::kTimeToLive:
-      if (value != -1 && (value < 1 || value > 255)) return Error::kInvalid;
-      ttl_ = value == -1 ? udp_.ip_.config().default_ttl : static_cast<std::uint8_t>(value);
-      return {};
-    case SocketOption::kMtuDiscover:
-      if (value < 0 || value > static_cast<std::int64_t>(MtuDiscover::kOmit)) return Error::kInvalid;
-      mtu_discover_ = static_cast<MtuDiscover>(value);
-      return {};
-    default:
-      return Error::kProtocolNotAvailable;
-  }
-}
-
-Result<std::int64_t> UdpSocket::option(SocketOption option) const {
-  switch (option) {
-    case SocketOption::kReuseAddress:
-      return std::int64_t{reuse_address_};
-    case SocketOption::kReusePort:
-      return std::int64_t{reuse_port_};
-    case SocketOption::kBroadcast:
-      return std::int64_t{broadcast_};
-    case SocketOption::kReceiveBuffer:
-      return static_cast<std::int64_t>(receive_limit_);
-    case SocketOption::kSendBuffer:
-      return static_cast<std::int64_t>(send_limit_);
-    case SocketOption::kTypeOfService:
-      return std::int64_t{tos_};
-    case SocketOption::kTimeToLive:
-      return std::int64_t{ttl_};
-    case SocketOption::kMtuDiscover:
-      return static_cast<std::int64_t>(mtu_discover_);
-    case SocketOption::kPathMtu: {
-      if (!connected_) return Error::kNotConnected;
-      const Result<ip::RouteResult> route = udp_.ip_.route(remote_.address, Instant{});
-      if (!route) return route.error();
-      return std::int64_t{route->mtu};
-    }
-    default:
-      return Error::kProtocolNotAvailable;
-  }
 }
 
 }  // namespace millrace::udp

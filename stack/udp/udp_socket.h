@@ -18,7 +18,7 @@ namespace millrace::udp {
 /// sent them. The queue is charged with the storage that datagrams hold, as the pool sees it.
 class UdpSocket final : public Socket {
  public:
-  UdpSocket(Udp& udp, ReadyList& ready);
+  UdpSocket(Udp& udp, IpAddress::Family family, ReadyList& ready);
   ~UdpSocket() override;
 
   // --- Socket
@@ -50,6 +50,7 @@ class UdpSocket final : public Socket {
   [[nodiscard]] bool reuse_address() const { return reuse_address_; }
   [[nodiscard]] bool reuse_port() const { return reuse_port_; }
   void fill(SocketReport& report) const;
+  [[nodiscard]] bool v6_only() const { return v6_only_; }
   /// True when it waited for its device and may go on.
   [[nodiscard]] bool may_resume() const;
   void resume();
@@ -60,6 +61,10 @@ class UdpSocket final : public Socket {
   /// IP_MTU_DISCOVER's values.
   enum class MtuDiscover : std::uint8_t { kDont, kWant, kDo, kProbe, kInterface, kOmit };
 
+  /// Linux's meaning of a wildcard as a destination: this host.
+  [[nodiscard]] Endpoint meant(Endpoint to) const;
+  /// False: a socket bound to an address of one family cannot speak to the other.
+  [[nodiscard]] bool may_speak_to(const IpAddress& destination) const;
   [[nodiscard]] Result<void> bind_to(const IpAddress& address, std::uint16_t port);
   /// Linux binds a socket without a port when it first sends or connects.
   [[nodiscard]] Result<void> ensure_bound();
@@ -70,7 +75,11 @@ class UdpSocket final : public Socket {
   [[nodiscard]] bool must_wait_for(const link::Interface& interface) const;
   [[nodiscard]] Result<ip::RouteResult> route_to(const IpAddress& destination, Instant now);
   [[nodiscard]] Result<void> transmit(std::span<const ConstIoSlice> data, std::size_t size,
-                                      const Endpoint& to, ip::RouteResult route, Instant now);
+                                      const Endpoint& to, const SendFlags& flags, ip::RouteResult route,
+                                      Instant now);
+  /// The address a datagram goes out from, or why it cannot.
+  [[nodiscard]] Result<IpAddress> source_for(const Endpoint& to, const SendFlags& flags,
+                                             const ip::RouteResult& route) const;
   /// Header and payload, the checksum filled in or left to the layers below.
   [[nodiscard]] PacketPtr build(std::span<const ConstIoSlice> data, std::size_t size, const IpAddress& source,
                                 const Endpoint& to, const ip::RouteResult& route, std::uint32_t mtu);
@@ -85,7 +94,8 @@ class UdpSocket final : public Socket {
   bool closed_ = false;
   bool read_shut_ = false, write_shut_ = false;
 
-  bool reuse_address_ = false, reuse_port_ = false, broadcast_ = false;
+  bool reuse_address_ = false, reuse_port_ = false, broadcast_ = false, v6_only_ = false;
+  bool free_bind_ = false, bind_without_port_ = false;
   MtuDiscover mtu_discover_ = MtuDiscover::kWant;
   std::uint8_t tos_ = 0, ttl_;
   std::size_t receive_limit_, send_limit_;

@@ -14,10 +14,14 @@ struct Case {
   friend void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
 };
 
-[[nodiscard]] std::vector<Case> naming_cases();    ///< socket, bind, listen, getsockname
-[[nodiscard]] std::vector<Case> connect_cases();   ///< connect, accept, shutdown, poll after each
-[[nodiscard]] std::vector<Case> transfer_cases();  ///< sending and receiving
-[[nodiscard]] std::vector<Case> option_cases();    ///< options, fcntl, ioctl
+[[nodiscard]] std::vector<Case> naming_cases();     ///< socket, bind, listen, getsockname
+[[nodiscard]] std::vector<Case> connect_cases();    ///< connect, accept, shutdown, poll after each
+[[nodiscard]] std::vector<Case> transfer_cases();   ///< sending and receiving
+[[nodiscard]] std::vector<Case> option_cases();     ///< options, fcntl, ioctl
+[[nodiscard]] std::vector<Case> ip_option_cases();  ///< options of IP, IPv6, and the rarer ones
+[[nodiscard]] std::vector<Case> message_cases();    ///< ancillary data
+[[nodiscard]] std::vector<Case> batch_cases();      ///< sendmmsg, recvmmsg
+[[nodiscard]] std::vector<Case> v6_cases();         ///< AF_INET6 and mapped addresses
 [[nodiscard]] std::vector<Case> epoll_cases();
 [[nodiscard]] std::vector<Case> nested_cases();  ///< epoll sets in epoll sets
 

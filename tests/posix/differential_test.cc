@@ -74,15 +74,23 @@ std::vector<std::string> run_on_stack(const Case& one) {
 std::vector<Case> all_cases() {
   std::vector<Case> all;
   for (const auto& some :
-       {naming_cases(), connect_cases(), transfer_cases(), option_cases(), epoll_cases(), nested_cases()})
+       {naming_cases(), connect_cases(), transfer_cases(), option_cases(), ip_option_cases(), message_cases(),
+        batch_cases(), v6_cases(), epoll_cases(), nested_cases()})
     all.insert(all.end(), some.begin(), some.end());
   return all;
+}
+
+/// One note a line: a difference is then shown as such.
+std::string as_text(const std::vector<std::string>& notes) {
+  std::string text;
+  for (const std::string& note : notes) text += note + "\n";
+  return text;
 }
 
 class AsLinuxDoes : public testing::TestWithParam<Case> {};
 
 TEST_P(AsLinuxDoes, Script) {
-  EXPECT_EQ(run_on_stack(GetParam()), run_on_kernel(GetParam()));
+  EXPECT_EQ(as_text(run_on_stack(GetParam())), as_text(run_on_kernel(GetParam())));
 }
 
 INSTANTIATE_TEST_SUITE_P(Differential, AsLinuxDoes, testing::ValuesIn(all_cases()),

@@ -24,10 +24,25 @@ int must(const char* what, int result) {
   return result;
 }
 
-std::string host_of(const sockaddr_in& address) {
-  char text[INET_ADDRSTRLEN];
-  return inet_ntop(AF_INET, &address.sin_addr, text, sizeof text) +
-         std::string(address.sin_port != 0 ? ":p" : ":0");
+std::string host_of(const sockaddr_storage& address) {
+  char text[INET6_ADDRSTRLEN] = "none";
+  in_port_t port = 0;
+  if (address.ss_family == AF_INET) {
+    sockaddr_in in;
+    memcpy(&in, &address, sizeof in);
+    inet_ntop(AF_INET, &in.sin_addr, text, sizeof text);
+    port = in.sin_port;
+  } else if (address.ss_family == AF_INET6) {
+    sockaddr_in6 in;
+    memcpy(&in, &address, sizeof in);
+    inet_ntop(AF_INET6, &in.sin6_addr, text, sizeof text);
+    port = in.sin6_port;
+  }
+  return std::string(text) + (port != 0 ? ":p" : ":0");
+}
+
+sockaddr* generic(sockaddr_storage& address) {
+  return reinterpret_cast<sockaddr*>(&address);
 }
 
 }  // namespace
@@ -63,6 +78,25 @@ int Script::stream(int flags) {
 }
 int Script::datagram(int flags) {
   return keep(must("socket", calls_.socket(AF_INET, SOCK_DGRAM | flags, 0)));
+}
+int Script::v6_stream(int flags) {
+  return keep(must("socket", calls_.socket(AF_INET6, SOCK_STREAM | flags, 0)));
+}
+int Script::v6_datagram(int flags) {
+  return keep(must("socket", calls_.socket(AF_INET6, SOCK_DGRAM | flags, 0)));
+}
+int Script::v6_listener() {
+  const int fd = v6_stream();
+  const sockaddr_in6 any = v6_address_of("::", 0);
+  must("bind", calls_.bind(fd, reinterpret_cast<const sockaddr*>(&any), sizeof any));
+  must("listen", calls_.listen(fd, 8));
+  return fd;
+}
+int Script::v6_bound_datagram(const char* host) {
+  const int fd = v6_datagram();
+  const sockaddr_in6 address = v6_address_of(host, 0);
+  must("bind", calls_.bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address));
+  return fd;
 }
 int Script::epoll() {
   return keep(must("epoll_create1", calls_.epoll_create1(0)));
@@ -112,6 +146,13 @@ sockaddr_in Script::name_of(int fd) {
   return address;
 }
 
+in_port_t Script::port_of(int fd) {
+  sockaddr_in6 address{};  // the port is at the same place in both families
+  socklen_t length = sizeof address;
+  must("getsockname", calls_.getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length));
+  return ntohs(address.sin6_port);
+}
+
 void Script::drop(int fd) {
   open_.erase(std::remove(open_.begin(), open_.end(), fd), open_.end());
   must("close", calls_.close(fd));
@@ -158,10 +199,16 @@ int Script::socket(int domain, int type, int protocol) {
   return fd;
 }
 
-int Script::bind(int fd, const sockaddr_in& address, socklen_t length) {
-  const int result = calls_.bind(fd, generic(address), length);
+int Script::bind_generic(int fd, const void* address, socklen_t length) {
+  const int result = calls_.bind(fd, static_cast<const sockaddr*>(address), length);
   note_result("bind", result);
   return result;
+}
+int Script::bind(int fd, const sockaddr_in& address, socklen_t length) {
+  return bind_generic(fd, &address, length);
+}
+int Script::bind(int fd, const sockaddr_in6& address, socklen_t length) {
+  return bind_generic(fd, &address, length);
 }
 
 int Script::listen(int fd, int backlog) {
@@ -171,7 +218,7 @@ int Script::listen(int fd, int backlog) {
 }
 
 int Script::accept(int fd, int flags) {
-  sockaddr_in address{};
+  sockaddr_storage address{};
   socklen_t length = sizeof address;
   const int result = keep(calls_.accept4(fd, generic(address), &length, flags));
   note_result("accept4", result, true);
@@ -179,10 +226,16 @@ int Script::accept(int fd, int flags) {
   return result;
 }
 
-int Script::connect(int fd, const sockaddr_in& address, socklen_t length) {
-  const int result = calls_.connect(fd, generic(address), length);
+int Script::connect_generic(int fd, const void* address, socklen_t length) {
+  const int result = calls_.connect(fd, static_cast<const sockaddr*>(address), length);
   note_result("connect", result);
   return result;
+}
+int Script::connect(int fd, const sockaddr_in& address, socklen_t length) {
+  return connect_generic(fd, &address, length);
+}
+int Script::connect(int fd, const sockaddr_in6& address, socklen_t length) {
+  return connect_generic(fd, &address, length);
 }
 
 ssize_t Script::send(int fd, std::string_view data, int flags) {
@@ -191,10 +244,17 @@ ssize_t Script::send(int fd, std::string_view data, int flags) {
   return result;
 }
 
-ssize_t Script::sendto(int fd, std::string_view data, const sockaddr_in& to, int flags, socklen_t length) {
-  const ssize_t result = calls_.sendto(fd, data.data(), data.size(), flags, generic(to), length);
+ssize_t Script::sendto_generic(int fd, std::string_view data, const void* to, int flags, socklen_t length) {
+  const ssize_t result =
+      calls_.sendto(fd, data.data(), data.size(), flags, static_cast<const sockaddr*>(to), length);
   note_result("sendto", result);
   return result;
+}
+ssize_t Script::sendto(int fd, std::string_view data, const sockaddr_in& to, int flags, socklen_t length) {
+  return sendto_generic(fd, data, &to, flags, length);
+}
+ssize_t Script::sendto(int fd, std::string_view data, const sockaddr_in6& to, int flags, socklen_t length) {
+  return sendto_generic(fd, data, &to, flags, length);
 }
 
 ssize_t Script::recv(int fd, size_t size, int flags) {
@@ -208,7 +268,7 @@ ssize_t Script::recv(int fd, size_t size, int flags) {
 ssize_t Script::recvmsg(int fd, size_t size, int flags) {
   std::string data(size, '\0');
   iovec slice{data.data(), size};
-  sockaddr_in from{};
+  sockaddr_storage from{};
   msghdr message{};
   message.msg_name = &from;
   message.msg_namelen = sizeof from;
@@ -250,7 +310,7 @@ int Script::close(int fd) {
 }
 
 int Script::getsockname(int fd, std::optional<socklen_t> length) {
-  sockaddr_in address{};
+  sockaddr_storage address{};
   const int result = calls_.getsockname(fd, generic(address), length ? &*length : nullptr);
   note_result("getsockname", result);
   if (result >= 0) note("  " + host_of(address) + ", length " + std::to_string(*length));
@@ -258,11 +318,16 @@ int Script::getsockname(int fd, std::optional<socklen_t> length) {
 }
 
 int Script::getpeername(int fd, std::optional<socklen_t> length) {
-  sockaddr_in address{};
+  sockaddr_storage address{};
   const int result = calls_.getpeername(fd, generic(address), length ? &*length : nullptr);
   note_result("getpeername", result);
   if (result >= 0) note("  " + host_of(address) + ", length " + std::to_string(*length));
   return result;
+}
+
+void Script::names(int fd) {
+  getsockname(fd, sizeof(sockaddr_storage));
+  getpeername(fd, sizeof(sockaddr_storage));
 }
 
 int Script::getsockopt(int fd, int level, int option, std::optional<socklen_t> length) {

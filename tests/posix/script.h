@@ -25,6 +25,13 @@ class Script {
   // --- the scene (not noted; fails the test when it cannot be set)
   int stream(int flags = 0);
   int datagram(int flags = 0);
+  /// The same of AF_INET6.
+  int v6_stream(int flags = 0);
+  int v6_datagram(int flags = 0);
+  /// Bound to ::, listening.
+  int v6_listener();
+  /// Bound to :: or another address of IPv6.
+  int v6_bound_datagram(const char* host = "::");
   /// A descriptor that is not open.
   [[nodiscard]] int bad_fd() const { return calls_.first_fd + 9999; }
   /// Bound to 127.0.0.1 and a free port, listening.
@@ -36,6 +43,7 @@ class Script {
   std::pair<int, int> datagram_pair();
   int bound_datagram();
   [[nodiscard]] sockaddr_in name_of(int fd);
+  [[nodiscard]] in_port_t port_of(int fd);  ///< host order
   void drop(int fd);
   /// 127.0.0.1 and a port on which nobody listens.
   [[nodiscard]] sockaddr_in dead_end();
@@ -49,12 +57,16 @@ class Script {
   // --- calls
   int socket(int domain, int type, int protocol);
   int bind(int fd, const sockaddr_in& address, socklen_t length = sizeof(sockaddr_in));
+  int bind(int fd, const sockaddr_in6& address, socklen_t length = sizeof(sockaddr_in6));
   int listen(int fd, int backlog);
   int accept(int fd, int flags = 0);
   int connect(int fd, const sockaddr_in& address, socklen_t length = sizeof(sockaddr_in));
+  int connect(int fd, const sockaddr_in6& address, socklen_t length = sizeof(sockaddr_in6));
   ssize_t send(int fd, std::string_view data, int flags = MSG_NOSIGNAL);
   ssize_t sendto(int fd, std::string_view data, const sockaddr_in& to, int flags = MSG_NOSIGNAL,
                  socklen_t length = sizeof(sockaddr_in));
+  ssize_t sendto(int fd, std::string_view data, const sockaddr_in6& to, int flags = MSG_NOSIGNAL,
+                 socklen_t length = sizeof(sockaddr_in6));
   /// Notes what was received, too.
   ssize_t recv(int fd, size_t size, int flags = 0);
   ssize_t recvmsg(int fd, size_t size, int flags = 0);
@@ -63,6 +75,8 @@ class Script {
   int shutdown(int fd, int how);
   int close(int fd);
   int getsockname(int fd, std::optional<socklen_t> length = sizeof(sockaddr_in));
+  /// Both, with room for either family.
+  void names(int fd);
   int getpeername(int fd, std::optional<socklen_t> length = sizeof(sockaddr_in));
   /// Notes an int option's value and the length.
   int getsockopt(int fd, int level, int option, std::optional<socklen_t> length = sizeof(int));
@@ -82,6 +96,9 @@ class Script {
 
  private:
   int keep(int fd);
+  int bind_generic(int fd, const void* address, socklen_t length);
+  int connect_generic(int fd, const void* address, socklen_t length);
+  ssize_t sendto_generic(int fd, std::string_view data, const void* to, int flags, socklen_t length);
 
   const SocketCalls& calls_;
   std::vector<std::string> notes_;

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <millrace/socket.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -10,44 +11,22 @@ namespace millrace::posix::test {
 
 const SocketCalls& kernel_calls() {
   static const SocketCalls calls{
-      0,
-      ::socket,
-      ::bind,
-      ::listen,
-      ::accept4,
-      ::connect,
-      ::send,
-      ::sendto,
-      ::sendmsg,
-      ::recv,
-      ::recvfrom,
-      ::recvmsg,
-      ::read,
-      ::write,
-      ::readv,
-      ::writev,
-      ::shutdown,
-      ::close,
-      ::getsockname,
-      ::getpeername,
-      ::getsockopt,
-      ::setsockopt,
-      ::fcntl,
-      ::ioctl,
-      ::poll,
-      ::epoll_create1,
-      ::epoll_ctl,
-      ::epoll_wait,
+      0,          ::socket,   ::bind,        ::listen,        ::accept4,    ::connect,
+      ::send,     ::sendto,   ::sendmsg,     ::recv,          ::recvfrom,   ::recvmsg,
+      ::sendmmsg, ::recvmmsg, ::read,        ::write,         ::readv,      ::writev,
+      ::shutdown, ::close,    ::getsockname, ::getpeername,   ::getsockopt, ::setsockopt,
+      ::fcntl,    ::ioctl,    ::poll,        ::epoll_create1, ::epoll_ctl,  ::epoll_wait,
   };
   return calls;
 }
 
 const SocketCalls& stack_calls() {
   static const SocketCalls calls{
-      MR_FIRST_FD,   mr_socket,  mr_bind,     mr_listen,   mr_accept4,       mr_connect,     mr_send,
-      mr_sendto,     mr_sendmsg, mr_recv,     mr_recvfrom, mr_recvmsg,       mr_read,        mr_write,
-      mr_readv,      mr_writev,  mr_shutdown, mr_close,    mr_getsockname,   mr_getpeername, mr_getsockopt,
-      mr_setsockopt, mr_fcntl,   mr_ioctl,    mr_poll,     mr_epoll_create1, mr_epoll_ctl,   mr_epoll_wait,
+      MR_FIRST_FD, mr_socket,   mr_bind,        mr_listen,        mr_accept4,    mr_connect,
+      mr_send,     mr_sendto,   mr_sendmsg,     mr_recv,          mr_recvfrom,   mr_recvmsg,
+      mr_sendmmsg, mr_recvmmsg, mr_read,        mr_write,         mr_readv,      mr_writev,
+      mr_shutdown, mr_close,    mr_getsockname, mr_getpeername,   mr_getsockopt, mr_setsockopt,
+      mr_fcntl,    mr_ioctl,    mr_poll,        mr_epoll_create1, mr_epoll_ctl,  mr_epoll_wait,
   };
   return calls;
 }
@@ -58,6 +37,20 @@ sockaddr_in address_of(std::string_view host, std::uint16_t port) {
   address.sin_port = htons(port);
   inet_pton(AF_INET, std::string(host).c_str(), &address.sin_addr);
   return address;
+}
+
+sockaddr_in6 v6_address_of(std::string_view host, std::uint16_t port) {
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_port = htons(port);
+  inet_pton(AF_INET6, std::string(host).c_str(), &address.sin6_addr);
+  return address;
+}
+
+sockaddr_in6 mapped(const sockaddr_in& address) {
+  sockaddr_in6 result = v6_address_of("::ffff:0.0.0.0", ntohs(address.sin_port));
+  memcpy(result.sin6_addr.s6_addr + 12, &address.sin_addr, 4);
+  return result;
 }
 
 }  // namespace millrace::posix::test

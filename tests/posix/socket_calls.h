@@ -27,6 +27,8 @@ struct SocketCalls {
   ssize_t (*recv)(int, void*, size_t, int);
   ssize_t (*recvfrom)(int, void*, size_t, int, sockaddr*, socklen_t*);
   ssize_t (*recvmsg)(int, msghdr*, int);
+  int (*sendmmsg)(int, mmsghdr*, unsigned, int);
+  int (*recvmmsg)(int, mmsghdr*, unsigned, int, timespec*);
   ssize_t (*read)(int, void*, size_t);
   ssize_t (*write)(int, const void*, size_t);
   ssize_t (*readv)(int, const iovec*, int);
@@ -49,5 +51,8 @@ struct SocketCalls {
 [[nodiscard]] const SocketCalls& stack_calls();
 
 [[nodiscard]] sockaddr_in address_of(std::string_view host, std::uint16_t port);
+[[nodiscard]] sockaddr_in6 v6_address_of(std::string_view host, std::uint16_t port);
+/// ::ffff:a.b.c.d and the same port.
+[[nodiscard]] sockaddr_in6 mapped(const sockaddr_in& address);
 
 }  // namespace millrace::posix::test

@@ -145,6 +145,29 @@ TEST_F(PortTableAlone, InUseByFlowsNeedsReuseAddress) {
   EXPECT_TRUE(table.bind(80, binding(a, kOne, true, false), true).ok());
 }
 
+TEST_F(PortTableAlone, DualWildcardTakesWhatTheFamiliesOwnDoNot) {
+  const IpAddress any6 = IpAddress::any(IpAddress::Family::kV6), any4;
+  int dual = 0, only6 = 0, v4 = 0;
+  const auto listener = [](int& socket) { return stand_in<tcp::Listener>(socket); };
+  PortTable::Binding first = binding(dual, any6, false, false);
+  first.listener = listener(dual);
+  ASSERT_TRUE(table.bind(80, first, false));
+  EXPECT_EQ(table.find_listener({IpAddress::v4(127, 0, 0, 1), 80}, 0), listener(dual));
+  EXPECT_FALSE(table.bind(80, binding(v4, any4, false, false), false));
+  EXPECT_FALSE(table.bind(80, binding(v4, IpAddress::v4(127, 0, 0, 1), false, false), false));
+
+  PortTable::Binding second = binding(only6, any6, false, false);
+  second.v6_only = true;
+  second.listener = listener(only6);
+  ASSERT_TRUE(table.bind(81, second, false));
+  EXPECT_EQ(table.find_listener({IpAddress::v4(127, 0, 0, 1), 81}, 0), nullptr);
+  PortTable::Binding third = binding(v4, any4, false, false);
+  third.listener = listener(v4);
+  ASSERT_TRUE(table.bind(81, third, false));
+  EXPECT_EQ(table.find_listener({IpAddress::v4(127, 0, 0, 1), 81}, 0), listener(v4));
+  EXPECT_EQ(table.find_listener({*IpAddress::parse("::1"), 81}, 0), listener(only6));
+}
+
 TEST_F(PortTableAlone, ExactAddressGoesBeforeTheWildcardAndGroupsAreSpreadByHash) {
   EXPECT_TRUE(table.bind(80, binding(a, IpAddress{}, false, true), false).ok());
   EXPECT_TRUE(table.bind(80, binding(b, IpAddress{}, false, true), false).ok());

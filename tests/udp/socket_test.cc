@@ -203,8 +203,8 @@ TEST_F(UdpSocketTest, CloseFreesPortAndQueueAndMayBeRepeated) {
 
 TEST_F(UdpSocketTest, OptionsThatAreNotUdpsAreRefused) {
   Socket& s = socket(pair.a);
-  for (const SocketOption option : {SocketOption::kNoDelay, SocketOption::kKeepalive,
-                                    SocketOption::kReceiveErrors, SocketOption::kCork}) {
+  for (const SocketOption option :
+       {SocketOption::kNoDelay, SocketOption::kKeepalive, SocketOption::kCongestion, SocketOption::kCork}) {
     EXPECT_EQ(s.set_option(option, 1, pair.now).error(), Error::kProtocolNotAvailable);
     EXPECT_EQ(s.option(option).error(), Error::kProtocolNotAvailable);
   }

@@ -142,17 +142,21 @@ MR_API const char* mr_version(void);
 
 /* ---- Sockets ----------------------------------------------------------------------------------- */
 
-/* AF_INET with SOCK_STREAM (0 or IPPROTO_TCP) or SOCK_DGRAM (0 or IPPROTO_UDP), and SOCK_NONBLOCK,
- * SOCK_CLOEXEC. EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT, EINVAL, EMFILE, ENOMEM. socket(2) */
+/* AF_INET or AF_INET6 with SOCK_STREAM (0 or IPPROTO_TCP) or SOCK_DGRAM (0 or IPPROTO_UDP), and
+ * SOCK_NONBLOCK, SOCK_CLOEXEC. A socket of AF_INET6 speaks IPv4 through mapped addresses (::ffff:198.18.0.1),
+ * and ::1 on the stack's own loopback; there is no IPv6 on the wire yet: binding to other addresses is
+ * EADDRNOTAVAIL, connecting or sending to them ENETUNREACH, as on a host without an IPv6 route. EAFNOSUPPORT,
+ * ESOCKTNOSUPPORT, EPROTONOSUPPORT, EINVAL, EMFILE, ENOMEM. socket(2), ipv6(7) */
 MR_API int mr_socket(int domain, int type, int protocol);
 
-/* An address of the stack, or INADDR_ANY; port 0 takes a free one from 32768 to 60999 (RFC 6056). bind(2) */
+/* An address of the stack, INADDR_ANY, or :: (both families unless IPV6_V6ONLY is set), ::1; port 0 takes a
+ * free one from 32768 to 60999 (RFC 6056). bind(2) */
 MR_API int mr_bind(int fd, const struct sockaddr* address, socklen_t length);
 MR_API int mr_listen(int fd, int backlog);
 MR_API int mr_accept(int fd, struct sockaddr* address, socklen_t* length);
 MR_API int mr_accept4(int fd, struct sockaddr* address, socklen_t* length, int flags);
-/* To an address of the stack itself, or 127/8: reaches listeners of this program only. AF_UNSPEC dissolves a
- * UDP socket's association. connect(2) */
+/* To an address of the stack itself, 127/8 or ::1: reaches listeners of this program only. AF_UNSPEC
+ * dissolves a UDP socket's association. connect(2) */
 MR_API int mr_connect(int fd, const struct sockaddr* address, socklen_t length);
 MR_API int mr_shutdown(int fd, int how);
 /* Frees the number at once. With SO_LINGER, waits as Linux does; else data and FIN are delivered in the
@@ -160,13 +164,20 @@ MR_API int mr_shutdown(int fd, int how);
 MR_API int mr_close(int fd);
 
 /* Flags of the sending calls: MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_MORE, MSG_EOR, MSG_DONTROUTE (no
- * effect), MSG_CONFIRM (no effect); others EOPNOTSUPP. A blocking call on a stream returns when all bytes are
- * queued. send(2) */
+ * effect), MSG_CONFIRM (no effect), MSG_ZEROCOPY (no effect, as without SO_ZEROCOPY); others EOPNOTSUPP. A
+ * blocking call on a stream returns when all bytes are queued. send(2) */
 MR_API ssize_t mr_send(int fd, const void* data, size_t size, int flags);
 MR_API ssize_t mr_sendto(int fd, const void* data, size_t size, int flags, const struct sockaddr* to,
                          socklen_t length);
-/* Ancillary data is not supported: EINVAL when msg_controllen is not 0. */
+/* Ancillary data, of a datagram: IP_PKTINFO (ipi_spec_dst: the source), IP_TOS, IP_TTL; to ::1 and mapped
+ * addresses IPV6_PKTINFO, and to ::1 IPV6_TCLASS, IPV6_HOPLIMIT. SO_PRIORITY and SO_MARK are taken as hints.
+ * EINVAL for what is unknown at these levels or malformed, ENODEV for an interface that does not exist. As in
+ * Linux, other levels are passed over, and so are SCM_RIGHTS and SCM_CREDENTIALS. sendmsg(2), cmsg(3) */
 MR_API ssize_t mr_sendmsg(int fd, const struct msghdr* message, int flags);
+/* struct mmsghdr needs _GNU_SOURCE. Up to 1024 messages, as long as they can be sent; an error counts only
+ * for the first. sendmmsg(2) */
+struct mmsghdr;
+MR_API int mr_sendmmsg(int fd, struct mmsghdr* messages, unsigned int count, int flags);
 MR_API ssize_t mr_write(int fd, const void* data, size_t size);
 MR_API ssize_t mr_writev(int fd, const struct iovec* slices, int count);
 
@@ -175,8 +186,16 @@ MR_API ssize_t mr_writev(int fd, const struct iovec* slices, int count);
 MR_API ssize_t mr_recv(int fd, void* data, size_t size, int flags);
 MR_API ssize_t mr_recvfrom(int fd, void* data, size_t size, int flags, struct sockaddr* from,
                            socklen_t* length);
-/* Writes msg_name, msg_flags (MSG_TRUNC, MSG_OOB) and no ancillary data: msg_controllen becomes 0. */
+/* Writes msg_name, msg_flags (MSG_TRUNC, MSG_OOB, MSG_CTRUNC) and the ancillary data that options ask for:
+ * SO_TIMESTAMP, SO_TIMESTAMPNS, TCP_INQ, IP_PKTINFO, IP_RECVTOS, IP_RECVTTL, IP_RECVORIGDSTADDR and those of
+ * IPv6. The number of an interface is 1 for the stack's own loopback, and 2 and up for its devices in their
+ * order: not the kernel's. recvmsg(2), cmsg(3) */
 MR_API ssize_t mr_recvmsg(int fd, struct msghdr* message, int flags);
+/* MSG_WAITFORONE: does not wait for the second one. *timeout (null: none) is looked at after each message and
+ * becomes what is left of it; it does not end a wait for a message. recvmmsg(2) */
+struct timespec;
+MR_API int mr_recvmmsg(int fd, struct mmsghdr* messages, unsigned int count, int flags,
+                       struct timespec* timeout);
 MR_API ssize_t mr_read(int fd, void* data, size_t size);
 MR_API ssize_t mr_readv(int fd, const struct iovec* slices, int count);
 
@@ -184,13 +203,32 @@ MR_API int mr_getsockname(int fd, struct sockaddr* address, socklen_t* length);
 MR_API int mr_getpeername(int fd, struct sockaddr* address, socklen_t* length);
 
 /*
- * Levels SOL_SOCKET, IPPROTO_IP, IPPROTO_TCP. An option that is not implemented: ENOPROTOOPT, never a false
- * success. socket(7), ip(7), tcp(7). Implemented, where the protocol has them: SO_REUSEADDR, SO_REUSEPORT,
- * SO_BROADCAST, SO_KEEPALIVE, SO_LINGER, SO_SNDBUF, SO_RCVBUF, SO_RCVLOWAT, SO_OOBINLINE, SO_RCVTIMEO,
- * SO_SNDTIMEO, SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN; IP_TOS, IP_TTL, IP_MTU_DISCOVER,
- * IP_MTU, IP_RECVERR; TCP_NODELAY, TCP_CORK, TCP_QUICKACK, TCP_MAXSEG, TCP_KEEPIDLE, TCP_KEEPINTVL,
- * TCP_KEEPCNT, TCP_USER_TIMEOUT, TCP_DEFER_ACCEPT, TCP_LINGER2, TCP_SYNCNT, TCP_WINDOW_CLAMP,
- * TCP_NOTSENT_LOWAT, TCP_INFO.
+ * Levels SOL_SOCKET, IPPROTO_IP, IPPROTO_IPV6 (on sockets of AF_INET6), IPPROTO_TCP; values, ranges and
+ * errors are Linux's: socket(7), ip(7), ipv6(7), tcp(7). An option that is not named here: ENOPROTOOPT, never
+ * a false success. An accepted socket has its listener's options.
+ *
+ * Implemented, where the protocol has them:
+ *   SO_REUSEADDR, SO_REUSEPORT, SO_BROADCAST, SO_KEEPALIVE, SO_LINGER, SO_SNDBUF, SO_RCVBUF (silently
+ * clamped, read back doubled), SO_SNDBUFFORCE, SO_RCVBUFFORCE (CAP_NET_ADMIN, else EPERM), SO_RCVLOWAT,
+ * SO_OOBINLINE, SO_RCVTIMEO, SO_SNDTIMEO, SO_TIMESTAMP, SO_TIMESTAMPNS (when the stack took the frame in);
+ * read only: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, SO_SNDLOWAT (1), SO_COOKIE,
+ * SO_PEERCRED (of nobody); IP_TOS, IP_TTL, IP_MTU_DISCOVER (stream: not PROBE and beyond), IP_MTU,
+ * IP_PKTINFO, IP_RECVTOS, IP_RECVTTL, IP_RECVORIGDSTADDR, IP_MULTICAST_TTL, IP_FREEBIND (one can listen, not
+ * speak), IP_BIND_ADDRESS_NO_PORT; IPV6_V6ONLY (before bind, else EINVAL), IPV6_RECVPKTINFO (IPv4 mapped),
+ * IPV6_FREEBIND, and for what is sent to ::1 IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_RECVTCLASS,
+ * IPV6_RECVHOPLIMIT: as in Linux, IP_TOS and its kin are what counts for IPv4 on a socket of AF_INET6;
+ *   TCP_NODELAY, TCP_CORK, TCP_QUICKACK, TCP_MAXSEG, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT,
+ *   TCP_USER_TIMEOUT, TCP_DEFER_ACCEPT (of a listener), TCP_LINGER2, TCP_SYNCNT, TCP_NOTSENT_LOWAT,
+ *   TCP_CONGESTION ("reno"; others ENOENT), TCP_INQ, TCP_INFO.
+ *
+ * Hints, kept and read back: SO_PRIORITY and SO_MARK (EPERM as in Linux), SO_INCOMING_CPU, SO_BUSY_POLL (see
+ * busy_poll_us for what the stack does), IP_MULTICAST_LOOP, IP_MULTICAST_ALL, IPV6_MULTICAST_HOPS,
+ * IPV6_MULTICAST_LOOP, IPV6_MTU_DISCOVER, IPV6_DONTFRAG.
+ *
+ * Off, and cannot be switched on (ENOPROTOOPT; SO_ZEROCOPY 524, Linux's ENOTSUPP): SO_ZEROCOPY, SO_DONTROUTE,
+ * IP_RECVERR, IP_TRANSPARENT, IP_RECVOPTS, IP_RETOPTS, IP_OPTIONS, IPV6_RECVERR, IPV6_TRANSPARENT,
+ * SO_BINDTODEVICE (but ""), SO_MAX_PACING_RATE (but without a limit). TCP Fast Open is not there, and no
+ * multicast group can be joined.
  */
 MR_API int mr_getsockopt(int fd, int level, int option, void* value, socklen_t* length);
 MR_API int mr_setsockopt(int fd, int level, int option, const void* value, socklen_t length);

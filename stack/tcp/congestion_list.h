@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "tcp/congestion.h"
+
+namespace millrace::tcp {
+
+/// A congestion control by the name that TCP_CONGESTION knows it by.
+struct CongestionEntry {
+  std::string_view name;
+  std::unique_ptr<CongestionControl> (*make)(std::uint32_t mss, unsigned initial_window_segments);
+};
+
+/// All there are. The first is the default; SocketOption::kCongestion counts in this order.
+[[nodiscard]] std::span<const CongestionEntry> congestion_list();
+/// The place in the list.
+[[nodiscard]] std::optional<std::size_t> find_congestion(std::string_view name);
+
+}  // namespace millrace::tcp
