@@ -3,6 +3,9 @@
 #include <string.h>
 #include <time.h>
 
+#include <chrono>
+#include <thread>
+
 #include "differential_cases.h"
 
 namespace millrace::posix::test {
@@ -109,7 +112,12 @@ void recvmsg(Script& s, int fd, size_t size = 20, int flags = 0, size_t room = 5
 }
 
 void request(Script& s, int fd, int level, std::initializer_list<int> options) {
-  for (const int option : options) s.setsockopt(fd, level, option, 1);
+  for (const int option : options) {
+    s.setsockopt(fd, level, option, 1);
+    // The kernel starts to stamp what comes in some time after the first socket has asked for it.
+    if (level == SOL_SOCKET && (option == SO_TIMESTAMP || option == SO_TIMESTAMPNS))
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
 in_pktinfo packet_info(const char* source, int index = 0) {

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <millrace/socket.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -16,17 +15,6 @@ const SocketCalls& kernel_calls() {
       ::sendmmsg, ::recvmmsg, ::read,        ::write,         ::readv,      ::writev,
       ::shutdown, ::close,    ::getsockname, ::getpeername,   ::getsockopt, ::setsockopt,
       ::fcntl,    ::ioctl,    ::poll,        ::epoll_create1, ::epoll_ctl,  ::epoll_wait,
-  };
-  return calls;
-}
-
-const SocketCalls& stack_calls() {
-  static const SocketCalls calls{
-      MR_FIRST_FD, mr_socket,   mr_bind,        mr_listen,        mr_accept4,    mr_connect,
-      mr_send,     mr_sendto,   mr_sendmsg,     mr_recv,          mr_recvfrom,   mr_recvmsg,
-      mr_sendmmsg, mr_recvmmsg, mr_read,        mr_write,         mr_readv,      mr_writev,
-      mr_shutdown, mr_close,    mr_getsockname, mr_getpeername,   mr_getsockopt, mr_setsockopt,
-      mr_fcntl,    mr_ioctl,    mr_poll,        mr_epoll_create1, mr_epoll_ctl,  mr_epoll_wait,
   };
   return calls;
 }
