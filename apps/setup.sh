@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2034
 
 # What it takes to build the library and the programs.
-build_packages=(g++ meson ninja-build ccache pkg-config libsodium-dev libboost-dev libcli11-dev libtomlplusplus-dev)
+build_packages=(g++ meson ninja-build ccache pkg-config libsodium-dev libboost-dev libcli11-dev libtomlplusplus-dev
+                libc-ares-dev)
 # What the demonstration runs besides.
 demo_packages=(iproute2 iputils-ping netcat-openbsd)
 # What the tests, the benchmarks and the checks of the source need besides.

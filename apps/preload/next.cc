@@ -25,7 +25,7 @@ void find_next() {
   find(next.fexecve, "fexecve");
   find(next.fdopen, "fdopen");
   find(next.getaddrinfo, "getaddrinfo");
-  find(next.freeaddrinfo, "freeaddrinfo");
+  find(next.getnameinfo, "getnameinfo");
   find(next.ppoll, "ppoll");
   find(next.pselect, "pselect");
   find(next.posix_spawn, "posix_spawn");

@@ -25,7 +25,7 @@ struct Next {
   int (*fexecve)(int, char* const*, char* const*);
   FILE* (*fdopen)(int, const char*);
   int (*getaddrinfo)(const char*, const char*, const addrinfo*, addrinfo**);
-  void (*freeaddrinfo)(addrinfo*);
+  int (*getnameinfo)(const sockaddr*, socklen_t, char*, socklen_t, char*, socklen_t, int);
   int (*ppoll)(pollfd*, nfds_t, const timespec*, const sigset_t*);
   int (*pselect)(int, fd_set*, fd_set*, fd_set*, const timespec*, const sigset_t*);
   int (*posix_spawn)(pid_t*, const char*, const void*, const void*, char* const*, char* const*);
