@@ -26,6 +26,7 @@ enum class Use : std::uint8_t {
 [[nodiscard]] bool may_use(int fd, Use use);
 /// Another process has the stack for good, as far as this one knows.
 [[nodiscard]] bool is_heir();
+void become_heir();
 
 /// For a call on several descriptors of which one is the stack's.
 [[nodiscard]] inline bool may_wait(int fd) {

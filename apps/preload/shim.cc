@@ -5,9 +5,10 @@
 
 #include <string>
 
-#include "next.h"
+#include "calls.h"
 #include "posix/clock.h"
 #include "posix/library.h"
+#include "posix/settings.h"
 #include "posix/system.h"
 #include "tcp/port_table.h"
 #include "tcp/tcp.h"
@@ -67,9 +68,15 @@ bool Shim::start() {
 
 posix::Context* Shim::context() {
   if (posix::Context* context = running()) return context;
-  if (!configured()) return nullptr;
+  if (!configured() || is_heir()) return nullptr;
   mutex_.lock();
-  if (running() == nullptr && !failed_) failed_ = !start();
+  if (running() == nullptr && !failed_) {
+    if (posix::Library::owner_elsewhere() != 0) {
+      become_heir();
+    } else {
+      failed_ = !start();
+    }
+  }
   mutex_.unlock();
   posix::Context* context = running();
   if (context == nullptr) errno = ENETDOWN;
@@ -83,6 +90,29 @@ const Rule* Shim::rule_for(Rule::Call call, const Endpoint& endpoint) const {
     if (rule.prefix.contains(endpoint.address)) return &rule;
   }
   return nullptr;
+}
+
+bool Shim::covers(const Endpoint& endpoint, bool local) {
+  mutex_.lock();
+  if (addresses_.empty()) {
+    posix::Settings settings;
+    if (posix::read_settings(nullptr, settings).empty()) {
+      addresses_ = settings.context.interface.addresses;
+      has_gateway_ = settings.context.gateway.has_value();
+    }
+    if (const char* text = getenv("MILLRACE_RULES"); text != nullptr && rules_.empty())
+      static_cast<void>(parse_rules(text, rules_));
+  }
+  mutex_.unlock();
+  if (const Rule* rule = rule_for(local ? Rule::Call::kBind : Rule::Call::kConnect, endpoint))
+    return rule->fate == Fate::kStack;
+  const IpAddress& address = endpoint.address;
+  if (local && address.is_unspecified()) return endpoint.port != 0;
+  if (address.is_unspecified() || address.is_loopback()) return false;
+  for (const IpPrefix& own : addresses_) {
+    if (local ? own.address == address : own.contains(address)) return true;
+  }
+  return !local && has_gateway_;
 }
 
 Fate Shim::fate_of_bind(posix::Context& context, const Endpoint& local) {

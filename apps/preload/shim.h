@@ -46,6 +46,9 @@ class Shim {
   /// connect() or sendto() to `remote`.
   [[nodiscard]] Fate fate_of_peer(posix::Context& context, const Endpoint& remote, bool stream);
 
+  /// In a process that may not use the stack: would the stack be where this address is?
+  [[nodiscard]] bool covers(const Endpoint& endpoint, bool local);
+
   /// A descriptor of the kernel's for a socket that never belongs to it: an unconnected AF_UNIX socket.
   [[nodiscard]] long placeholder(bool close_on_exec);
 
@@ -58,6 +61,8 @@ class Shim {
   [[nodiscard]] const Rule* rule_for(Rule::Call call, const Endpoint& endpoint) const;
 
   std::vector<Rule> rules_;
+  std::vector<IpPrefix> addresses_;  ///< of the stack that another process has
+  bool has_gateway_ = false;
   posix::Mutex mutex_;
   bool failed_ = false;
   std::atomic<int> template_{-1};

@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <optional>
+#include <string>
 
 #include "calls.h"
 #include "posix/address.h"
@@ -104,6 +105,26 @@ class Placeholder {
   int fd_;
 };
 
+/// A kernel socket of a process that may not use the stack: true, with errno, when it would end up where the
+/// stack is.
+bool refuses_heir(int fd, const sockaddr* address, socklen_t length, bool local) {
+  if (!is_heir()) [[likely]]
+    return false;
+  const std::optional<Endpoint> endpoint = v4_endpoint(address, length);
+  if (!endpoint || !Shim::instance().covers(*endpoint, local)) return false;
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  sys::call(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, sys::word(&domain), sys::word(&size));
+  if (domain != AF_INET && domain != AF_INET6) return false;
+  static std::atomic<bool> said{false};
+  if (!said.exchange(true)) {
+    complain("process " + std::to_string(sys::call(SYS_getpid)) +
+             " cannot use the stack, which a relative of it has: in this mode one process can");
+  }
+  errno = local ? EADDRNOTAVAIL : ENETUNREACH;
+  return true;
+}
+
 bool is_unspec(const sockaddr* address, socklen_t length) {
   return address != nullptr && length >= sizeof(sa_family_t) && address->sa_family == AF_UNSPEC;
 }
@@ -119,10 +140,10 @@ int millrace_socket(int domain, int type, int protocol) {
   const int fd = static_cast<int>(made);
   if (Shim::inside()) return static_cast<int>(sys::keep_own(fd));
   if (!of_the_stack(domain, type, protocol) || !Descriptors::fits(fd)) return fd;
-  if (is_heir()) return fd;  // its parent has the device
-  posix::Context* context = Shim::instance().context();
+  posix::Context* context = is_heir() ? nullptr : Shim::instance().context();
   if (context == nullptr) {
-    if (!Shim::instance().configured()) return fd;
+    // An heir's sockets are the kernel's, and may lead where the stack is not.
+    if (is_heir() || !Shim::instance().configured()) return fd;
     sys::close(fd);
     errno = ENETDOWN;
     return -1;
@@ -142,7 +163,10 @@ int millrace_bind(int fd, const sockaddr* address, socklen_t length) {
   int stack_fd = stack_fd_of(fd, Use::kQuiet);
   if (stack_fd < 0) return -1;
   if (stack_fd != 0) stack_fd = decide_by_local(fd, stack_fd, address, length);
-  if (stack_fd == 0) return give<int>(sys::call(SYS_bind, fd, sys::word(address), length));
+  if (stack_fd == 0) {
+    if (refuses_heir(fd, address, length, true)) return -1;
+    return give<int>(sys::call(SYS_bind, fd, sys::word(address), length));
+  }
   return mr_bind(stack_fd, address, length);
 }
 
@@ -180,7 +204,10 @@ int millrace_connect(int fd, const sockaddr* address, socklen_t length) {
   if (stack_fd < 0) return -1;
   // AF_UNSPEC takes back a connection, and with it the decision: a resolver tries addresses with one socket.
   if (stack_fd != 0 && !is_unspec(address, length)) stack_fd = decide_by_peer(fd, stack_fd, address, length);
-  if (stack_fd == 0) return pass(next.connect, SYS_connect, fd, address, length);
+  if (stack_fd == 0) {
+    if (refuses_heir(fd, address, length, false)) return -1;
+    return pass(next.connect, SYS_connect, fd, address, length);
+  }
   return mr_connect(stack_fd, address, length);
 }
 
