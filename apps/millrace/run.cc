@@ -40,6 +40,8 @@ const std::vector<Setting>& run_settings() {
       {"rules", Shape::kList, "RULE",
        "bind|connect|any ADDRESS[/LENGTH][:PORT] stack|kernel: whose sockets these are; the first that fits "
        "decides; may be repeated"},
+      {"kernel_loopback", Shape::kSwitch, "",
+       "a wildcard listener also listens on the kernel's 127.0.0.1, for clients of this machine"},
       {"busy_poll_us", Shape::kValue, "US", "how long a wait polls before it sleeps; -1: not at all"},
       {"drain_ms", Shape::kValue, "MS", "how long an exit waits for what was sent, default 2000; -1: not"},
       {"pool_bytes", Shape::kValue, "BYTES", "packet memory"},

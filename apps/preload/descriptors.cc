@@ -2,6 +2,8 @@
 
 #include <millrace/socket.h>
 
+#include "posix/library.h"
+
 namespace millrace::preload {
 
 constinit Descriptors descriptors;
@@ -17,6 +19,9 @@ void Descriptors::install(int fd, int stack_fd, bool undecided) {
   Shared& state = shared(stack_fd);
   state.numbers.store(0, std::memory_order_relaxed);
   state.undecided.store(undecided, std::memory_order_relaxed);
+  state.twin.store(false, std::memory_order_relaxed);
+  if (posix::FdTable::Slot* slot = posix::Library::instance().fds().slot(stack_fd); slot != nullptr)
+    slot->known_as.store(fd, std::memory_order_relaxed);
   share(fd, stack_fd);
 }
 
@@ -44,8 +49,11 @@ bool Descriptors::decide(int stack_fd) {
 bool Descriptors::undecided(int stack_fd) const {
   return shared(stack_fd).undecided.load(std::memory_order_relaxed);
 }
-void Descriptors::set_undecided(int stack_fd) {
-  shared(stack_fd).undecided.store(true, std::memory_order_relaxed);
+bool Descriptors::has_twin(int stack_fd) const {
+  return shared(stack_fd).twin.load(std::memory_order_relaxed);
+}
+void Descriptors::set_twin(int stack_fd) {
+  shared(stack_fd).twin.store(true, std::memory_order_relaxed);
 }
 
 }  // namespace millrace::preload

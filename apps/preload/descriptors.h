@@ -42,7 +42,10 @@ class Descriptors {
   /// A socket of which bind() or connect() will say whether it is the stack's. True for one caller.
   [[nodiscard]] bool decide(int stack_fd);
   [[nodiscard]] bool undecided(int stack_fd) const;
-  void set_undecided(int stack_fd);
+
+  /// A listener that also listens in the kernel, on the placeholder itself: for clients of this machine.
+  [[nodiscard]] bool has_twin(int stack_fd) const;
+  void set_twin(int stack_fd);
 
   // --- kernel epoll descriptors
   [[nodiscard]] bool is_epoll(int fd) const {
@@ -74,6 +77,7 @@ class Descriptors {
   struct Shared {
     std::atomic<std::uint32_t> numbers{0};
     std::atomic<bool> undecided{false};
+    std::atomic<bool> twin{false};
   };
   [[nodiscard]] Shared& shared(int stack_fd);
   [[nodiscard]] const Shared& shared(int stack_fd) const;

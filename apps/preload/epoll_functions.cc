@@ -156,7 +156,10 @@ int millrace_epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event) 
     if (set == 0) return give<int>(-ENOMEM);
   }
   if (inner == 0) return kernel();
-  return give<int>(posix::control_epoll(set, operation, inner, event, fd));
+  const long result = posix::control_epoll(set, operation, inner, event, fd);
+  if (result == 0 && !descriptors.is_epoll(fd) && descriptors.has_twin(inner))
+    sys::epoll_ctl(epoll_fd, operation, fd, event);
+  return give<int>(result);
 }
 
 int millrace_epoll_pwait(int epoll_fd, epoll_event* events, int max, int timeout,

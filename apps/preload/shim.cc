@@ -49,6 +49,13 @@ bool Shim::configured() {
   return device != nullptr && *device != '\0';
 }
 
+bool Shim::kernel_loopback() {
+  const char* value = getenv("MILLRACE_KERNEL_LOOPBACK");
+  if (value == nullptr) return false;
+  const std::string_view text = value;
+  return text == "1" || text == "true" || text == "yes";
+}
+
 posix::Context* Shim::running() {
   return posix::Library::instance().context_if_any();
 }

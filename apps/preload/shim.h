@@ -46,6 +46,9 @@ class Shim {
   /// connect() or sendto() to `remote`.
   [[nodiscard]] Fate fate_of_peer(posix::Context& context, const Endpoint& remote, bool stream);
 
+  /// MILLRACE_KERNEL_LOOPBACK: wildcard listeners are there for clients of this machine, too.
+  [[nodiscard]] static bool kernel_loopback();
+
   /// In a process that may not use the stack: would the stack be where this address is?
   [[nodiscard]] bool covers(const Endpoint& endpoint, bool local);
 

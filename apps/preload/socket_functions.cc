@@ -125,6 +125,43 @@ bool refuses_heir(int fd, const sockaddr* address, socklen_t length, bool local)
   return true;
 }
 
+/// The placeholder of a wildcard listener becomes a listener of the kernel's on 127.0.0.1.
+void listen_in_kernel(int fd, int stack_fd, int backlog) {
+  sockaddr_storage name{};
+  socklen_t length = sizeof name;
+  auto* address = reinterpret_cast<sockaddr*>(&name);
+  if (mr_getsockname(stack_fd, address, &length) != 0) return;
+  const std::optional<Endpoint> local = v4_endpoint(address, length);
+  if (!local || !local->address.is_unspecified()) return;
+  if (name.ss_family == AF_INET) {
+    reinterpret_cast<sockaddr_in*>(&name)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  } else {
+    auto& bytes = reinterpret_cast<sockaddr_in6*>(&name)->sin6_addr.s6_addr;
+    constexpr std::uint8_t kMapped[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1};
+    std::memcpy(bytes, kMapped, sizeof kMapped);
+  }
+  long error = sys::call(SYS_bind, fd, sys::word(address), length);
+  if (error == 0) error = sys::call(SYS_listen, fd, backlog);
+  if (error == 0) {
+    descriptors.set_twin(stack_fd);
+  } else {
+    complain("port " + std::to_string(local->port) +
+             " of the kernel's loopback: " + std::string(std::strerror(static_cast<int>(-error))));
+  }
+}
+
+constexpr int kFromStack = -2;
+
+/// For a listener with a twin: waits, if it may, until one of the two has a connection. The kernel's, -1 with
+/// errno, or kFromStack.
+int accept_from_kernel(int fd, int stack_fd, sockaddr* address, socklen_t* length, int flags) {
+  const bool nonblocking = (mr_fcntl(stack_fd, F_GETFL) & O_NONBLOCK) != 0;
+  pollfd both[] = {{stack_fd, POLLIN, 0}, {fd, POLLIN, 0}};
+  if (mr_poll(both, 2, nonblocking ? 0 : -1) < 0) return -1;
+  if (both[1].revents == 0) return kFromStack;
+  return give<int>(sys::call(SYS_accept4, fd, sys::word(address), sys::word(length), flags));
+}
+
 bool is_unspec(const sockaddr* address, socklen_t length) {
   return address != nullptr && length >= sizeof(sa_family_t) && address->sa_family == AF_UNSPEC;
 }
@@ -176,7 +213,10 @@ int millrace_listen(int fd, int backlog) {
   if (stack_fd < 0) return -1;
   if (stack_fd == 0) return give<int>(sys::call(SYS_listen, fd, backlog));
   static_cast<void>(descriptors.decide(stack_fd));
-  return mr_listen(stack_fd, backlog);
+  const int result = mr_listen(stack_fd, backlog);
+  if (result == 0 && Shim::kernel_loopback() && !descriptors.has_twin(stack_fd))
+    listen_in_kernel(fd, stack_fd, backlog);
+  return result;
 }
 
 int millrace_accept4(int fd, sockaddr* address, socklen_t* length, int flags) asm("accept4");
@@ -184,6 +224,10 @@ int millrace_accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
   const int stack_fd = stack_fd_of(fd);
   if (stack_fd < 0) return -1;
   if (stack_fd == 0) return pass(next.accept4, SYS_accept4, fd, address, length, flags);
+  if (descriptors.has_twin(stack_fd)) {
+    const int accepted = accept_from_kernel(fd, stack_fd, address, length, flags);
+    if (accepted != kFromStack) return accepted;
+  }
   // First the number: without one the connection stays where it is, as with the kernel.
   Placeholder number((flags & SOCK_CLOEXEC) != 0);
   if (number.get() < 0) return give<int>(number.get());

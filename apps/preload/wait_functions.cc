@@ -22,15 +22,34 @@ class Translated {
     while (first < count && (fds[first].fd < 0 || descriptors.find(fds[first].fd) == 0)) ++first;
     if (first == count) return false;
     first_ours_ = first;
-    if (count > kInline) large_.resize(count);
-    fds_ = count > kInline ? large_.data() : inline_;
+    // Twice the room: for the twins in the kernel, which stand behind the rest.
+    if (2 * count > kInline) large_.resize(2 * count);
+    fds_ = large_.empty() ? inline_ : large_.data();
+    size_ = count;
     for (nfds_t i = 0; i < count; ++i) {
       fds_[i] = fds[i];
       const int stack_fd = fds[i].fd < 0 ? 0 : descriptors.find(fds[i].fd);
-      if (stack_fd != 0) fds_[i].fd = stack_fd;
+      if (stack_fd == 0) continue;
+      fds_[i].fd = stack_fd;
+      if (!descriptors.has_twin(stack_fd)) continue;
+      fds_[size_] = fds[i];
+      twins_.push_back(i);
+      ++size_;
     }
     return true;
   }
+  /// Stores the events into the program's array; the number of those that have some.
+  [[nodiscard]] long store(pollfd* fds, nfds_t count) const {
+    long ready = 0;
+    for (std::size_t t = 0; t < twins_.size(); ++t)
+      fds_[twins_[t]].revents = static_cast<short>(fds_[twins_[t]].revents | fds_[count + t].revents);
+    for (nfds_t i = 0; i < count; ++i) {
+      fds[i].revents = fds_[i].revents;
+      ready += fds[i].revents != 0 ? 1 : 0;
+    }
+    return ready;
+  }
+  [[nodiscard]] nfds_t size() const { return size_; }
   [[nodiscard]] pollfd* fds() { return fds_; }
   [[nodiscard]] nfds_t first_ours() const { return first_ours_; }
 
@@ -39,7 +58,8 @@ class Translated {
   pollfd inline_[kInline];
   std::vector<pollfd> large_;
   pollfd* fds_ = nullptr;
-  nfds_t first_ours_ = 0;
+  nfds_t first_ours_ = 0, size_ = 0;
+  std::vector<nfds_t> twins_;
 };
 
 /// The time left of a wait, for the calls that store it.
@@ -64,11 +84,8 @@ long limit_of(const timespec* timeout, Duration& limit) {
 
 long poll_translated(pollfd* fds, nfds_t count, Translated& set, Duration limit, const sigset_t* mask) {
   if (!may_wait(fds[set.first_ours()].fd)) return -EBADF;
-  const long ready = posix::poll_files(set.fds(), count, limit, mask);
-  if (ready >= 0) {
-    for (nfds_t i = 0; i < count; ++i) fds[i].revents = set.fds()[i].revents;
-  }
-  return ready;
+  const long ready = posix::poll_files(set.fds(), set.size(), limit, mask);
+  return ready < 0 ? ready : set.store(fds, count);
 }
 
 constexpr short kReadEvents = POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR;

@@ -102,7 +102,9 @@ class DescriptorIndex {
         [](const Entry& entry, const File* wanted) { return std::less<>{}(entry.first, wanted); });
     if (at == entries_.end() || at->first != file) return -1;
     const FdTable::Slot* slot = fds_.slot(at->second);
-    return is_ours(*slot) && slot->file == file ? at->second : -1;
+    if (!is_ours(*slot) || slot->file != file) return -1;
+    const int known_as = slot->known_as.load(std::memory_order_relaxed);
+    return known_as >= 0 ? known_as : at->second;
   }
 
  private:

@@ -84,6 +84,7 @@ void FdTable::release(int fd) {
 void FdTable::install(int fd, File& file) {
   Slot& entry = *slot(fd);
   entry.file = &file;
+  entry.known_as.store(-1, std::memory_order_relaxed);
   entry.context.store(&file.context(), std::memory_order_release);
 }
 

@@ -49,6 +49,7 @@ class FdTable {
   struct Slot {
     std::atomic<Context*> context{nullptr};
     File* file = nullptr;
+    std::atomic<int> known_as{-1};  ///< the program's own number for it, where that is another
   };
   /// Null for a number that never was a descriptor.
   [[nodiscard]] Slot* slot(int fd) {
