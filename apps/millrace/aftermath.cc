@@ -20,7 +20,7 @@ constexpr Duration kAnswer = 800ms;
 std::vector<tcp::LiveEntry*> live(posix::SharedState& state) {
   std::vector<tcp::LiveEntry*> found;
   for (tcp::LiveEntry& entry : state.connections) {
-    if (entry.used.load(std::memory_order_acquire) != 0) found.push_back(&entry);
+    if (entry.is_used()) found.push_back(&entry);
   }
   return found;
 }
@@ -51,7 +51,7 @@ void reset_what_is_left(const posix::ContextConfig& config, std::unique_ptr<NetD
     }
   }
   pause_until(began + kAnswer);
-  for (tcp::LiveEntry* entry : entries) entry->used.store(0);
+  for (tcp::LiveEntry* entry : entries) entry->set_used(false);
 }
 
 }  // namespace millrace::command

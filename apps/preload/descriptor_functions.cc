@@ -134,7 +134,7 @@ int millrace_ioctl(int fd, unsigned long request, ...) {
 int millrace_close_range(unsigned first, unsigned last, int flags) asm("close_range");
 int millrace_close_range(unsigned first, unsigned last, int flags) {
   if (first > last) return give<int>(-EINVAL);
-  if ((flags & CLOSE_RANGE_CLOEXEC) == 0) {
+  if ((static_cast<unsigned>(flags) & CLOSE_RANGE_CLOEXEC) == 0) {
     descriptors.for_each(first, last, [](int fd) { let_go(fd); });
     const unsigned end = std::min<unsigned>(last, Descriptors::kMost - 1);
     // Kernel epoll sets that no stack stands on are few; their marks go when the numbers are used again.

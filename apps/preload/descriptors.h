@@ -2,7 +2,6 @@
 
 #include <sys/epoll.h>
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 
@@ -26,7 +25,7 @@ class Descriptors {
   [[nodiscard]] int find(int fd) const {
     const auto index = static_cast<unsigned>(fd);
     if (index >= kMost) return 0;
-    return entries_[index].stack_fd.load(std::memory_order_acquire);
+    return atomic(entries_[index].stack_fd).load(std::memory_order_acquire);
   }
   [[nodiscard]] static bool fits(int fd) { return fd >= 0 && fd < kMost; }
 
@@ -49,42 +48,44 @@ class Descriptors {
 
   // --- kernel epoll descriptors
   [[nodiscard]] bool is_epoll(int fd) const {
-    return fits(fd) && entries_[static_cast<std::size_t>(fd)].epoll.load(std::memory_order_relaxed);
+    return fits(fd) && atomic(entries_[fd].epoll).load(std::memory_order_relaxed);
   }
   void set_epoll(int fd, bool on) {
-    if (fits(fd)) entries_[static_cast<std::size_t>(fd)].epoll.store(on, std::memory_order_relaxed);
+    if (fits(fd)) atomic(entries_[fd].epoll).store(on, std::memory_order_relaxed);
   }
   /// How many threads wait in the kernel's epoll_wait for it, the stack not knowing the set.
-  [[nodiscard]] std::atomic<std::int16_t>& waiters(int fd) {
-    return entries_[static_cast<std::size_t>(fd)].waiters;
-  }
+  [[nodiscard]] std::atomic_ref<std::int16_t> waiters(int fd) { return atomic(entries_[fd].waiters); }
 
   /// Calls visit(fd) for every number that stands for something of the stack, from `first` to `last`.
   template <typename Visitor>
   void for_each(unsigned first, unsigned last, Visitor&& visit) const {
     const unsigned end = highest_.load(std::memory_order_acquire);
     for (unsigned fd = first; fd <= last && fd <= end; ++fd) {
-      if (entries_[fd].stack_fd.load(std::memory_order_relaxed) != 0) visit(static_cast<int>(fd));
+      if (atomic(entries_[fd].stack_fd).load(std::memory_order_relaxed) != 0) visit(static_cast<int>(fd));
     }
   }
 
  private:
+  // Plain numbers, used by atomic_ref alone: so that the tables are all zero before any code has run, and
+  // untouched pages of them cost nothing.
   struct Entry {
-    std::atomic<int> stack_fd{0};
-    std::atomic<bool> epoll{false};
-    std::atomic<std::int16_t> waiters{0};
+    int stack_fd;
+    std::int16_t waiters;
+    bool epoll;
   };
   struct Shared {
-    std::atomic<std::uint32_t> numbers{0};
-    std::atomic<bool> undecided{false};
-    std::atomic<bool> twin{false};
+    std::uint32_t numbers;
+    bool undecided, twin;
   };
+  template <typename T>
+  static std::atomic_ref<T> atomic(const T& value) {
+    return std::atomic_ref<T>(const_cast<T&>(value));
+  }
   [[nodiscard]] Shared& shared(int stack_fd);
   [[nodiscard]] const Shared& shared(int stack_fd) const;
 
-  // Untouched pages of these cost nothing.
-  std::array<Entry, kMost> entries_;
-  std::array<Shared, kMost> shared_;
+  Entry entries_[kMost]{};
+  Shared shared_[kMost]{};
   std::atomic<unsigned> highest_{0};
 };
 

@@ -228,7 +228,9 @@ long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
     if (done == 0 || error == -EBADF) return done != 0 ? static_cast<long>(done) : error;
     return finish_receive(file, last, static_cast<long>(done), message);
   };
-  for (bool polled = false;;) {
+  // As in send_locked(): what settle() sets in motion may bring more, and nobody waits yet to be told.
+  bool polled = false, settled = false;
+  for (;;) {
     const Instant now = clock_now();
     const Result<Received> received = socket.receive(slices.rest(), receive_flags, now);
     if (received) {
@@ -261,9 +263,13 @@ long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
       continue;
     }
     if (receive_flags.out_of_band) return failure(received.error());
-    if (done != 0) context.settle(now);
+    if (done != 0 && !std::exchange(settled, true)) {
+      context.settle(now);
+      continue;
+    }
     const long waited = wait.until(kReadable | kReadHangup | kError | kHangup);
     if (waited < 0) return partial(waited);
+    settled = false;
   }
 }
 

@@ -434,11 +434,11 @@ void Connection::publish() {
   }
   live_->snd_nxt = sender_.snd_max().value();
   live_->rcv_nxt = receiver_.rcv_nxt().value();
-  live_->used.store(1, std::memory_order_release);
+  live_->set_used(true);
 }
 
 void Connection::unpublish() {
-  if (live_ != nullptr) live_->used.store(0, std::memory_order_release);
+  if (live_ != nullptr) live_->set_used(false);
   live_ = nullptr;
 }
 

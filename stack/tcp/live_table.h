@@ -1,6 +1,6 @@
 #pragma once
 
-#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -9,10 +9,14 @@ namespace millrace::tcp {
 /// A connection that another process could end in our place: what it takes to reset it. In memory that the
 /// owner of the stack shares with whoever watches over it, who reads after the owner's death.
 struct LiveEntry {
-  std::atomic<std::uint32_t> used;              ///< 1: the rest is valid
+  std::uint32_t used;                           ///< 1: the rest is valid; by is_used() and set_used() alone
   std::uint32_t local_address, remote_address;  ///< IPv4, host byte order
   std::uint16_t local_port, remote_port;
   std::uint32_t snd_nxt, rcv_nxt;
+
+  // What else the entry holds is there before the mark is, for whoever looks from another process.
+  [[nodiscard]] bool is_used() const { return __atomic_load_n(&used, __ATOMIC_ACQUIRE) != 0; }
+  void set_used(bool on) { __atomic_store_n(&used, on ? 1U : 0U, __ATOMIC_RELEASE); }
 };
 static_assert(sizeof(LiveEntry) == 24);
 
@@ -28,7 +32,7 @@ class LiveTable {
     for (std::size_t tried = 0; tried < entries_.size() && tried < kTries; ++tried) {
       LiveEntry& entry = entries_[next_];
       next_ = next_ + 1 == entries_.size() ? 0 : next_ + 1;
-      if (entry.used.load(std::memory_order_relaxed) == 0) return &entry;
+      if (!entry.is_used()) return &entry;
     }
     return nullptr;
   }

@@ -253,7 +253,8 @@ MR_API int mr_ppoll(struct pollfd* fds, nfds_t count, const struct timespec* tim
 /*
  * An epoll set of both kinds: EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPOLLERR, EPOLLHUP, level-triggered or
  * with EPOLLET, EPOLLONESHOT, EPOLLEXCLUSIVE. The set can be waited for with mr_poll and put into another set
- * (ELOOP: a circle, or more than five deep). Kernel descriptors that you close leave the set as they do in the kernel. epoll(7)
+ * (ELOOP: a circle, or more than five deep). Kernel descriptors that you close leave the set as they do in
+ * the kernel. epoll(7)
  */
 MR_API int mr_epoll_create1(int flags);
 MR_API int mr_epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event* event);
