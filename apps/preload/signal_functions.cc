@@ -42,6 +42,9 @@ struct Actions {
 };
 Actions actions;
 
+/// The flag is the sign bit of sa_flags.
+constexpr int kResetHandler = static_cast<int>(SA_RESETHAND);
+
 bool is_handler(const struct sigaction& action) {
   return (action.sa_flags & SA_SIGINFO) != 0 ||
          (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
@@ -55,7 +58,7 @@ void handle(int signal, siginfo_t* info, void* context) {
     return;
   }
   const struct sigaction action = actions.all[static_cast<std::size_t>(signal)].get();
-  if ((action.sa_flags & SA_RESETHAND) != 0) {
+  if ((action.sa_flags & kResetHandler) != 0) {
     struct sigaction back {};
     back.sa_handler = SIG_DFL;
     next.sigaction(signal, &back, nullptr);
@@ -85,7 +88,7 @@ int change(int signal, const struct sigaction* wanted, struct sigaction* before)
     kernel = *wanted;
     kernel.sa_sigaction = &handle;
     // Once-only handlers are put back by ours, when they really ran.
-    kernel.sa_flags = (kernel.sa_flags | SA_SIGINFO) & ~static_cast<int>(SA_RESETHAND);
+    kernel.sa_flags = (kernel.sa_flags | SA_SIGINFO) & ~kResetHandler;
     actions.all[index].set(*wanted);
     result = next.sigaction(signal, &kernel, ours ? nullptr : &old);
     if (result == 0) actions.ours[index].store(true, std::memory_order_relaxed);
@@ -124,7 +127,7 @@ sighandler_t millrace_signal(int signal, sighandler_t handler) {
 }
 sighandler_t millrace_sysv_signal(int signal, sighandler_t handler) asm("__sysv_signal");
 sighandler_t millrace_sysv_signal(int signal, sighandler_t handler) {
-  return change_handler(signal, handler, static_cast<int>(SA_RESETHAND) | SA_NODEFER);
+  return change_handler(signal, handler, kResetHandler | SA_NODEFER);
 }
 
 }  // extern "C"
