@@ -221,7 +221,7 @@ long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
   const std::size_t target =
       (flags & MSG_WAITALL) != 0 ? slices.total() : std::min(file.settings.receive_low_water, slices.total());
   BlockingWait wait(file, file.settings.receive_timeout);
-  std::size_t done = 0;
+  std::size_t done = 0, settled = 0;  // `settled`: of the bytes done, those that settle() knows of
   Received last;
   const auto partial = [&](long error) {
     // A file that was closed meanwhile is gone.
@@ -263,7 +263,9 @@ long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
       continue;
     }
     if (receive_flags.out_of_band) return failure(received.error());
-    if (done != 0 && !std::exchange(settled, true)) {
+    // Reading opens the window, and settle() may bring in what that lets go, or poll. Nobody waits yet to be
+    // told: look again.
+    if (std::exchange(settled, done) != done) {
       context.settle(now);
       continue;
     }

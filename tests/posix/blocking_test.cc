@@ -77,6 +77,26 @@ TEST_F(Blocking, WaitAllGathersAcrossSleeps) {
   reader.join();
 }
 
+/// Reading opens the window, and on the loopback the call itself brings in what that lets go: nobody tells
+/// it.
+TEST_F(Blocking, WaitAllSeesWhatItsOwnReadSetInMotion) {
+  const int listening = listener(), small = 4096;
+  ASSERT_EQ(mr_setsockopt(listening, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+  const int client = connect_to(listening), server = mr_accept(listening, nullptr, nullptr);
+  const std::string piece(1000, 'x');
+  std::size_t sent = 0;
+  for (ssize_t n; (n = mr_send(client, piece.data(), piece.size(), MSG_DONTWAIT)) > 0;)
+    sent += static_cast<std::size_t>(n);
+  ASSERT_GT(sent, std::size_t{100'000}) << "more than the window";
+  const timeval patience{3, 0};
+  ASSERT_EQ(mr_setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+  for (std::size_t left = sent; left != 0;) {
+    std::string data(std::min<std::size_t>(left, 6000), '\0');
+    ASSERT_EQ(mr_recv(server, data.data(), data.size(), MSG_WAITALL), static_cast<ssize_t>(data.size()));
+    left -= data.size();
+  }
+}
+
 TEST_F(Blocking, PeekWaitAllWaitsForAllAndLeavesIt) {
   const auto [client, server] = connection();
   std::thread reader([fd = server] {
