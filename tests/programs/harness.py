@@ -185,6 +185,10 @@ class Bench(testbed.Bench):
     def random_file(self, name, size):
         return self.file(name, os.urandom(size))
 
+    @staticmethod
+    def script(name):
+        return os.path.join(os.path.dirname(os.path.abspath(__file__)), "scripts", name)
+
     # ---- what is left in a program
 
     def gauges(self, pid):

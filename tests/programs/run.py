@@ -10,6 +10,7 @@ sys.dont_write_bytecode = True
 
 import harness  # noqa: E402
 import store_cases  # noqa: E402
+import web_cases  # noqa: E402
 import wire_cases  # noqa: E402
 
 
@@ -18,7 +19,7 @@ def all_cases():
 
     def add(name, function, *arguments, **options):
         cases.append((name, lambda bench: function(bench, *arguments, **options)))
-    for module in (store_cases, wire_cases):
+    for module in (store_cases, web_cases, wire_cases):
         module.add_cases(add)
     return cases
 

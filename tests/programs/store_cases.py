@@ -4,7 +4,7 @@ import os
 import re
 import time
 
-from harness import KB, MB, ROLES, SOAK, expect, expect_same, need, run, watched
+from harness import MB, PYTHON, ROLES, SOAK, expect, expect_same, run, watched
 
 PORT = 6379
 
@@ -75,7 +75,52 @@ def redis_saves(bench, on_stack):
     expect("RDB looks OK" in run(["redis-check-rdb", bench.path("dump.rdb")]), "the dump is damaged")
 
 
+@watched(carries=1 * MB)
+def memcached(bench, on_stack):
+    """Four threads, whose connections the first accepts and hands on."""
+    host = bench.host(on_stack)
+    server = bench.server(on_stack, "memcached", "-u", "nobody", "-t", 4, "-l", host, "-p", 11211, "-U", 11211)
+    bench.wait_for_port(server, host, 11211)
+    script = bench.script("memcached_load.py")
+    bench.client(on_stack, PYTHON, script, host, 11211, 100, 40).succeed(60)
+    bench.client(on_stack, PYTHON, bench.script("memcached_udp.py"), host, 11211).succeed(60)
+    for protocol in ("-a", "-b"):
+        out = bench.client(on_stack, "memccapable", "-h", host, "-p", 11211, "-t", 5, protocol).succeed(60)
+        expect("All tests passed" in out, out)
+
+
+@watched(carries=2 * MB)
+def mosquitto(bench, on_stack):
+    host = bench.host(on_stack)
+    configuration = bench.file("mosquitto.conf", f"listener 1883 {host}\nallow_anonymous true\nlog_type all\nlog_dest stderr\n")
+    server = bench.server(on_stack, "mosquitto", "-c", configuration)
+    bench.wait_for_port(server, host, 1883)
+    lines = "".join(f"message {number}\n" for number in range(2000))
+    source, large = bench.file("lines", lines), bench.random_file("large", 1 * MB)
+    kernel, stack = bench.on_kernel, bench.on_stack
+    common = ["-h", host, "-q", 1, "-t", "topic"]
+    # One program at a time has the stack.
+    for subscribe, publish in ((kernel, kernel),) if on_stack else ((stack, kernel), (kernel, stack)):
+        def subscriber(*options, start=subscribe, **files):
+            before = server.output().count("Sending SUBACK")
+            reader = start("mosquitto_sub", *common, *options, **files)
+            bench.until("somebody subscribes", lambda: server.output().count("Sending SUBACK") > before, 5)
+            return reader
+        reader = subscriber("-C", 2000)
+        with open(source, "rb") as text:
+            publish("mosquitto_pub", *common, "-l", stdin=text).succeed(30)
+        said = reader.succeed(30)
+        expect(said == lines, f"{said.count('message')} messages, or in another order")
+        with open(bench.path("arrived"), "wb") as arrived:
+            reader = subscriber("-N", "-C", 1, stdout=arrived)
+            publish("mosquitto_pub", *common, "-f", large).succeed(30)
+            reader.succeed(30)
+        expect_same(large, bench.path("arrived"))
+
+
 def add_cases(add):
     for on_stack, where in ROLES:
         add(f"redis {where}: a value of 4 MB, redis-benchmark with pipelines of 1 and 16", redis, on_stack)
         add(f"redis {where}: BGSAVE while it serves", redis_saves, on_stack)
+        add(f"memcached {where}: four threads, 100 connections, UDP, memccapable", memcached, on_stack)
+        add(f"mosquitto {where}: 2,000 messages and one of 1 MB", mosquitto, on_stack)
