@@ -8,7 +8,10 @@ build_packages=(g++ meson ninja-build ccache pkg-config libsodium-dev libboost-d
 demo_packages=(iproute2 iputils-ping netcat-openbsd)
 # What the tests, the benchmarks and the checks of the source need besides.
 test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-14-dev libpcap-dev clang-format-14 clang-tidy-14
-               ethtool git python3 shellcheck)
+               ethtool git python3 shellcheck
+               # Real programs, for tests/programs/.
+               apache2-utils bind9-dnsutils curl dnsmasq-base haproxy iperf3 libmemcached-tools memcached mosquitto
+               mosquitto-clients nginx redis-server socat sockperf unbound wget wrk)
 
 # missing_packages NAME... prints those that are not installed.
 missing_packages() {

@@ -278,7 +278,7 @@ def tidy(run, directory):
 
 
 # Suites that make no sense under a sanitizer: they look at the binaries, or drive other programs and measure.
-NOT_SANITIZED = {"interop", "install", "symbols"}
+NOT_SANITIZED = {"interop", "programs", "install", "symbols"}
 ADDRESS = ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbench=false", "-Doptimization=1"]
 THREAD = ["-Db_sanitize=thread", "-Db_lundef=false", "-Dbench=false", "-Dapps=false", "-Doptimization=1"]
 SANITIZER_OPTIONS = {

@@ -34,7 +34,7 @@ def main():
     # Where programs have their control sockets: not where those of the machine's user are.
     with tempfile.TemporaryDirectory(prefix="millrace-run-") as directory:
         os.environ["MILLRACE_RUN_DIR"] = directory
-        return harness.Tap(options, chosen).run()
+        return harness.Tap(lambda: harness.Bench(options), chosen).run()
 
 
 if __name__ == "__main__":

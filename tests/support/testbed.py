@@ -1,0 +1,248 @@
+"""Namespaces, programs and cases for tests in which the stack meets the kernel's.
+
+A case is a function that takes a Bench. Whatever it makes through the Bench is gone when it returns, fails or is
+interrupted: programs are ended by their process id, namespaces by their name, which has our own id in it.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+STACK = "198.18.0.2"
+PEER = "198.18.0.1"
+PREFIX = 24
+SOAK = os.environ.get("MILLRACE_SOAK") == "1"
+NAMESPACE_PREFIX = "millrace-test-"
+
+
+class Failure(Exception):
+    """What went wrong, for the reader of the test's output."""
+
+
+class Skip(Exception):
+    """Why a case cannot be tried here."""
+
+
+def expect(condition, message):
+    if not condition:
+        raise Failure(message)
+
+
+def run(command, timeout=20, check=True):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=timeout, text=True, errors="replace", check=False)
+    if check and done.returncode != 0:
+        raise Failure(f"{' '.join(command)}: status {done.returncode}: {done.stdout.strip()}")
+    return done.stdout
+
+
+class Program:
+    """A program running in a namespace; what it says is kept in a file, but for what goes to a `stdout` of its own."""
+
+    def __init__(self, command, namespace, environment=None, stdin=subprocess.DEVNULL, stdout=None, cwd=None):
+        self.command = [str(word) for word in command]
+        self._log = tempfile.TemporaryFile(mode="w+b")
+        inside = ["ip", "netns", "exec", namespace, *self.command] if namespace else self.command
+        # `ip netns exec` becomes the program: its process id is the program's.
+        self._process = subprocess.Popen(inside, stdin=stdin, stdout=stdout or self._log, stderr=self._log, cwd=cwd,
+                                         env=dict(os.environ, **(environment or {})))
+        self.pid = self._process.pid
+
+    def output(self):
+        return os.pread(self._log.fileno(), 1 << 24, 0).decode(errors="replace")
+
+    def running(self):
+        return self._process.poll() is None
+
+    def wait_for(self, pattern, seconds=10):
+        """Waits until the output matches; fails when the program ends or the time is over."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = re.search(pattern, self.output(), re.MULTILINE)
+            if found:
+                return found
+            if not self.running() and not re.search(pattern, self.output(), re.MULTILINE):
+                raise Failure(f"{self.describe()} ended with status {self._process.returncode}: {self.output().strip()}")
+            if time.monotonic() > deadline:
+                raise Failure(f"{self.describe()} did not say {pattern!r} in {seconds} s: {self.output().strip()}")
+            time.sleep(0.02)
+
+    def signal(self, number):
+        if self.running():
+            self._process.send_signal(number)
+
+    def wait(self, seconds=60):
+        """The exit status."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{self.describe()} is still running after {seconds} s: {self.output().strip()}") from None
+
+    def succeed(self, seconds=90):
+        """Waits for the end; returns the output; fails unless the exit status is 0."""
+        status = self.wait(seconds)
+        if status != 0:
+            raise Failure(f"{self.describe()}: status {status}: {self.output().strip()}")
+        return self.output()
+
+    def end(self):
+        if self.running():
+            self._process.terminate()
+            try:
+                self._process.wait(8)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._log.close()
+
+    def describe(self):
+        return f"{os.path.basename(self.command[0])} {' '.join(self.command[1:])}"
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Bench:
+    """Two namespaces joined by a veth: `stack`, whose kernel is silent, and `peer`, the kernel's stack.
+
+        stack [ stack0 ]=======[ peer0 ] peer            with middle=True the cable runs through a third
+        198.18.0.2               198.18.0.1              namespace, where a relay moves the frames
+    """
+
+    def __init__(self, programs):
+        self.programs = programs
+        self._started = []
+        self._namespaces = []
+        self.stack = self.peer = self.middle = None
+
+    # ---- namespaces
+
+    def _namespace(self, name):
+        full = f"{NAMESPACE_PREFIX}{os.getpid()}-{name}"
+        self._namespaces.append(full)
+        run(["ip", "netns", "add", full])
+        run(["ip", "netns", "exec", full, "sh", "-c",
+             "for f in all default; do echo 1 >/proc/sys/net/ipv6/conf/$f/disable_ipv6; done; "
+             "echo cubic >/proc/sys/net/ipv4/tcp_congestion_control; "
+             "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit; echo 15 >/proc/sys/net/ipv4/tcp_fin_timeout"], check=False)
+        run(["ip", "-n", full, "link", "set", "lo", "up"])
+        return full
+
+    def connect(self, mtu=1500, middle=False, offloads=None):
+        """Makes the namespaces. `offloads`: for ethtool -K on the peer's end, such as {"tso": "off"}."""
+        self.stack, self.peer = self._namespace("stack"), self._namespace("peer")
+        if middle:
+            self.middle = self._namespace("middle")
+            self._cable(self.stack, "stack0", self.middle, "left0", mtu)
+            self._cable(self.middle, "right0", self.peer, "peer0", mtu)
+        else:
+            self._cable(self.stack, "stack0", self.peer, "peer0", mtu)
+        run(["ip", "-n", self.peer, "addr", "add", f"{PEER}/{PREFIX}", "dev", "peer0"])
+        for name, value in (offloads or {}).items():
+            run(["ip", "netns", "exec", self.peer, "ethtool", "-K", "peer0", name, value])
+        return self
+
+    @staticmethod
+    def _cable(left, left_name, right, right_name, mtu):
+        run(["ip", "link", "add", left_name, "netns", left, "mtu", str(mtu), "type", "veth",
+             "peer", "name", right_name, "netns", right, "mtu", str(mtu)])
+        for namespace, name in ((left, left_name), (right, right_name)):
+            run(["ip", "-n", namespace, "link", "set", name, "up"])
+
+    def set_link(self, up):
+        """Pulls or plugs the peer's end."""
+        run(["ip", "-n", self.peer, "link", "set", "peer0", "up" if up else "down"])
+
+    # ---- programs
+
+    def start(self, command, namespace=None, environment=None, **options):
+        program = Program(command, namespace, environment, **options)
+        self._started.append(program)
+        return program
+
+    def stack_options(self, device="af_packet:stack0"):
+        return ["--dev", device, "--addr", f"{STACK}/{PREFIX}"]
+
+    def in_peer(self, *command, timeout=60, check=True):
+        return run(["ip", "netns", "exec", self.peer, *map(str, command)], timeout, check)
+
+    def until(self, what, condition, seconds):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            expect(time.monotonic() < deadline, f"not within {seconds} s: {what}")
+            time.sleep(0.1)
+
+    def end_programs(self):
+        for program in reversed(self._started):
+            program.end()
+        self._started = []
+
+    def clean_up(self):
+        self.end_programs()
+        for name in self._namespaces:
+            # What went into the background there.
+            for pid in run(["ip", "netns", "pids", name], check=False).split():
+                end_process(int(pid))
+            run(["ip", "netns", "del", name], check=False)
+        self._namespaces = []
+
+
+def end_process(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def remove_leftovers():
+    """Namespaces of earlier runs that were killed before they could clean up."""
+    for name in re.findall(rf"^{NAMESPACE_PREFIX}(\d+)-(\S+)", run(["ip", "netns", "list"], check=False), re.MULTILINE):
+        if not os.path.exists(f"/proc/{name[0]}"):
+            run(["ip", "netns", "del", f"{NAMESPACE_PREFIX}{name[0]}-{name[1]}"], check=False)
+
+
+class Tap:
+    """Runs cases and prints their results in the Test Anything Protocol."""
+
+    def __init__(self, make_bench, cases):
+        self._make_bench = make_bench
+        self._cases = cases
+        self._failed = 0
+
+    def run(self):
+        print(f"1..{len(self._cases)}", flush=True)
+        remove_leftovers()
+        for number, (name, case) in enumerate(self._cases, 1):
+            bench = self._make_bench()
+            started = time.monotonic()
+            problem, skipped = None, ""
+            try:
+                case(bench)
+            except Skip as reason:
+                skipped = f" # SKIP {reason}"
+            except Failure as error:
+                problem = str(error)
+            except Exception:  # pylint: disable=broad-except # one broken case must not hide the others
+                problem = traceback.format_exc()
+            finally:
+                bench.clean_up()
+            self._failed += problem is not None
+            print(f"{'not ok' if problem else 'ok'} {number} - {name} ({time.monotonic() - started:.1f} s){skipped}", flush=True)
+            for line in (problem or "").splitlines()[:40]:
+                print(f"# {line}", flush=True)
+        return 1 if self._failed else 0
+
+
+def end_on_signals():
+    """An interrupted run still cleans up: the finally clauses run."""
+    def leave(number, _frame):
+        sys.exit(128 + number)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, leave)
