@@ -228,9 +228,7 @@ long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
     if (done == 0 || error == -EBADF) return done != 0 ? static_cast<long>(done) : error;
     return finish_receive(file, last, static_cast<long>(done), message);
   };
-  // As in send_locked(): what settle() sets in motion may bring more, and nobody waits yet to be told.
-  bool polled = false, settled = false;
-  for (;;) {
+  for (bool polled = false;;) {
     const Instant now = clock_now();
     const Result<Received> received = socket.receive(slices.rest(), receive_flags, now);
     if (received) {
@@ -271,7 +269,6 @@ long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
     }
     const long waited = wait.until(kReadable | kReadHangup | kError | kHangup);
     if (waited < 0) return partial(waited);
-    settled = false;
   }
 }
 
