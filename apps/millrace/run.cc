@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -87,7 +88,9 @@ int move_up(int fd) {
   return moved >= 0 ? moved : fcntl(fd, F_DUPFD_CLOEXEC, 64);
 }
 
-/// The device, opened here with the privileges of now, and what is shared with the program about it.
+/// The device, opened here with the privileges of now, and what is shared with the program about it. The
+/// program has the shared file under an open file description of its own, with a lock on it that is gone when
+/// the last process that inherited it is.
 class Legacy {
  public:
   explicit Legacy(const posix::Settings& settings) : config_(settings.context) {
@@ -101,7 +104,7 @@ class Legacy {
     device_ = std::move(opened.device);
     for (const int fd : device_->handover()) kept_.push_back(move_up(fd));
     if (kept_.empty()) return;  // a device that cannot be handed over: the program opens its own
-    kept_.insert(kept_.begin(), file_);
+    kept_.insert(kept_.begin(), locked_file());
     state_ = posix::map_shared_state(file_);
     std::string text;
     for (const int fd : kept_) text += (text.empty() ? "" : ",") + std::to_string(fd);
@@ -109,12 +112,36 @@ class Legacy {
   }
   /// What goes with the program.
   [[nodiscard]] const std::vector<int>& kept() const { return kept_; }
+  /// The program was started: from now on only it and its descendants hold the lock.
+  void let_go() {
+    if (state_ != nullptr) close(kept_.front());
+  }
+  [[nodiscard]] bool in_use() const {
+    struct flock lock = whole_file(F_WRLCK);
+    return state_ != nullptr && fcntl(file_, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  }
   [[nodiscard]] pid_t owner() const { return state_ != nullptr ? state_->owner.load() : 0; }
   void settle() {
     if (state_ != nullptr && device_) reset_what_is_left(config_, std::move(device_), *state_);
   }
 
  private:
+  static struct flock whole_file(short type) {
+    struct flock lock {};
+    lock.l_type = type;
+    lock.l_whence = SEEK_SET;
+    return lock;
+  }
+  [[nodiscard]] int locked_file() const {
+    const int again = open(("/proc/self/fd/" + std::to_string(file_)).c_str(), O_RDWR | O_CLOEXEC);
+    struct flock lock = whole_file(F_RDLCK);
+    if (again < 0 || fcntl(again, F_OFD_SETLK, &lock) != 0)
+      throw std::system_error(errno, std::generic_category(), "cannot lock shared memory");
+    const int moved = move_up(again);
+    close(again);
+    return moved;
+  }
+
   posix::ContextConfig config_;
   int file_ = -1;
   std::unique_ptr<NetDevice> device_;
@@ -129,6 +156,19 @@ void await_end(pid_t process) {
   while (poll(&one, 1, -1) < 0 && errno == EINTR) {
   }
   close(watch);
+}
+
+/// The program is gone, descendants of it are not: one that it left in the background has the stack, or may
+/// yet claim it. We go there, too.
+void follow(Legacy& legacy) {
+  constexpr timespec kLook{0, 100'000'000};
+  setsid();
+  const int nowhere = open("/dev/null", O_RDWR);
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(nowhere, fd);
+  while (legacy.owner() == 0 && legacy.in_use()) nanosleep(&kLook, nullptr);
+  if (const pid_t owner = legacy.owner(); owner != 0) await_end(owner);
+  legacy.settle();
+  _exit(0);
 }
 
 int run(RunOptions& options) {
@@ -148,15 +188,13 @@ int run(RunOptions& options) {
   set_preload(preload_library());
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   Child child(program.path, options.words, legacy.kept());
+  legacy.let_go();
   child.wait();
   const pid_t owner = legacy.owner();
-  if (owner != 0 && owner != child.pid() && !posix::is_dead(owner)) {
-    // It went into the background, and we with it.
-    if (fork() != 0) child.end_likewise();
-    setsid();
-    await_end(owner);
-    legacy.settle();
-    _exit(0);
+  const bool over = owner != 0 && posix::is_dead(owner);
+  if (!over && legacy.in_use()) {
+    if (fork() == 0) follow(legacy);
+    child.end_likewise();
   }
   legacy.settle();
   child.end_likewise();

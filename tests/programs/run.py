@@ -9,6 +9,7 @@ import tempfile
 sys.dont_write_bytecode = True
 
 import harness  # noqa: E402
+import process_cases  # noqa: E402
 import store_cases  # noqa: E402
 import web_cases  # noqa: E402
 import wire_cases  # noqa: E402
@@ -19,21 +20,21 @@ def all_cases():
 
     def add(name, function, *arguments, **options):
         cases.append((name, lambda bench: function(bench, *arguments, **options)))
-    for module in (store_cases, web_cases, wire_cases):
+    for module in (store_cases, web_cases, wire_cases, process_cases):
         module.add_cases(add)
     return cases
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--millrace", required=True)
+    for path in ("millrace", "cancel", "go-like", "leaving", "signals", "static"):
+        parser.add_argument(f"--{path}", required=True, type=os.path.abspath)
     parser.add_argument("--case", default="")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     if os.geteuid() != 0:
         print("1..0 # SKIP needs root for network namespaces")
         return 1
-    options.millrace = os.path.abspath(options.millrace)
     harness.end_on_signals()
     chosen = [(name, case) for name, case in all_cases() if re.search(options.case, name)]
     if options.list:

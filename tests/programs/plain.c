@@ -1,0 +1,4 @@
+/* Linked statically: calls the kernel itself. */
+int main(void) {
+  return 0;
+}

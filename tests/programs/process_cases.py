@@ -1,0 +1,279 @@
+"""What programs do as processes: children, the background, new images, signals, and all the ways to end."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import threading
+import time
+
+from harness import (MB, PEER, PYTHON, ROLES, SOAK, STACK, Watch, child_of, descriptors, expect, expect_same, in_namespace,
+                     need, run, threads, watched)
+from store_cases import start_redis
+from web_cases import start_nginx
+
+
+class Sink(threading.Thread):
+    """A server of this process's own on the peer's kernel: takes connections and keeps what comes, or sends it back."""
+
+    def __init__(self, bench, port=7000, echo=False, keep=True):
+        super().__init__(daemon=True)
+        self._echo, self._keep = echo, keep
+        self._listener = in_namespace(bench.peer, lambda: socket.create_server((PEER, port), backlog=500))
+        self._workers = []
+        self.streams = []  # of each connection: what came, or how much
+        self.problems = []
+        self.start()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.streams.append(bytearray() if self._keep else 0)
+                worker = threading.Thread(target=self._serve, args=(connection, len(self.streams) - 1), daemon=True)
+                worker.start()
+                self._workers.append(worker)
+
+    def _serve(self, connection, index):
+        with connection:
+            try:
+                while data := connection.recv(262144):
+                    self.streams[index] += data if self._keep else len(data)
+                    if self._echo:
+                        connection.sendall(data)
+            except OSError as problem:
+                self.problems.append(f"connection {index}, after {self.length(index)} bytes: {problem}")
+
+    def length(self, index):
+        return len(self.streams[index]) if self._keep else self.streams[index]
+
+    def finish(self, seconds=10):
+        """After every connection's end."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.join()
+        deadline = time.monotonic() + seconds
+        for index, worker in enumerate(self._workers):
+            worker.join(max(0, deadline - time.monotonic()))
+            expect(not worker.is_alive(), f"connection {index} has no end, after {self.length(index)} bytes")
+        expect(not self.problems, "; ".join(self.problems[:5]))
+
+
+# ---- ends
+
+@watched(carries=60 * MB)
+def leaving(bench, how):
+    """Written, closed, gone: all of it arrives. A reader that is slow to begin does not matter either."""
+    source = bench.random_file("source", 10 * MB)
+    in_c, in_python = [bench.programs.leaving], [PYTHON, bench.script("leaving.py")]
+    for number, program in enumerate((in_c, in_python, in_c, in_python, in_c, in_c)):
+        sink = Sink(bench)
+        status = bench.on_stack(*program, PEER, 7000, source, how).wait(20)
+        expect(status == 0, f"round {number}: status {status}")
+        sink.finish()
+        bench.file("arrived", bytes(sink.streams[0]))
+        expect_same(source, bench.path("arrived"))
+
+
+@watched()
+def killed_server(bench, number):
+    """The peer of a program that is killed, or crashes, is told so at once: by a reset."""
+    server = start_redis(bench, True)
+    with bench.connect_from_kernel(STACK, 6379) as idle, bench.connect_from_kernel(STACK, 6379) as busy:
+        idle.sendall(b"PING\r\n")
+        expect(idle.recv(100) == b"+PONG\r\n", "no answer")
+        busy.sendall(b"ECHO hello\r\n" * 1000)
+        time.sleep(0.1)
+        killed = time.monotonic()
+        os.kill(child_of(server.pid), number)
+        for connection in (idle, busy):
+            connection.settimeout(3)
+            try:
+                while connection.recv(65536):
+                    pass
+                ending = "an orderly end"
+            except ConnectionResetError:
+                ending = "a reset"
+            except TimeoutError:
+                ending = "nothing"
+            expect(ending == "a reset" and time.monotonic() - killed < 1,
+                   f"{ending} after {time.monotonic() - killed:.1f} s")
+    expect(server.wait(10) == -number, f"status {server.wait()}")
+
+
+@watched()
+def refused_after_end(bench):
+    """When a program is gone, its address is silent, and another can have it."""
+    for _ in range(3):
+        server = start_redis(bench, True)
+        server.signal(signal.SIGTERM)
+        expect(server.wait(10) == 0, server.output())
+
+
+# ---- children, background, new images
+
+@watched(carries=10 * MB)
+def children(bench):
+    sink = Sink(bench, echo=True)
+    out = bench.on_stack(PYTHON, bench.script("children.py"), PEER, 7000).succeed(60)
+    expect(out == "right\n", out)
+    sink.finish()
+
+
+@watched(carries=10 * MB)
+def new_image(bench):
+    """What was sent before exec(3) arrives; the new image has the stack."""
+    source = bench.random_file("source", 5 * MB)
+    sink = Sink(bench)
+    out = bench.on_stack(PYTHON, bench.script("new_image.py"), PEER, 7000, source).succeed(30)
+    expect(out == "second image\n", out)
+    sink.finish()
+    expect(len(sink.streams) == 2, f"{len(sink.streams)} connections")
+    for stream in sink.streams:
+        bench.file("arrived", bytes(stream))
+        expect_same(source, bench.path("arrived"))
+
+
+def processes(bench):
+    return run(["ip", "netns", "pids", bench.stack]).split()
+
+
+@watched()
+def daemon(bench, command, port, ask, answer):
+    """A program that goes into the background is served on, and its launcher with it until its end."""
+    launcher = bench.on_stack(*[word.format(folder=bench.scratch) for word in command])
+    expect(launcher.wait(20) == 0, f"status {launcher.wait()}: {launcher.output()}")
+
+    def answers():
+        try:
+            with bench.connect_from_kernel(STACK, port, 1) as connection:
+                connection.sendall(ask)
+                return connection.recv(100).startswith(answer)
+        except OSError:
+            return False
+    bench.until("the program in the background answers", answers, 10)
+    for _ in range(100):
+        expect(answers(), "no answer")
+    with bench.connect_from_kernel(STACK, port) as connection:
+        connection.sendall(ask)
+        connection.recv(100)
+        with open(bench.path("pid"), encoding="ascii") as file:
+            os.kill(int(file.read()), signal.SIGKILL)
+        connection.settimeout(2)
+        try:
+            ending = f"{connection.recv(100)}"
+        except ConnectionResetError:
+            ending = "reset"
+        expect(ending == "reset", f"{ending} after its end")
+    bench.until("nothing is left running", lambda: not processes(bench), 10)
+
+
+# ---- many
+
+def expect_back(what, before, now, seconds=15):
+    deadline = time.monotonic() + seconds
+    while (current := now()) != before:
+        expect(time.monotonic() < deadline, f"{what}: {before} before, {current} now")
+        time.sleep(0.2)
+
+
+SHORT = 100_000 if SOAK else 20_000
+
+
+@watched(carries=1 * MB)
+def short_to_server(bench):
+    server = start_nginx(bench, True)
+    program = child_of(server.pid)
+
+    def load(count):
+        out = bench.on_kernel("ab", "-q", "-n", count, "-c", 50, f"http://{STACK}:8080/ping").succeed(200)
+        expect(re.search(r"^Failed requests: +0$", out, re.MULTILINE), out)
+    load(500)
+    time.sleep(0.5)
+    before = descriptors(program), threads(program), bench.gauges(program)
+    load(SHORT)
+    expect_back("descriptors, threads and memory", before,
+                lambda: (descriptors(program), threads(program), bench.gauges(program)))
+
+
+@watched(carries=1 * MB)
+def short_from_client(bench):
+    start_redis(bench, False)
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb", buffering=0) as go:
+        program = bench.on_stack(PYTHON, bench.script("short_connections.py"), PEER, 6379, SHORT, stdin=reading)
+        os.close(reading)
+        before = program.wait_for(r"^before (\d+) (\d+)").groups()
+        pid = child_of(program.pid)
+        gauges = bench.gauges(pid)
+        go.write(b"\n")
+        after = program.wait_for(r"^after (\d+) (\d+)", 200).groups()
+        expect(before == after, f"descriptors and threads: {before} before, {after} after")
+        expect_back("memory", gauges, lambda: bench.gauges(pid))
+    program.succeed(10)
+
+
+# ---- signals and cancellation
+
+@watched(carries=1 * MB)
+def signals(bench):
+    sink = Sink(bench, keep=False)
+    out = bench.on_stack(bench.programs.signals, PEER, 7000, 20 if SOAK else 4).succeed(60)
+    calls, sent, closed = map(int, re.search(r"calls (\d+) sent (\d+) closed (\d+)", out).groups())
+    sink.finish()
+    expect(calls > 1000 and closed > 100, out)
+    expect(sum(sink.streams) == sent, f"{sum(sink.streams)} bytes arrived, {sent} were sent")
+
+
+@watched()
+def cancel(bench):
+    Sink(bench, echo=True)
+    out = bench.on_stack(bench.programs.cancel, PEER, 7000, 500 if SOAK else 60).succeed(60)
+    expect(out == "right\n", out)
+
+
+# ---- programs that no library can be put before; and whether a miss would be seen
+
+def refused(bench, program, pattern):
+    bench.connect()
+    started = bench.on_stack(program)
+    expect(started.wait(10) == 126, f"status {started.wait()}: {started.output()}")
+    lines = started.output().splitlines()
+    expect(len(lines) == 1 and lines[0].startswith("millrace: "), f"not one line: {started.output()}")
+    expect(re.search(pattern, lines[0]), f"{pattern!r} is not in: {lines[0]}")
+
+
+def watch_sees(bench):
+    """Sockets of the kernel's in the stack's namespace do not go unnoticed."""
+    bench.connect()
+    run(["ip", "-n", bench.stack, "addr", "add", "198.18.0.3/24", "dev", "stack0"])
+    for kind, action in (("STREAM", "listen()"), ("DGRAM", "getsockname()"), ("DGRAM", "connect(('198.18.0.1', 9))")):
+        watch = Watch(bench.stack, "stack0")
+        watch.start()
+        bench.start([PYTHON, "-c", f"import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_{kind})\n"
+                     f"s.bind(('198.18.0.3', 0)); s.{action}; time.sleep(0.5)"], bench.stack).succeed()
+        watch.finish()
+        expect(len(watch.sockets) == 1, f"{kind} {action}: {watch.sockets}")
+
+
+def add_cases(add):
+    add("a socket of the kernel's would be seen", watch_sees)
+    for how in ("close, exit", "close, _exit", "exit", "_exit", "quick_exit", "close, exec"):
+        add(f"10 MB sent, then {how}: all of it arrives", leaving, how)
+    for number in (signal.SIGKILL, signal.SIGSEGV):
+        add(f"{number.name} to a server: its peers see a reset within a second", killed_server, number)
+    add("a program ends, and the next has its address", refused_after_end)
+    add("children do no harm to their parent's connections", children)
+    add("exec with live sockets", new_image)
+    add("redis in the background", daemon, ["redis-server", "--bind", STACK, "--protected-mode", "no", "--daemonize", "yes",
+                                            "--dir", "{folder}", "--pidfile", "{folder}/pid"],
+        6379, b"PING\r\n", b"+PONG")
+    add("memcached in the background", daemon, ["memcached", "-d", "-u", "root", "-l", STACK, "-P", "{folder}/pid"],
+        11211, b"version\r\n", b"VERSION")
+    add(f"{SHORT:,} short connections to nginx on the stack leave nothing behind", short_to_server)
+    add(f"{SHORT:,} short connections from the stack leave nothing behind", short_from_client)
+    add("signal handlers that send, write and close, at 1 kHz", signals)
+    add("threads cancelled in blocking calls", cancel)
+    add("a static program is refused", lambda bench: refused(bench, bench.programs.static, "statically linked"))
+    add("a Go program is refused", lambda bench: refused(bench, bench.programs.go_like, "is a Go program"))

@@ -1,0 +1,86 @@
+/* A handler that sends, writes and closes, a thousand times a second, in threads that are inside of socket calls all the
+   time: signals HOST PORT SECONDS. Says how many bytes it has sent and how many sockets it has closed. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { kThreads = 2, kSpare = 200 };
+
+static struct sockaddr_in server;
+static int stream[kThreads];
+static int second_stream;
+static int spare[kSpare];
+static volatile int closed, calls, over;
+static unsigned long long sent_by_handler, sent_by_threads;
+
+static int open_one(void) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (fd < 0 || connect(fd, (struct sockaddr*)&server, sizeof server) != 0) {
+    perror("connect");
+    _exit(1);
+  }
+  return fd;
+}
+
+static void on_signal(int number) {
+  (void)number;
+  const int call = __atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED);
+  ssize_t sent = send(stream[call % kThreads], "s", 1, MSG_DONTWAIT);
+  if (sent > 0) __atomic_fetch_add(&sent_by_handler, 1, __ATOMIC_RELAXED);
+  sent = write(second_stream, "w", 1);
+  if (sent > 0) __atomic_fetch_add(&sent_by_handler, 1, __ATOMIC_RELAXED);
+  if (call % 8 == 0) {
+    const int at = __atomic_fetch_add(&closed, 1, __ATOMIC_RELAXED);
+    if (at < kSpare) close(spare[at]);
+  }
+}
+
+static void* work(void* own) {
+  const int fd = *(int*)own;
+  static char data[20000];
+  while (!over) {
+    const ssize_t sent = send(fd, data, sizeof data, 0);
+    if (sent > 0) __atomic_fetch_add(&sent_by_threads, (unsigned long long)sent, __ATOMIC_RELAXED);
+    (void)recv(fd, data, 1, MSG_DONTWAIT);
+  }
+  return NULL;
+}
+
+int main(int count, char** words) {
+  if (count != 4) return 2;
+  server.sin_family = AF_INET;
+  server.sin_port = htons((unsigned short)atoi(words[2]));
+  inet_pton(AF_INET, words[1], &server.sin_addr);
+  for (int i = 0; i < kThreads; ++i) stream[i] = open_one();
+  second_stream = open_one();
+  for (int i = 0; i < kSpare; ++i) spare[i] = open_one();
+
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGALRM, &action, NULL);
+  const struct itimerval tick = {{0, 1000}, {0, 1000}}, off = {{0, 0}, {0, 0}};
+  setitimer(ITIMER_REAL, &tick, NULL);
+  pthread_t other;
+  pthread_create(&other, NULL, work, &stream[1]);
+  const time_t end = time(NULL) + atoi(words[3]) + 1;
+  while (time(NULL) < end) {
+    static char data[20000];
+    const ssize_t sent = send(stream[0], data, sizeof data, 0);
+    if (sent > 0) __atomic_fetch_add(&sent_by_threads, (unsigned long long)sent, __ATOMIC_RELAXED);
+  }
+  over = 1;
+  pthread_join(other, NULL);
+  setitimer(ITIMER_REAL, &off, NULL);
+  printf("calls %d sent %llu closed %d\n", calls, sent_by_handler + sent_by_threads, closed < kSpare ? closed : kSpare);
+  return 0;
+}
