@@ -112,7 +112,7 @@ TEST_F(ControlSocket, FinishLeavesAFileThatIsNotItsOwn) {
 
 TEST_F(ControlSocket, ItsDescriptorsDoNotOutliveExecOrAFork) {
   mr_finish();
-  Context& context = *std::make_unique<Context>(ContextConfig{}, nullptr).release();
+  static Context& context = *new Context(ContextConfig{}, nullptr);
   FdTable table(16);
   const std::set<int> before = open_descriptors();
   Control control;
@@ -153,7 +153,7 @@ TEST_F(ControlSocket, ItsDescriptorsDoNotOutliveExecOrAFork) {
 
 TEST_F(ControlSocket, AProgramMayCloseDescriptorsItDoesNotKnow) {
   mr_finish();
-  Context& context = *std::make_unique<Context>(ContextConfig{}, nullptr).release();
+  static Context& context = *new Context(ContextConfig{}, nullptr);
   FdTable table(16);
   const std::set<int> before = open_descriptors();
   auto control = std::make_unique<Control>();
