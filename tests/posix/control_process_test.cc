@@ -147,7 +147,8 @@ TEST_F(ControlSocket, ItsDescriptorsDoNotOutliveExecOrAFork) {
   EXPECT_EQ(status, 0);
   EXPECT_EQ(Client(control.path()).say("stats 1\n").hear().back(), "end");
   control.stop();
-  EXPECT_EQ(open_descriptors(), before);
+  // Not all that is open: the context's own thread may have opened one meanwhile.
+  for (const int fd : own) EXPECT_LT(fcntl(fd, F_GETFD), 0) << fd;
   delete &context;
 }
 
