@@ -73,6 +73,12 @@ void drain() {
   if (!is_heir()) posix::Library::instance().leave();
 }
 
+/// Before another image takes this one's place; not when it is plain that none will.
+void drain_for(const char* file) {
+  if (file == nullptr || (strchr(file, '/') != nullptr && access(file, X_OK) != 0)) return;
+  drain();
+}
+
 std::vector<char*> collect(const char* first, va_list arguments) {
   std::vector<char*> all{const_cast<char*>(first)};
   while (all.back() != nullptr) all.push_back(va_arg(arguments, char*));
@@ -122,12 +128,12 @@ pid_t millrace_vfork(void) {
 
 int millrace_execve(const char* path, char* const* arguments, char* const* variables) asm("execve");
 int millrace_execve(const char* path, char* const* arguments, char* const* variables) {
-  drain();
+  drain_for(path);
   return next.execve(path, arguments, Environment(variables).get());
 }
 int millrace_execvpe(const char* file, char* const* arguments, char* const* variables) asm("execvpe");
 int millrace_execvpe(const char* file, char* const* arguments, char* const* variables) {
-  drain();
+  drain_for(file);
   return next.execvpe(file, arguments, Environment(variables).get());
 }
 int millrace_execv(const char* path, char* const* arguments) asm("execv");
