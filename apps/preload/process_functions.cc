@@ -114,8 +114,11 @@ bool may_use(int fd, Use use) {
   return false;
 }
 
-void watch_forks() {
+void watch_forks_and_ends() {
   pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+  // quick_exit(3) goes neither by exit(3)'s handlers nor by a name of ours. The first to be registered: the
+  // program's own still have the stack.
+  at_quick_exit(drain);
 }
 
 extern "C" {

@@ -5,14 +5,14 @@
 
 namespace millrace::preload {
 
-void watch_forks();
+void watch_forks_and_ends();
 
 namespace {
 
 __attribute__((constructor)) void on_load() {
   find_next();
   sys::cancellable_ppoll = next.ppoll;
-  watch_forks();
+  watch_forks_and_ends();
   // The launcher's device: not for the program to close.
   const posix::Inheritance inheritance = posix::read_inheritance();
   if (inheritance.shared_file < 0) return;
