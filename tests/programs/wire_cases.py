@@ -78,9 +78,9 @@ IPERF = (
     ("both ways (--bidir)", ["--bidir"]),
     ("four streams (-P 4)", ["-P", 4]),
     ("from a file (-Z)", ["-Z"]),
-    # At rates that a receiver who shares its core with others keeps up with.
-    ("datagrams (-u)", ["-u", "-b", "20M", "-l", 1400]),
-    ("datagrams from the server (-u -R)", ["-u", "-R", "-b", "20M", "-l", 1400]),
+    # At rates at which a socket's buffer lasts while the receiver waits for a core.
+    ("datagrams (-u)", ["-u", "-b", "5M", "-l", 1400]),
+    ("datagrams from the server (-u -R)", ["-u", "-R", "-b", "5M", "-l", 1400]),
 )
 
 
@@ -93,7 +93,7 @@ def iperf(bench, on_stack):
         said = json.loads(bench.client(on_stack, "iperf3", "-J", "-c", host, "-t", 10 if SOAK else 1, *options).succeed(40))
         expect("error" not in said, f"{name}: {said.get('error')}")
         sums = [value for key, value in said["end"].items() if key.startswith("sum")]
-        expect(sums and all(one["bits_per_second"] > 15e6 for one in sums), f"{name}: {sums}")
+        expect(sums and all(one["bits_per_second"] > 4e6 for one in sums), f"{name}: {sums}")
         if "-u" in options:
             lost = said["end"]["sum"]["lost_percent"]
             expect(lost < 2, f"{name}: {lost} % of the datagrams lost")
