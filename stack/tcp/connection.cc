@@ -347,56 +347,6 @@ void Connection::notify(Ready events) {
   if (socket_ != nullptr) socket_->signal(events);
 }
 
-void Connection::fill(TcpInfo& info, Instant now) const {
-  const auto us = [](Duration d) {
-    return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(d).count());
-  };
-  const auto ms_ago = [now](Instant t) {
-    return t == Instant{} ? 0u : static_cast<std::uint32_t>(std::max<std::int64_t>(0, to_ms(now - t)));
-  };
-  const std::uint32_t mss = std::max(sender_.mss(), 1u);
-  info.state = static_cast<std::uint8_t>(state_);
-  info.retransmits = static_cast<std::uint8_t>(sender_.timeouts());
-  info.backoff = static_cast<std::uint8_t>(sender_.backoff());
-  info.probes = static_cast<std::uint8_t>(std::max<unsigned>(sender_.probes(), keepalive_probes_));
-  info.timestamps = timestamps_;
-  info.sack = sack_;
-  info.snd_wscale = sender_.scale();
-  info.rcv_wscale = sender_.scale() != 0 || receiver_.limit() > 65535 ? Receiver::kWindowScale : 0;
-  info.window_scaling = info.rcv_wscale != 0;
-  info.rto = us(sender_.rtt().backed_off(sender_.backoff()));
-  info.ato = us(tcp_.config().delayed_ack);
-  info.snd_mss = mss;
-  info.rcv_mss = receiver_.receive_mss();
-  info.advmss = path_payload() + (timestamps_ ? kTimestampBytes : 0);
-  info.pmtu = route_.mtu;
-  info.unacked = (sender_.outstanding() + mss - 1) / mss;
-  info.last_data_sent = ms_ago(sender_.last_sent());
-  info.last_data_recv = ms_ago(last_data_received_);
-  info.last_ack_recv = ms_ago(last_received_);
-  info.rtt = us(sender_.rtt().srtt());
-  info.rttvar = us(sender_.rtt().rttvar());
-  info.min_rtt = us(sender_.rtt().min_rtt());
-  if (const CongestionControl* congestion = sender_.congestion(); congestion != nullptr) {
-    info.snd_cwnd = std::max(1u, congestion->cwnd() / mss);
-    info.snd_ssthresh = congestion->ssthresh() == UINT32_MAX ? 0x7fffffff : congestion->ssthresh() / mss;
-  }
-  info.rcv_space = receiver_.limit();
-  info.rcv_ssthresh = receiver_.window();
-  info.reordering = 3;
-  info.total_retrans = sender_.retransmitted_segments();
-  info.bytes_acked = bytes_acked_;
-  info.bytes_received = bytes_received_;
-  info.bytes_sent = bytes_sent_;
-  info.bytes_retrans = sender_.retransmitted_bytes();
-  info.segs_in = segments_in_;
-  info.segs_out = segments_out_;
-  info.data_segs_in = data_segments_in_;
-  info.data_segs_out = data_segments_out_;
-  info.notsent_bytes = sender_.not_sent();
-  info.snd_wnd = sender_.snd_wnd();
-}
-
 // --- output
 
 void Connection::touch() {
@@ -420,26 +370,6 @@ void Connection::output(Instant now) {
   if (receiver_.ack_now() && state_ != State::kSynSent && state_ != State::kSynReceived) send_ack(now);
   publish();
   update_timer(now);
-}
-
-void Connection::publish() {
-  if (live_ == nullptr) {
-    if (tcp_.config().live.empty() || state_ == State::kSynSent || state_ == State::kSynReceived) return;
-    live_ = tcp_.live().take();
-    if (live_ == nullptr) return;
-    live_->local_address = local().address.v4_value();
-    live_->local_port = local().port;
-    live_->remote_address = remote().address.v4_value();
-    live_->remote_port = remote().port;
-  }
-  live_->snd_nxt = sender_.snd_max().value();
-  live_->rcv_nxt = receiver_.rcv_nxt().value();
-  live_->set_used(true);
-}
-
-void Connection::unpublish() {
-  if (live_ != nullptr) live_->set_used(false);
-  live_ = nullptr;
 }
 
 void Connection::refresh_route(Instant now) {
