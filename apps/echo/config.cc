@@ -79,6 +79,7 @@ std::optional<Config> read_config(int argc, char** argv) {
   app.footer(kFooter);
   app.set_version_flag("--version", MILLRACE_VERSION);
   std::vector<Setting> settings;
+  settings.reserve(kSettings.size());
   for (const EchoSetting& one : kSettings) settings.push_back(one.setting);
   apps::SettingReader reader(std::move(settings));
   reader.add_to(app);

@@ -29,6 +29,7 @@ sigset_t watched() {
 [[noreturn]] void become(const std::string& path, const std::vector<std::string>& words,
                          const sigset_t& mask) {
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 2);
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
   sigprocmask(SIG_SETMASK, &mask, nullptr);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <memory>
 
 #include "calls.h"
@@ -150,7 +151,7 @@ FILE* millrace_fdopen(int fd, const char* mode) asm("fdopen");
 FILE* millrace_fdopen(int fd, const char* mode) {
   if (descriptors.find(fd) == 0) return next.fdopen(fd, mode);
   const cookie_io_functions_t functions{read_stream, write_stream, nullptr, close_stream};
-  FILE* stream = fopencookie(reinterpret_cast<void*>(std::intptr_t{fd}), mode, functions);
+  FILE* stream = fopencookie(std::bit_cast<void*>(std::intptr_t{fd}), mode, functions);
   if (stream != nullptr) stream->_fileno = fd;  // for fileno(3)
   return stream;
 }

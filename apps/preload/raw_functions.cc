@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <bit>
 
 #include "calls.h"
 
@@ -25,7 +26,7 @@ using Words = std::array<long, 6>;
 template <typename T>
 T as(long word) {
   if constexpr (std::is_pointer_v<T>) {
-    return reinterpret_cast<T>(word);
+    return std::bit_cast<T>(word);
   } else {
     return static_cast<T>(word);
   }
