@@ -91,7 +91,7 @@ def memcached(bench, on_stack):
 @watched(carries=2 * MB)
 def mosquitto(bench, on_stack):
     host = bench.host(on_stack)
-    configuration = bench.file("mosquitto.conf", f"listener 1883 {host}\nallow_anonymous true\nlog_type all\nlog_dest stderr\n")
+    configuration = bench.file("mosquitto.conf", f"listener 1883 {host}\nallow_anonymous true\nmax_queued_messages 0\nlog_type all\nlog_dest stderr\n")
     server = bench.server(on_stack, "mosquitto", "-c", configuration)
     bench.wait_for_port(server, host, 1883)
     lines = "".join(f"message {number}\n" for number in range(2000))
