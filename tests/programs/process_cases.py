@@ -198,6 +198,24 @@ def short_to_server(bench):
 
 
 @watched(carries=1 * MB)
+def short_to_node(bench):
+    """libuv closes its descriptors by a system call's number."""
+    need("node")
+    server = bench.on_stack("node", bench.script("node_http.js"), "server", STACK, 8000)
+    bench.wait_for_port(server, STACK, 8000)
+    program = child_of(server.pid)
+
+    def load(count):
+        out = bench.on_kernel("ab", "-q", "-n", count, "-c", 20, f"http://{STACK}:8000/ping").succeed(100)
+        expect(re.search(r"^Failed requests: +0$", out, re.MULTILINE), out)
+    load(500)
+    time.sleep(0.5)
+    before = descriptors(program), bench.gauges(program)
+    load(SHORT // 10)
+    expect_back("descriptors and memory", before, lambda: (descriptors(program), bench.gauges(program)))
+
+
+@watched(carries=1 * MB)
 def short_from_client(bench):
     start_redis(bench, False)
     reading, writing = os.pipe()
@@ -218,11 +236,13 @@ def short_from_client(bench):
 
 @watched(carries=1 * MB)
 def signals(bench):
-    sink = Sink(bench, keep=False)
-    out = bench.on_stack(bench.programs.signals, PEER, 7000, 20 if SOAK else 4).succeed(60)
-    calls, sent, closed = map(int, re.search(r"calls (\d+) sent (\d+) closed (\d+)", out).groups())
+    sink, echo = Sink(bench, keep=False), Sink(bench, port=7001, echo=True, keep=False)
+    out = bench.on_stack(bench.programs.signals, PEER, 7000, 7001, 20 if SOAK else 4).succeed(60)
+    calls, sent, closed, echoed = map(
+        int, re.search(r"calls (\d+) sent (\d+) closed (\d+) echoed (\d+)", out).groups())
     sink.finish()
-    expect(calls > 1000 and closed > 100, out)
+    echo.finish()
+    expect(calls > 1000 and closed > 100 and echoed > 1000, out)
     expect(sum(sink.streams) == sent, f"{sum(sink.streams)} bytes arrived, {sent} were sent")
 
 
@@ -272,6 +292,7 @@ def add_cases(add):
     add("memcached in the background", daemon, ["memcached", "-d", "-u", "root", "-l", STACK, "-P", "{folder}/pid"],
         11211, b"version\r\n", b"VERSION")
     add(f"{SHORT:,} short connections to nginx on the stack leave nothing behind", short_to_server)
+    add(f"{SHORT // 10:,} short connections to Node on the stack leave nothing behind", short_to_node)
     add(f"{SHORT:,} short connections from the stack leave nothing behind", short_from_client)
     add("signal handlers that send, write and close, at 1 kHz", signals)
     add("threads cancelled in blocking calls", cancel)

@@ -1,10 +1,13 @@
 """Programs that move bytes: nc, socat, iperf3, sockperf, DNS."""
 
 import json
+import os
 import re
+import shutil
 import time
 
-from harness import MB, ROLES, SOAK, expect, expect_same, need, watched
+from harness import MB, PEER, PYTHON, ROLES, SOAK, expect, expect_same, need, watched
+from web_cases import start_nginx
 
 
 @watched(carries=20 * MB)
@@ -141,6 +144,32 @@ def dnsmasq(bench, on_stack):
     ask_names(bench, on_stack)
 
 
+@watched()
+def names(bench):
+    """A name is looked up over the stack: first with a server on the kernel, then with none."""
+    need("dnsmasq", "curl")
+    start_nginx(bench, False)
+    server = bench.on_kernel("dnsmasq", "-d", "-C", bench.file("dnsmasq.conf", ""), "-a", PEER, "-z", "-h", "-R", "-I", "lo",
+                             f"--address=/host.example.test/{PEER}")
+    bench.wait_for_port(server, PEER, 53)
+    # ip-netns(8) puts this in the place of /etc/resolv.conf.
+    folder = f"/etc/netns/{bench.stack}"
+    os.makedirs(folder)
+    try:
+        with open(f"{folder}/resolv.conf", "w", encoding="ascii") as file:
+            file.write(f"nameserver {PEER}\noptions timeout:1 attempts:1\n")
+        curl = ["curl", "-sS", "--max-time", 10, "http://host.example.test:8080/ping"]
+        fetch = [PYTHON, "-c", "import urllib.request as r; print(r.urlopen('http://host.example.test:8080/ping').read())"]
+        for command in (curl, [*curl, "-4"], fetch):
+            out = bench.on_stack(*command).succeed(20)
+            expect("pong" in out, out)
+        expect(bench.on_stack("curl", "-sS", "http://missing.example.test:8080/").wait(20) == 6, "a name that is not there")
+        server.end()
+        expect(bench.on_stack(*curl).wait(20) == 6, "a name found without a server")
+    finally:
+        shutil.rmtree(folder)
+
+
 UNBOUND = """
 server:
   interface: {host}@5353
@@ -185,3 +214,4 @@ def add_cases(add):
         add(f"sockperf {where}: ping-pong and under load, TCP and UDP", sockperf, on_stack)
         add(f"dnsmasq {where}: dig over UDP and TCP", dnsmasq, on_stack)
         add(f"unbound {where}: dig over UDP and TCP", unbound, on_stack)
+    add("names are looked up over the stack", names)
