@@ -4,6 +4,7 @@ Every case is watched: while it runs, the kernel of the stack's namespace must h
 call that slipped past the preload library would look like a pass; and the traffic must have gone over the interface.
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -209,7 +210,13 @@ def child_of(pid):
 
 
 def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    """How many, but for an eventfd a thread: the stack makes that at the thread's first long sleep."""
+    names = []
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            names.append(os.readlink(f"/proc/{pid}/fd/{number}"))
+    eventfds = names.count("anon_inode:[eventfd]")
+    return len(names) - min(eventfds, threads(pid))
 
 
 def threads(pid):

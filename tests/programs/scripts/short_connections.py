@@ -1,7 +1,6 @@
-"""Many short connections, one after another. Arguments: HOST PORT COUNT. Says how many descriptors and threads there are
-before and after, and stays until its input ends."""
+"""Many short connections, one after another. Arguments: HOST PORT COUNT. Stops before and after, until it is told to go
+on, to be looked at."""
 
-import os
 import socket
 import sys
 
@@ -9,7 +8,7 @@ host, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
 
 def tell(when):
-    print(when, len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task")), flush=True)
+    print(when, flush=True)
     sys.stdin.readline()
 
 
