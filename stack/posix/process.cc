@@ -16,7 +16,8 @@ void Context::fall_asleep() {
 }
 
 void Context::after_fork_in_parent() {
-  if (shared_->owner.load() == 0) fall_asleep();
+  // Not only when nobody owns it: the child may have claimed it by now.
+  if (shared_->owner.load() != getpid()) fall_asleep();
   unlock();
 }
 
