@@ -25,4 +25,6 @@ struct Case {
 [[nodiscard]] std::vector<Case> epoll_cases();
 [[nodiscard]] std::vector<Case> nested_cases();  ///< epoll sets in epoll sets
 
+[[nodiscard]] std::vector<Case> all_cases();
+
 }  // namespace millrace::posix::test

@@ -71,15 +71,6 @@ std::vector<std::string> run_on_stack(const Case& one) {
   return notes;
 }
 
-std::vector<Case> all_cases() {
-  std::vector<Case> all;
-  for (const auto& some :
-       {naming_cases(), connect_cases(), transfer_cases(), option_cases(), ip_option_cases(), message_cases(),
-        batch_cases(), v6_cases(), epoll_cases(), nested_cases()})
-    all.insert(all.end(), some.begin(), some.end());
-  return all;
-}
-
 /// One note a line: a difference is then shown as such.
 std::string as_text(const std::vector<std::string>& notes) {
   std::string text;
