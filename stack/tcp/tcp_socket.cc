@@ -88,13 +88,16 @@ Result<std::uint16_t> TcpSocket::choose_port(const IpAddress& local, const Endpo
   const std::uint32_t first = tcp_.config().ephemeral_first;
   const std::uint32_t count = tcp_.config().ephemeral_last - first + 1u;
   const std::uint32_t offset = tcp_.isn().port_offset(local, remote) + tcp_.next_port_increment();
+  constexpr std::uint32_t kLookForUnused = 64;
   for (std::uint32_t i = 0; i < count; ++i) {
     const auto port = static_cast<std::uint16_t>(first + (offset + i) % count);
     if (tcp_.ports().is_bound(port)) continue;
     if (tcp_.flows().find(FlowKey{{local, port}, remote}) == nullptr) return port;
+    // A client that has been through all ports would look at each of them for ever: after some that are
+    // taken, one in TIME-WAIT that may be taken again will do.
+    if (i >= kLookForUnused && flow_free({local, port}, remote, now)) return port;
   }
-  // All are taken: those in TIME-WAIT may be taken again.
-  for (std::uint32_t i = 0; i < count; ++i) {
+  for (std::uint32_t i = 0; i < std::min(count, kLookForUnused); ++i) {
     const auto port = static_cast<std::uint16_t>(first + (offset + i) % count);
     if (!tcp_.ports().is_bound(port) && flow_free({local, port}, remote, now)) return port;
   }
