@@ -178,13 +178,8 @@ int millrace_epoll_pwait2(int epoll_fd, epoll_event* events, int max, const time
                           const sigset_t* mask) asm("epoll_pwait2");
 int millrace_epoll_pwait2(int epoll_fd, epoll_event* events, int max, const timespec* timeout,
                           const sigset_t* mask) {
-  Duration limit = Duration::max();
-  if (timeout != nullptr) {
-    if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000)
-      return give<int>(-EINVAL);
-    if (timeout->tv_sec < INT64_MAX / 1000000000 - 1)
-      limit = std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec);
-  }
+  Duration limit;
+  if (const long wrong = posix::read_limit(timeout, limit); wrong != 0) return give<int>(wrong);
   return give<int>(wait(epoll_fd, events, max, limit, mask));
 }
 

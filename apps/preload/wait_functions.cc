@@ -72,16 +72,6 @@ class Remaining {
   Instant end_;
 };
 
-/// 0 or -EINVAL; a null pointer is for ever.
-long limit_of(const timespec* timeout, Duration& limit) {
-  limit = Duration::max();
-  if (timeout == nullptr) return 0;
-  if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000) return -EINVAL;
-  if (timeout->tv_sec < INT64_MAX / 1000000000 - 1)
-    limit = std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec);
-  return 0;
-}
-
 long poll_translated(pollfd* fds, nfds_t count, Translated& set, Duration limit, const sigset_t* mask) {
   if (!may_wait(fds[set.first_ours()].fd)) return -EBADF;
   const long ready = posix::poll_files(set.fds(), set.size(), limit, mask);
@@ -176,7 +166,7 @@ int millrace_ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sig
                                sys::kSignalSetBytes));
   }
   Duration limit;
-  if (const long wrong = limit_of(timeout, limit); wrong != 0) return give<int>(wrong);
+  if (const long wrong = posix::read_limit(timeout, limit); wrong != 0) return give<int>(wrong);
   return give<int>(poll_translated(fds, count, set, limit, mask));
 }
 
@@ -208,7 +198,7 @@ int millrace_pselect(int count, fd_set* read, fd_set* write, fd_set* except, con
     return give<int>(-ENOSYS);
   }
   Duration limit;
-  if (const long wrong = limit_of(timeout, limit); wrong != 0) return give<int>(wrong);
+  if (const long wrong = posix::read_limit(timeout, limit); wrong != 0) return give<int>(wrong);
   return give<int>(select_ours(count, read, write, except, limit, mask));
 }
 
@@ -220,7 +210,7 @@ int millrace_select(int count, fd_set* read, fd_set* write, fd_set* except, time
     limit = {timeout->tv_sec + timeout->tv_usec / 1000000, timeout->tv_usec % 1000000 * 1000};
   }
   Duration duration;
-  if (const long wrong = limit_of(timeout != nullptr ? &limit : nullptr, duration); wrong != 0)
+  if (const long wrong = posix::read_limit(timeout != nullptr ? &limit : nullptr, duration); wrong != 0)
     return give<int>(wrong);
   const Remaining remaining(duration);
   const int result =

@@ -215,12 +215,8 @@ int mr_poll(struct pollfd* fds, nfds_t count, int timeout_ms) {
 }
 
 int mr_ppoll(struct pollfd* fds, nfds_t count, const struct timespec* timeout, const sigset_t* mask) {
-  Duration limit = Duration::max();
-  if (timeout != nullptr) {
-    if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000) return to_int(-EINVAL);
-    if (timeout->tv_sec < INT64_MAX / 1000000000 - 1)
-      limit = std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec);
-  }
+  Duration limit;
+  if (const long wrong = px::read_limit(timeout, limit); wrong != 0) return to_int(wrong);
   return to_int(px::poll_files(fds, count, limit, mask));
 }
 

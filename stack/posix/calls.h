@@ -81,6 +81,8 @@ struct ReceivedMessage {
 [[nodiscard]] long set_option(int fd, int level, int option, const void* value, socklen_t length);
 
 // --- waiting (poll.cc, epoll_calls.cc)
+/// A timeout of ppoll(2) and its kin: 0 or -EINVAL. Null, and what is longer than time counts, is for ever.
+[[nodiscard]] long read_limit(const timespec* timeout, Duration& limit);
 [[nodiscard]] long poll_files(pollfd* fds, std::size_t count, Duration timeout, const sigset_t* mask);
 /// `kernel_set`: see EpollFile.
 [[nodiscard]] long create_epoll(Context& context, int flags, int kernel_set = -1);

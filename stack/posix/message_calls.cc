@@ -15,13 +15,10 @@ constexpr std::size_t kMaxControl = 131072;  // net.core.optmem_max
 
 /// The moment at which recvmmsg(2) stops looking for more.
 long read_timeout(const timespec* timeout, Instant& deadline) {
-  deadline = kNever;
-  if (timeout == nullptr) return 0;
-  if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000) return -EINVAL;
-  if (timeout->tv_sec < INT64_MAX / 1000000000 - 1)
-    deadline = after(clock_now(),
-                     std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec));
-  return 0;
+  Duration limit;
+  const long wrong = read_limit(timeout, limit);
+  deadline = limit == Duration::max() ? kNever : after(clock_now(), limit);
+  return wrong;
 }
 
 /// Linux keeps the error that ended a batch for the next call.

@@ -204,6 +204,15 @@ long poll_kernel(pollfd* fds, std::size_t count, Duration timeout, const sigset_
 
 }  // namespace
 
+long read_limit(const timespec* timeout, Duration& limit) {
+  limit = Duration::max();
+  if (timeout == nullptr) return 0;
+  if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000) return -EINVAL;
+  if (timeout->tv_sec < INT64_MAX / 1000000000 - 1)
+    limit = std::chrono::seconds(timeout->tv_sec) + std::chrono::nanoseconds(timeout->tv_nsec);
+  return 0;
+}
+
 long poll_files(pollfd* fds, std::size_t count, Duration timeout, const sigset_t* mask) {
   if (count != 0) {
     // poll(2) has RLIMIT_NOFILE here, which says nothing about descriptors of ours.
