@@ -19,12 +19,12 @@ Reno::Reno(std::uint32_t mss, unsigned initial_window_segments)
     : mss_(mss), initial_window_(initial_window(mss, initial_window_segments)), cwnd_(initial_window_) {}
 
 void Reno::on_ack(const AckSample& sample) {
-  if (!sample.cwnd_limited) return;
+  if (!sample.cwnd_limited || sample.in_recovery) return;
   if (cwnd_ < ssthresh_) {
     // RFC 5681 §3.1 (2), RFC 3465 §2.2. A peer that acknowledges whole super-segments acknowledges many
     // segments at once; L counts per segment of the ACK's worth, so growth is by what was acknowledged, never
     // beyond doubling.
-    cwnd_ = std::min(kMaxWindow, cwnd_ + std::min(sample.acked, std::max(2 * mss_, sample.in_flight)));
+    cwnd_ = std::min(kMaxWindow, cwnd_ + std::min(sample.acked, std::max(2 * mss_, sample.prior_in_flight)));
     return;
   }
   bytes_acked_ += sample.acked;
@@ -40,13 +40,19 @@ std::uint32_t Reno::half_flight(std::uint32_t in_flight) const {
 
 void Reno::on_loss(const LossSample& sample) {
   // RFC 5681 §3.2 (2), equation (4).
+  prior_cwnd_ = cwnd_;
+  prior_ssthresh_ = ssthresh_;
   ssthresh_ = half_flight(sample.in_flight);
   cwnd_ = ssthresh_;
   bytes_acked_ = 0;
 }
 
 void Reno::on_rto(const LossSample& sample, bool first) {
-  if (first) ssthresh_ = half_flight(sample.in_flight);
+  if (first) {
+    prior_cwnd_ = cwnd_;
+    prior_ssthresh_ = ssthresh_;
+    ssthresh_ = half_flight(sample.in_flight);
+  }
   cwnd_ = mss_;
   bytes_acked_ = 0;
 }
@@ -55,8 +61,17 @@ void Reno::on_recovery_exit(Instant /*now*/, std::uint32_t in_flight) {
   cwnd_ = std::min(ssthresh_, std::max(in_flight, mss_) + mss_);
 }
 
-void Reno::on_idle_restart() {
-  cwnd_ = std::min(cwnd_, initial_window_);
+void Reno::on_undo(Instant /*now*/) {
+  cwnd_ = std::max(cwnd_, prior_cwnd_);
+  ssthresh_ = std::max(ssthresh_, prior_ssthresh_);
+}
+
+void Reno::on_idle_restart(Duration idle, Duration rto) {
+  // RFC 2861 §3: ssthresh remembers three quarters of the window, which halves for every RTO without traffic.
+  ssthresh_ = std::max(ssthresh_, cwnd_ / 4 * 3);
+  const std::uint32_t floor = std::min(cwnd_, initial_window_);
+  for (; idle > rto && cwnd_ > floor; idle -= rto) cwnd_ /= 2;
+  cwnd_ = std::max(cwnd_, floor);
 }
 
 void Reno::set_mss(std::uint32_t mss) {

@@ -16,7 +16,8 @@ class Reno final : public CongestionControl {
   void on_loss(const LossSample& sample) override;
   void on_rto(const LossSample& sample, bool first) override;
   void on_recovery_exit(Instant now, std::uint32_t in_flight) override;
-  void on_idle_restart() override;
+  void on_undo(Instant now) override;
+  void on_idle_restart(Duration idle, Duration rto) override;
   void set_mss(std::uint32_t mss) override;
   [[nodiscard]] std::uint32_t cwnd() const override { return cwnd_; }
   [[nodiscard]] std::uint32_t ssthresh() const override { return ssthresh_; }
@@ -29,7 +30,8 @@ class Reno final : public CongestionControl {
   std::uint32_t initial_window_;
   std::uint32_t cwnd_;
   std::uint32_t ssthresh_ = std::numeric_limits<std::uint32_t>::max();
-  std::uint32_t bytes_acked_ = 0;  ///< towards the next increase in congestion avoidance
+  std::uint32_t bytes_acked_ = 0;                      ///< towards the next increase in congestion avoidance
+  std::uint32_t prior_cwnd_ = 0, prior_ssthresh_ = 0;  ///< before the last reduction
 };
 
 }  // namespace millrace::tcp

@@ -115,7 +115,8 @@ void Sender::transmit(Instant now) {
   }
   const std::uint32_t mss = connection_.segment_payload(now);
   const std::uint32_t most = connection_.super_segment_payload(mss);
-  if (outstanding() == 0 && not_sent() != 0 && now - last_sent_ > rtt_.rto()) congestion_->on_idle_restart();
+  if (outstanding() == 0 && not_sent() != 0 && now - last_sent_ > rtt_.rto())
+    congestion_->on_idle_restart(now - last_sent_, rtt_.rto());
   bool waiting = false;
   for (;;) {
     const std::uint32_t unsent = not_sent();
@@ -268,7 +269,7 @@ void Sender::on_new_ack(const Segment& segment, Instant now) {
   AckSample sample;
   sample.now = now;
   sample.acked = SeqNum::distance(snd_una_, segment.ack);
-  sample.in_flight = in_flight();
+  sample.prior_in_flight = in_flight();
   sample.cwnd_limited = cwnd_limited_;
   take_rtt_sample(segment, now, sample.rtt);
 
@@ -331,7 +332,7 @@ void Sender::on_duplicate_ack(Instant now) {
   tcp_.count(Counter::kFastRetrans);
   in_recovery_ = true;
   recover_ = snd_max_;
-  congestion_->on_loss({now, outstanding()});
+  congestion_->on_loss({now, outstanding(), 0});
   inflation_ = std::min<std::uint32_t>(duplicate_acks_, kDuplicateThreshold) * mss_;
   retransmit_head(now);
   arm(now);
@@ -386,7 +387,7 @@ bool Sender::on_timer(Instant now) {
 void Sender::on_timeout(Instant now) {
   tcp_.count(Counter::kTimeouts);
   // RFC 5681 §3.1 equation (4), RFC 6582 §3.2 step 4.
-  congestion_->on_rto({now, outstanding()}, timeouts_ == 0);
+  congestion_->on_rto({now, outstanding(), 0}, timeouts_ == 0);
   in_recovery_ = false;
   inflation_ = 0;
   duplicate_acks_ = 0;

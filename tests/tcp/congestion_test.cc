@@ -230,15 +230,15 @@ TEST(Idle, RestartsWithTheInitialWindow) {
 TEST(Reno, StartsAndShrinksByTheRules) {
   tcp::Reno reno(1000, 10);
   EXPECT_EQ(reno.cwnd(), 10'000u);
-  reno.on_loss({kEpoch, 10'000});
+  reno.on_loss({kEpoch, 10'000, 0});
   EXPECT_EQ(reno.cwnd(), 5000u);
   EXPECT_EQ(reno.ssthresh(), 5000u);
-  reno.on_loss({kEpoch, 1000});
+  reno.on_loss({kEpoch, 1000, 0});
   EXPECT_EQ(reno.ssthresh(), 2000u) << "never below two segments";
-  reno.on_rto({kEpoch, 8000}, true);
+  reno.on_rto({kEpoch, 8000, 0}, true);
   EXPECT_EQ(reno.cwnd(), 1000u);
   EXPECT_EQ(reno.ssthresh(), 4000u);
-  reno.on_rto({kEpoch, 2000}, false);
+  reno.on_rto({kEpoch, 2000, 0}, false);
   EXPECT_EQ(reno.ssthresh(), 4000u);
 }
 
@@ -249,14 +249,14 @@ TEST(Reno, DoublesARoundTripAndThenAddsOneSegment) {
     for (std::uint32_t acked = 0; acked < flight; acked += 1000) {
       tcp::AckSample sample;
       sample.acked = 1000;
-      sample.in_flight = flight;
+      sample.prior_in_flight = flight;
       sample.cwnd_limited = true;
       reno.on_ack(sample);
     }
   };
   round();
   EXPECT_EQ(reno.cwnd(), 20'000u);
-  reno.on_loss({kEpoch, 20'000});
+  reno.on_loss({kEpoch, 20'000, 0});
   EXPECT_EQ(reno.cwnd(), 10'000u);
   round();
   EXPECT_EQ(reno.cwnd(), 11'000u);
