@@ -105,6 +105,7 @@ class Legacy {
     for (const int fd : device_->handover()) kept_.push_back(move_up(fd));
     if (kept_.empty()) return;  // a device that cannot be handed over: the program opens its own
     kept_.insert(kept_.begin(), locked_file());
+    device_->own_addresses(config_.interface.addresses);
     state_ = posix::map_shared_state(file_);
     std::string text;
     for (const int fd : kept_) text += (text.empty() ? "" : ",") + std::to_string(fd);

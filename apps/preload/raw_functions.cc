@@ -211,7 +211,10 @@ long millrace_syscall(long number, ...) {
   if (data_call(number, words, result) || socket_call(number, words, result) ||
       descriptor_call(number, words, result) || wait_call(number, words, result))
     return result;
-  return give<long>(sys::call(number, words[0], words[1], words[2], words[3], words[4], words[5]));
+  result = sys::call(number, words[0], words[1], words[2], words[3], words[4], words[5]);
+  // The stack's own, of a driver.
+  if (number == SYS_bpf && Shim::inside()) result = sys::keep_own(result);
+  return give<long>(result);
 }
 
 }  // extern "C"

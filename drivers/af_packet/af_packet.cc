@@ -42,15 +42,23 @@ std::string AfPacketDevice::initialise(const AfPacketConfig& config) {
   own_mac_ = info.mac;
   mac_ = config.mac.value_or(info.mac);
   mtu_ = info.mtu;
-  const bool attached = config.rx.inherited >= 0;  // in the image before
-  if (!attached && (!tx_.bind(info.index) || !rx_.bind(info.index) ||
-                    (mac_ != own_mac_ && !rx_.set_promiscuous(info.index)))) {
+  inherited_ = config.rx.inherited >= 0;  // attached already
+  if (!inherited_ && (!tx_.bind(info.index) || !rx_.bind(info.index) ||
+                      (mac_ != own_mac_ && !rx_.set_promiscuous(info.index)))) {
     return "cannot attach to " + interface_ + ": " + std::string(std::strerror(errno));
   }
   bound_index_ = info.index;
   caps_.tx_checksum = caps_.rx_checksum = caps_.tso = caps_.lro = caps_.scatter = caps_.can_sleep = true;
   caps_.max_gso_bytes = kMaxGsoBytes;
   return {};
+}
+
+void AfPacketDevice::own_addresses(std::span<const IpPrefix> addresses) {
+  // Whoever handed the device over has done it, and outlives this process.
+  if (inherited_) return;
+  addresses_.assign(addresses.begin(), addresses.end());
+  filter_ = IngressFilter{};
+  filter_.attach(bound_index_, addresses_);
 }
 
 std::size_t AfPacketDevice::rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) {
@@ -103,6 +111,7 @@ void AfPacketDevice::check_link() {
   if (!query_interface(tx_.fd(), interface_, info) || info.index != link_.index()) return;
   if (!tx_.bind(info.index) || !rx_.bind(info.index)) return;
   bound_index_ = info.index;
+  own_addresses(std::vector<IpPrefix>(addresses_));
   if (mac_ != info.mac) (void)rx_.set_promiscuous(info.index);
   rx_.clear_error();
 }

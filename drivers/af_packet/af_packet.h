@@ -6,7 +6,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "af_packet/ingress_filter.h"
 #include "af_packet/link_monitor.h"
 #include "af_packet/rx_ring.h"
 #include "af_packet/tx_socket.h"
@@ -34,6 +36,7 @@ class AfPacketDevice final : public NetDevice {
   std::size_t rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) override;
   std::size_t tx_burst(PacketQueue& packets, Instant now) override;
   [[nodiscard]] std::vector<int> handover() const override { return {rx_.fd(), tx_.fd()}; }
+  void own_addresses(std::span<const IpPrefix> addresses) override;
   void release_packets() override { rx_.release_packets(); }
   [[nodiscard]] std::span<const WaitFd> wait_fds() override;
   [[nodiscard]] bool arm() override;
@@ -57,7 +60,10 @@ class AfPacketDevice final : public NetDevice {
   RxRing rx_;
   TxSocket tx_;
   LinkMonitor link_;
+  IngressFilter filter_;
+  std::vector<IpPrefix> addresses_;
   LinkMonitor::State told_ = LinkMonitor::State::kUp;  ///< what take_event() has told
+  bool inherited_ = false;                             ///< the process that opened it is still there
   int bound_index_ = 0;
   Instant next_link_check_{};
   TxSocket::Result tx_result_ = TxSocket::Result::kDone;

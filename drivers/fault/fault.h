@@ -28,6 +28,7 @@ class FaultDevice final : public NetDevice {
 
   std::size_t rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) override;
   std::size_t tx_burst(PacketQueue& packets, Instant now) override;
+  void own_addresses(std::span<const IpPrefix> addresses) override { inner_->own_addresses(addresses); }
   [[nodiscard]] std::vector<int> handover() const override { return inner_->handover(); }
   void release_packets() override;
   [[nodiscard]] std::span<const WaitFd> wait_fds() override { return inner_->wait_fds(); }

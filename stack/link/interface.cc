@@ -52,6 +52,7 @@ Interface::Interface(std::uint8_t id, NetDevice& device, const InterfaceConfig& 
     if (const std::optional<IpAddress> broadcast = own.directed_broadcast())
       broadcasts_.push_back(*broadcast);
   }
+  device_.own_addresses(addresses_);
   if (config.probe_addresses) claims_.start(now);
 }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/ip_address.h"
 #include "base/mac_address.h"
 #include "base/time.h"
 #include "packet/packet.h"
@@ -65,6 +66,10 @@ class NetDevice {
   /// Descriptors with which another image of this process can go on where this one is (see DeviceOptions);
   /// empty where that cannot be.
   [[nodiscard]] virtual std::vector<int> handover() const { return {}; }
+
+  /// These addresses are the stack's. A device that somebody else looks at too may keep what is sent to them
+  /// for us alone.
+  virtual void own_addresses(std::span<const IpPrefix> addresses) { (void)addresses; }
 
   /// The stack that used the device goes away: gives back every packet of its pool that the device still
   /// holds (delayed, waiting, being sent). The device stays usable.

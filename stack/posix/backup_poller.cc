@@ -52,6 +52,10 @@ void BackupPoller::run() {
     context_.unlock();
     const timespec timeout = to_timespec(pause);
     waiter_.sleep_on_futex(pause == Duration::max() ? nullptr : &timeout);
+    // A thread of the program that is in the stack also polls it: waiting for the lock would only cost that
+    // thread a wake-up call, and on one core it has just been preempted.
+    for (int left_out = 0; pause == kTick && left_out < kTicksLeftOut && context_.occupied(); ++left_out)
+      waiter_.sleep_on_futex(&timeout);
     context_.lock();
     waiter_.settle();
     waiter_.ready = false;

@@ -42,6 +42,7 @@ class BackupPoller {
 
  private:
   static constexpr Duration kTick = 1ms;
+  static constexpr int kTicksLeftOut = 8;  ///< in a row
   static constexpr Duration kQuietTick = 10ms;
   static constexpr Duration kQuietAfter = 50ms;
   static constexpr Duration kIdleAfter = 2s;

@@ -75,6 +75,8 @@ class Context {
     signal_gate.enter();
     mutex_.lock();
   }
+  /// Some thread is in the stack at this moment.
+  [[nodiscard]] bool occupied() const { return mutex_.held(); }
   /// Releases the lock and rings those who were told meanwhile. True when a thread slept for the lock.
   bool unlock();
 

@@ -23,6 +23,8 @@ class Mutex {
     std::uint32_t expected = kFree;
     return state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire);
   }
+  /// A look that orders nothing.
+  [[nodiscard]] bool held() const { return state_.load(std::memory_order_relaxed) != kFree; }
   /// True when a thread that slept for the lock was woken.
   bool unlock() {
     if (state_.exchange(kFree, std::memory_order_release) != kContended) [[likely]]
