@@ -223,6 +223,13 @@ def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
+def expect_back(what, before, now, seconds=15):
+    deadline = time.monotonic() + seconds
+    while (current := now()) != before:
+        expect(time.monotonic() < deadline, f"{what}: {before} before, {current} now")
+        time.sleep(0.2)
+
+
 def sha256(path):
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 
-from harness import (MB, PEER, PYTHON, ROLES, SOAK, STACK, Watch, child_of, descriptors, expect, expect_same, in_namespace,
+from harness import (MB, PEER, PYTHON, ROLES, SOAK, STACK, Watch, child_of, descriptors, expect, expect_back, expect_same, in_namespace,
                      need, run, threads, watched)
 from store_cases import start_redis
 from web_cases import start_nginx
@@ -170,13 +170,6 @@ def daemon(bench, command, port, ask, answer):
 
 
 # ---- many
-
-def expect_back(what, before, now, seconds=15):
-    deadline = time.monotonic() + seconds
-    while (current := now()) != before:
-        expect(time.monotonic() < deadline, f"{what}: {before} before, {current} now")
-        time.sleep(0.2)
-
 
 SHORT = 100_000 if SOAK else 20_000
 

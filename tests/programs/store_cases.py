@@ -1,10 +1,16 @@
 """Servers that keep something: redis, memcached, mosquitto."""
 
+import contextlib
 import os
+import random
 import re
+import signal
+import socket
+import struct
 import time
 
-from harness import MB, PYTHON, ROLES, SOAK, expect, expect_same, run, watched
+from harness import (MB, PYTHON, ROLES, SOAK, STACK, child_of, descriptors, expect, expect_back, expect_same, run, threads,
+                     watched)
 
 PORT = 6379
 
@@ -74,6 +80,50 @@ def redis_saves(bench, on_stack):
     expect("RDB looks OK" in run(["redis-check-rdb", bench.path("dump.rdb")]), "the dump is damaged")
 
 
+def leave_rudely(bench, rng):
+    """A client that goes away in the midst of something: of a command, of an answer, by FIN or by RST."""
+    with bench.connect_from_kernel(STACK, PORT) as connection:
+        if rng.random() < 0.5:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(rng.choice([b"", b"*2\r\n$3\r\nGET\r\n$5\r\nval", b"GET value\r\n" * 20, b"PING\r\n"]))
+        with contextlib.suppress(TimeoutError):
+            connection.settimeout(0.001)
+            connection.recv(1 + rng.randrange(100_000))
+
+
+@watched(carries=1 * MB)
+def redis_reconnects(bench, seconds=600 if SOAK else 6):
+    """redis-benchmark again and again, one connection a request or many requests a connection, some of them killed, beside
+    clients that leave without a word."""
+    seed = random.randrange(1 << 32)
+    rng = random.Random(seed)
+    server = start_redis(bench, True)
+    program = child_of(server.pid)
+    with open(bench.random_file("value", 1 * MB), "rb") as value:
+        redis_cli(bench, True, "-x", "set", "value", stdin=value)
+
+    def load(count):
+        options = ["-c", rng.randrange(1, 100), "-n", count, "-P", rng.choice([1, 1, 4, 16]), "-k", rng.choice([0, 1])]
+        return bench.on_kernel("redis-benchmark", "-h", STACK, *options, "-d", rng.randrange(1, 3000), "-t", "set,get", "--csv")
+    load(2000).succeed(60)
+    time.sleep(0.5)
+    before = descriptors(program), threads(program)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        client = load(rng.randrange(500, 5000))
+        for _ in range(rng.randrange(20)):
+            leave_rudely(bench, rng)
+        if rng.random() < 0.2:
+            client.signal(signal.SIGKILL)
+            client.wait(10)
+            continue
+        out = client.succeed(60)
+        expect("rror" not in out and out.count("\n") >= 3, f"seed {seed}: {out}")
+        expect(redis_cli(bench, True, "ping").strip() == "PONG", f"seed {seed}: no PONG")
+    expect("connected_clients:1\r" in redis_cli(bench, True, "info", "clients"), f"seed {seed}: clients are left")
+    expect_back("descriptors and threads", before, lambda: (descriptors(program), threads(program)))
+
+
 @watched(carries=1 * MB)
 def memcached(bench, on_stack):
     """Four threads, whose connections the first accepts and hands on."""
@@ -118,6 +168,7 @@ def mosquitto(bench, on_stack):
 
 
 def add_cases(add):
+    add("redis: redis-benchmark with random reconnects, and clients that leave rudely", redis_reconnects)
     for on_stack, where in ROLES:
         add(f"redis {where}: a value of 4 MB, redis-benchmark with pipelines of 1 and 16", redis, on_stack)
         if on_stack:
