@@ -11,7 +11,7 @@ namespace millrace::tcp {
 /// One measurement of the delivery rate, from the segment most recently sent of those that an ACK tells of
 /// (draft-ietf-ccwg-bbr, "Delivery Rate Samples").
 struct RateSample {
-  bool valid = false;
+  bool valid = false;        ///< bytes_per_second is meant; the rest is, whenever anything was delivered
   bool app_limited = false;  ///< the sender had nothing to send at some time of the interval
   Duration interval{0};      ///< the longer of the send phase and the ACK phase
   std::uint64_t bytes_per_second = 0;

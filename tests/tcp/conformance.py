@@ -25,6 +25,8 @@ TITLES = {
     "2018": "Selective acknowledgment options (receiver)",
     "2525": "Known TCP implementation problems",
     "3042": "Limited transmit",
+    "3465": "Appropriate byte counting",
+    "4015": "Undoing a reaction to nothing",
     "5482": "User timeout",
     "5681": "Congestion control",
     "5827": "Early retransmit",
@@ -40,7 +42,12 @@ TITLES = {
     "6928": "Initial window of ten segments",
     "7323": "Window scaling, timestamps, PAWS",
     "7661": "Congestion window validation",
+    "8257": "DCTCP",
+    "8511": "Alternative back-off with ECN",
     "9293": "Transmission Control Protocol",
+    "9406": "HyStart++",
+    "9438": "CUBIC",
+    "draft-ietf-ccwg-bbr": "BBR version 3",
 }
 HEAD = """# What of TCP's RFCs is shown by tests
 
@@ -79,8 +86,9 @@ def table(found):
     lines = [HEAD]
     done = sum(all(tests.values()) for tests in found.values())
     lines.append(f"{len(found)} rules, {done} done.\n")
-    for number in sorted({key[0] for key in found}, key=int, reverse=True):
-        lines.append(f"\n## RFC {number}: {TITLES.get(number, '')}\n\n| § | Rule | Test | Status |\n| --- | --- | --- | --- |\n")
+    for number in sorted({key[0] for key in found}, key=lambda number: (number.isdigit(), natural(number)), reverse=True):
+        name = f"RFC {number}" if number.isdigit() else number
+        lines.append(f"\n## {name}: {TITLES.get(number, '')}\n\n| § | Rule | Test | Status |\n| --- | --- | --- | --- |\n")
         for key in sorted((key for key in found if key[0] == number), key=lambda key: (natural(key[1]), key[2])):
             tests = found[key]
             status = "done" if all(tests.values()) else "FAILS"
