@@ -16,6 +16,7 @@ struct Config {
   std::size_t receive_window_initial = 64 * 1024;  ///< the first window offered
   std::size_t receive_window_max = std::size_t{2}
                                    << 20;  ///< how far the window grows while the reader keeps up
+  std::size_t max_sent_segments = std::size_t{1} << 20;  ///< entries on all scoreboards (some 200 bytes each)
   std::size_t max_connections = std::size_t{1} << 20;
   std::size_t max_time_wait = std::size_t{1} << 18;
   // --- listening
@@ -40,6 +41,7 @@ struct Config {
   std::span<LiveEntry> live;
   // --- protocol features
   bool timestamps = true, sack = true, window_scaling = true;
+  bool rack = true;                           ///< RFC 8985; false: RFC 6675
   unsigned initial_window_segments = 10;      ///< RFC 6928
   unsigned challenge_acks_per_second = 1000;  ///< RFC 5961 §7
   Duration duplicate_ack_interval =

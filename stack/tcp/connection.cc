@@ -443,7 +443,7 @@ void Connection::send_ack(Instant now) {
 
 void Connection::send_reset(Instant now) {
   Tcp::Outgoing out;
-  out.seq = sender_.snd_max();
+  out.seq = sender_.snd_nxt();
   out.ack = receiver_.rcv_nxt();
   out.flags = Flags::kRst | Flags::kAck;
   out.ttl = options_.ttl;

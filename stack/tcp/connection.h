@@ -116,6 +116,7 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   [[nodiscard]] bool send_shutdown() const { return send_shutdown_; }
   [[nodiscard]] Listener* listener() const { return listener_; }
   void left_accept_queue() { listener_ = nullptr; }
+  [[nodiscard]] bool uses_sack() const { return sack_; }
   [[nodiscard]] bool uses_timestamps() const { return timestamps_; }
   [[nodiscard]] std::uint32_t ts_recent() const { return ts_recent_; }
   [[nodiscard]] std::uint32_t ts_offset() const { return ts_offset_; }

@@ -80,7 +80,7 @@ void Connection::adopt_peer_options(const Segment& segment) {
 
 void Connection::on_syn_sent_segment(Segment& segment, Instant now) {
   const bool ack = segment.has(Flags::kAck);
-  if (ack && (segment.ack <= sender_.iss() || segment.ack > sender_.snd_max())) {
+  if (ack && (segment.ack <= sender_.iss() || segment.ack > sender_.snd_nxt())) {
     if (!segment.has(Flags::kRst)) tcp_.send_reset_for(key(), segment, {}, now);
     return;
   }
@@ -243,7 +243,7 @@ bool Connection::check_ack(Segment& segment, Instant now) {
     return false;
   }
   if (state_ == State::kSynReceived) {
-    if (segment.ack <= sender_.iss() || segment.ack > sender_.snd_max()) {
+    if (segment.ack <= sender_.iss() || segment.ack > sender_.snd_nxt()) {
       tcp_.send_reset_for(key(), segment, {}, now);
       return false;
     }
@@ -252,7 +252,7 @@ bool Connection::check_ack(Segment& segment, Instant now) {
     notify(kWritable);
   }
   // RFC 5961 §5.2.
-  if (segment.ack > sender_.snd_max()) {
+  if (segment.ack > sender_.snd_nxt()) {
     challenge_ack(now);
     return false;
   }
@@ -368,7 +368,7 @@ void Connection::on_icmp_error(const ip::IcmpError& error, Instant now) {
   if (state_ == State::kClosed) return;
   // RFC 5927 §4.1: only what is in flight can have caused an error.
   const SeqNum seq{load_be32(error.transport_header.data() + 4)};
-  if (seq < sender_.snd_una() || seq > sender_.snd_max()) {
+  if (seq < sender_.snd_una() || seq > sender_.snd_nxt()) {
     tcp_.count(Counter::kIcmpIgnored);
     return;
   }

@@ -66,7 +66,7 @@ void Connection::publish() {
     live_->remote_address = remote().address.v4_value();
     live_->remote_port = remote().port;
   }
-  live_->snd_nxt = sender_.snd_max().value();
+  live_->snd_nxt = sender_.snd_nxt().value();
   live_->rcv_nxt = receiver_.rcv_nxt().value();
   live_->set_used(true);
 }

@@ -39,6 +39,18 @@ enum class Counter : std::uint8_t {
   kFastRetrans,
   kPartialAcks,
   kSlowStartRetrans,
+  kLostRetransmit,  ///< a segment sent again was lost again
+  kSackRecovery,
+  kRenoRecovery,
+  kSackReneging,      ///< the peer dropped what it had reported
+  kSackDiscarded,     ///< a block that makes no sense
+  kDsackReceived,     ///< the peer got something twice
+  kDsackUndo,         ///< a reduction taken back: all sent again came twice
+  kFullUndo,          ///< ... by timestamp, of a fast recovery
+  kLossUndo,          ///< ... by timestamp, of a timeout
+  kSpuriousTimeouts,  ///< found by F-RTO
+  kLossProbes,
+  kLossProbeRecovery,  ///< losses that a probe repaired
   kTimeouts,
   kWindowProbes,
   kKeepAlives,

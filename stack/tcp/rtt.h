@@ -28,6 +28,8 @@ class RttEstimator {
     }
     rto_ = std::min(max_, srtt_ + std::max(min_, 4 * rttvar_));
   }
+  /// A path as short as this was seen, whatever becomes of the sample.
+  void note_minimum(Duration rtt) { min_rtt_ = std::min(min_rtt_, std::max(rtt, Duration{1})); }
   [[nodiscard]] Duration rto() const { return rto_; }
   /// RFC 6298 (5.5): doubled for each expiry, bounded.
   [[nodiscard]] Duration backed_off(unsigned expiries) const {

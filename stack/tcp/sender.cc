@@ -1,3 +1,4 @@
+// What to send, and when it may go.
 #include "tcp/sender.h"
 
 #include <algorithm>
@@ -11,8 +12,9 @@ namespace millrace::tcp {
 
 namespace {
 
-constexpr std::uint32_t kDuplicateThreshold = 3;
 constexpr Duration kHoldBack = 200ms;  ///< how long MSG_MORE and TCP_CORK keep a partial segment, as Linux
+/// Segments in flight of a connection that sends many small ones: each is an entry on the scoreboard.
+constexpr std::size_t kMaxSegments = 16384;
 
 }  // namespace
 
@@ -20,19 +22,19 @@ Sender::Sender(Tcp& tcp, Connection& connection)
     : tcp_(tcp),
       connection_(connection),
       rtt_(tcp.config().rto_initial, tcp.config().rto_min, tcp.config().rto_max),
+      board_(tcp.sent_segments()),
       queue_(tcp.pool(), tcp.send_budget()) {}
 
 void Sender::start(SeqNum iss) {
-  iss_ = snd_una_ = snd_nxt_ = snd_max_ = snd_up_ = snd_sml_ = recover_ = iss;
+  iss_ = snd_una_ = snd_nxt_ = snd_up_ = snd_sml_ = recover_ = iss;
   queue_front_ = iss + 1;
 }
 
 void Sender::on_syn_sent(Instant now) {
-  snd_nxt_ = snd_max_ = iss_ + 1;
-  if (!timing_ && timeouts_ == 0) {
-    timing_ = true;
-    timed_end_ = snd_nxt_;
-    timed_at_ = now;
+  snd_nxt_ = iss_ + 1;
+  if (!syn_timed_) {
+    syn_timed_ = true;
+    syn_sent_at_ = now;
   }
   last_sent_ = now;
 }
@@ -41,17 +43,16 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
                        std::uint32_t mss, bool syn_retransmitted, Instant now) {
   snd_una_ = iss_ + 1;
   snd_nxt_ = SeqNum::max(snd_nxt_, snd_una_);
-  snd_max_ = SeqNum::max(snd_max_, snd_una_);
-  recover_ = snd_sml_ = snd_up_ = snd_una_;
+  recover_ = snd_sml_ = snd_up_ = rtt_round_end_ = snd_una_;
+  rack_.start(snd_una_);
   snd_wnd_ = max_window_ = snd_wnd;
   snd_wl1_ = wl1;
   snd_wl2_ = wl2;
   snd_scale_ = snd_scale;
   mss_ = mss;
-  if (timing_ && !syn_retransmitted) rtt_.sample(now - timed_at_);
-  timing_ = false;
+  if (syn_timed_ && !syn_retransmitted) rtt_.sample(now - syn_sent_at_);
   backoff_ = timeouts_ = 0;
-  timer_ = kNever;
+  disarm();
   unanswered_since_ = kNever;
   // RFC 6298 (5.7): after a lost SYN data starts with 3 s unless a sample says otherwise. RFC 5681 §3.1: and
   // with one segment.
@@ -65,27 +66,32 @@ void Sender::change_congestion() {
   if (congestion_ == nullptr) return;
   congestion_ =
       congestion_list()[connection_.options().congestion].make(mss_, tcp_.config().initial_window_segments);
+  release_at_ = kNever;
+  if (recovering()) phase_ = Phase::kOpen;
 }
 
 void Sender::stop() {
-  timer_ = kNever;
+  timer_ = reordering_at_ = release_at_ = kNever;
   queue_front_ += queue_.bytes();
   queue_.clear();
-  snd_nxt_ = snd_max_ = snd_una_;
+  board_.clear();
+  snd_nxt_ = snd_una_;
 }
 
-std::uint32_t Sender::effective_window() const {
-  const std::uint32_t cwnd = congestion_->cwnd();
-  if (in_recovery_) {
-    const std::int64_t inflated = std::int64_t{cwnd} + inflation_;
-    return static_cast<std::uint32_t>(std::max<std::int64_t>(inflated, mss_));
-  }
-  // RFC 3042: each of the first two duplicate ACKs lets one new segment out.
-  return cwnd + std::min<std::uint32_t>(duplicate_acks_, 2) * mss_;
+std::uint64_t Sender::position(SeqNum seq) const {
+  return una_position_ + SeqNum::distance(snd_una_, seq);
+}
+
+std::uint32_t Sender::window() const {
+  return recovering() && !congestion_->governs_recovery() ? prr_.cwnd() : congestion_->cwnd();
+}
+
+std::uint32_t Sender::window_room() const {
+  return snd_wnd_ > outstanding() ? snd_wnd_ - outstanding() : 0;
 }
 
 bool Sender::partial_allowed() const {
-  if (fin_queued_ || snd_nxt_ < snd_max_) return true;
+  if (fin_queued_) return true;
   if (urgent_ && snd_up_ > snd_nxt_) return true;
   if (hold_partial_ || connection_.options().cork) return false;
   if (connection_.options().no_delay) return true;
@@ -103,19 +109,53 @@ std::uint32_t Sender::choose_length(std::uint32_t unsent, std::uint32_t room, st
   }
   if (length == unsent) return partial_allowed() ? length : 0;
   // Cut by a window: sender's silly-window avoidance (RFC 9293 §3.8.6.2.1). The persist timer overrides.
-  const std::uint32_t window_room = snd_wnd_ > in_flight() ? snd_wnd_ - in_flight() : 0;
-  return room == window_room && length >= max_window_ / 2 ? length : 0;
+  return room == window_room() && length >= max_window_ / 2 ? length : 0;
+}
+
+bool Sender::paced_out(std::uint32_t wanted, Instant now) {
+  if (pacer_.rate() == 0 || pacer_.allowed(now) >= std::min(wanted, mss_)) return false;
+  release_at_ = pacer_.wait(wanted, now);
+  return true;
 }
 
 void Sender::transmit(Instant now) {
   if (congestion_ == nullptr) return;
-  if (not_sent() == 0 && !(fin_queued_ && snd_nxt_ <= data_end())) {
+  const bool fin_due = fin_queued_ && snd_nxt_ <= data_end();
+  if (not_sent() == 0 && !fin_due && board_.lost() == 0) {
     cwnd_limited_ = false;
     return;
   }
+  release_at_ = kNever;
+  pacer_.set_rate(congestion_->pacing_rate(), mss_, now);
   const std::uint32_t mss = connection_.segment_payload(now);
   const std::uint32_t most = connection_.super_segment_payload(mss);
-  if (outstanding() == 0 && not_sent() != 0 && now - last_sent_ > rtt_.rto())
+  if (board_.lost() != 0) transmit_lost(mss, most, now);
+  if (board_.lost() == 0) transmit_new(mss, most, now);
+}
+
+void Sender::transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now) {
+  while (SentSegment* segment = board_.first_lost()) {
+    board_.join_lost(*segment, mss);
+    const std::uint32_t cwnd = window();
+    std::uint32_t room = cwnd > in_flight() ? cwnd - in_flight() : 0;
+    if (force_retransmission_) room = std::max(room, mss);
+    if (room < std::min(mss, segment->length)) {
+      cwnd_limited_ = true;
+      return;
+    }
+    // What lies beyond a window that was taken back would be dropped (RFC 9293 §3.8.6); the first is a probe.
+    if (segment->seq >= snd_una_ + snd_wnd_ && segment->seq != snd_una_) return;
+    std::uint32_t length = std::min({segment->length, room, most});
+    if (length > mss && length < segment->length) length -= length % mss;
+    if (!force_retransmission_ && paced_out(length, now)) return;
+    if (pacer_.rate() != 0) length = std::min(length, std::max(mss, pacer_.allowed(now) / mss * mss));
+    force_retransmission_ = false;
+    if (!send_again(*segment, length, mss, now)) return;
+  }
+}
+
+void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
+  if (board_.empty() && not_sent() != 0 && now - last_sent_ > rtt_.rto())
     congestion_->on_idle_restart(now - last_sent_, rtt_.rto());
   bool waiting = false;
   for (;;) {
@@ -126,279 +166,137 @@ void Sender::transmit(Instant now) {
       cwnd_limited_ = false;
       break;
     }
-    const std::uint32_t flight = in_flight();
-    const std::uint32_t cwnd = effective_window();
-    const std::uint32_t window_room = snd_wnd_ > flight ? snd_wnd_ - flight : 0;
-    const std::uint32_t cwnd_room = cwnd > flight ? cwnd - flight : 0;
+    const std::uint32_t cwnd = window();
+    const std::uint32_t room = window_room();
+    const std::uint32_t cwnd_room = cwnd > in_flight() ? cwnd - in_flight() : 0;
     std::uint32_t length = 0;
     if (unsent != 0) {
-      length = choose_length(unsent, std::min(window_room, cwnd_room), mss, most);
+      // CWR belongs on one segment, not on each of a super-segment (RFC 3168 §6.1.2).
+      length = choose_length(unsent, std::min(room, cwnd_room), mss, send_cwr_ ? mss : most);
       if (length == 0) {
-        cwnd_limited_ = cwnd_room < std::min(unsent, mss) && cwnd_room <= window_room;
+        cwnd_limited_ = cwnd_room < std::min(unsent, mss) && cwnd_room <= room;
         break;
       }
+      if (paced_out(length, now)) break;
+      if (pacer_.rate() != 0 && length > mss)
+        length = std::min(length, std::max(mss, pacer_.allowed(now) / mss * mss));
     }
-    const bool fin = fin_due && length == unsent && window_room > length;
+    const bool fin = fin_due && length == unsent && room > length;
     if (length == 0 && !fin) break;
-    if (!send(snd_nxt_, length, fin, mss, now)) break;
+    if (board_.count() >= kMaxSegments) {
+      cwnd_limited_ = true;
+      break;
+    }
+    if (!send_new(length, fin, mss, now)) break;
   }
-  if (waiting && outstanding() == 0 && timer_ == kNever) {
+  if (!waiting && board_.lost() == 0 && in_flight() < window()) rate_.mark_app_limited(in_flight());
+  if (waiting && board_.empty() && timer_ == kNever && release_at_ == kNever) {
     // Nothing in flight will bring us back here: the persist timer does (RFC 9293 §3.8.6.1).
-    probing_ = true;
+    timer_kind_ = TimerKind::kPersist;
     const bool held = snd_wnd_ != 0 && (hold_partial_ || connection_.options().cork);
     timer_ = now + (held ? kHoldBack : rtt_.backed_off(backoff_));
   }
 }
 
-bool Sender::send(SeqNum seq, std::uint32_t& length, bool fin, std::uint32_t mss, Instant now) {
-  const SeqNum end = data_end();
-  const bool urgent = urgent_ && snd_up_ > seq;
-  if (urgent) length = std::min(length, mss);  // a super-segment would repeat the pointer in every piece
+PacketPtr Sender::fill_packet(SeqNum seq, std::uint32_t& length, std::uint32_t mss) {
+  if (urgent_ && snd_up_ > seq)
+    length = std::min(length, mss);  // a super-segment would repeat the pointer in every piece
   PacketPtr packet = tcp_.pool().allocate(0, PacketPool::kHeadroom, Priority::kControl);
-  if (packet == nullptr) {
-    tcp_.count(Counter::kOutNoMemory);
-    if (timer_ == kNever) arm(now);
-    return false;
-  }
+  if (packet == nullptr) return packet;
   const std::uint32_t wanted = length;
   length = queue_.slice(seq.value() - queue_front_.value(), wanted, *packet);
-  if (length < wanted) {
-    if (length > mss) {
-      packet->trim(length - length % mss);
-      length -= length % mss;
-    }
-    fin = false;
+  if (length < wanted && length > mss) {
+    packet->trim(length - length % mss);
+    length -= length % mss;
   }
-  if (length == 0 && wanted != 0) return false;
+  if (length == 0 && wanted != 0) packet.reset();
+  return packet;
+}
+
+bool Sender::send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant now) {
+  const std::uint32_t wanted = length;
+  PacketPtr packet = fill_packet(snd_nxt_, length, mss);
+  if (length < wanted) fin = false;
+  SentSegment* segment = packet != nullptr ? board_.append(snd_nxt_, length + (fin ? 1u : 0u), now) : nullptr;
+  if (segment == nullptr) {
+    tcp_.count(Counter::kOutNoMemory);
+    if (timer_ == kNever) arm_retransmission(now);
+    return false;
+  }
+  segment->delivery = rate_.on_segment_sent(now, segment->length, in_flight());
+  const SeqNum seq = snd_nxt_;
+  snd_nxt_ += segment->length;
+  if (length % mss != 0) snd_sml_ = SeqNum::max(snd_sml_, snd_nxt_);
+  emit(seq, length, fin, mss, std::move(packet), now);
+  if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit || backoff_ == 0) {
+    if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit || may_probe_tail()) arm(now);
+  }
+  return true;
+}
+
+bool Sender::send_again(SentSegment& segment, std::uint32_t most, std::uint32_t mss, Instant now) {
+  const SeqNum seq = segment.seq;
+  const std::uint32_t data = seq < data_end() ? SeqNum::distance(seq, data_end()) : 0;
+  std::uint32_t length = std::min({segment.length, most, data});
+  PacketPtr packet = fill_packet(seq, length, mss);
+  // Its FIN goes with all of its data, or alone.
+  const bool fin = seq + length == data_end() && segment.end() > data_end();
+  const std::uint32_t covered = length + (fin ? 1u : 0u);
+  if (packet == nullptr || covered == 0 || (covered < segment.length && !board_.split(segment, covered))) {
+    tcp_.count(Counter::kOutNoMemory);
+    if (timer_ == kNever) arm_retransmission(now);
+    return false;
+  }
+  const std::uint32_t segments = std::max<std::uint32_t>(1, (length + mss - 1) / mss);
+  tcp_.count(Counter::kRetransSegs, segments);
+  if (phase_ == Phase::kLoss) tcp_.count(Counter::kSlowStartRetrans, segments);
+  retransmitted_ += segments;
+  retransmitted_bytes_ += length;
+  undo_.on_retransmitted(segments, connection_.timestamp(now));
+  board_.on_retransmitted(segment, now);
+  segment.delivery = rate_.on_segment_sent(now, covered, in_flight());
+  emit(seq, length, fin, mss, std::move(packet), now);
+  if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit) arm_retransmission(now);
+  return true;
+}
+
+void Sender::emit(SeqNum seq, std::uint32_t length, bool fin, std::uint32_t mss, PacketPtr packet,
+                  Instant now) {
   Tcp::Outgoing out;
   out.seq = seq;
   out.flags = Flags::kAck;
   if (fin) out.flags |= Flags::kFin;
-  if (length != 0 && seq + length == end) out.flags |= Flags::kPsh;
-  if (urgent) {
+  if (length != 0 && seq + length == data_end()) out.flags |= Flags::kPsh;
+  if (urgent_ && snd_up_ > seq) {
     out.flags |= Flags::kUrg;
     out.urgent_pointer =
         static_cast<std::uint16_t>(std::min<std::uint32_t>(SeqNum::distance(seq, snd_up_), 65535));
   }
   if (length > mss) out.gso_size = static_cast<std::uint16_t>(mss);
-  const SeqNum next = seq + length + (fin ? 1u : 0u);
-  if (seq < snd_max_) {
-    const std::uint32_t segments = std::max<std::uint32_t>(1, (length + mss - 1) / mss);
-    tcp_.count(Counter::kRetransSegs, segments);
-    retransmitted_ += segments;
-    retransmitted_bytes_ += length;
-    timing_ = false;  // Karn: RFC 6298 §3
-  } else if (!timing_) {
-    timing_ = true;
-    timed_end_ = next;
-    timed_at_ = now;
+  const bool again = seq + length + (fin ? 1u : 0u) != snd_nxt_;
+  if (length != 0 && ecn_ && !again) {
+    // RFC 3168 §6.1.5: not on what is sent again.
+    out.ecn_capable = true;
+    if (std::exchange(send_cwr_, false)) out.flags |= Flags::kCwr;
   }
-  if (length % mss != 0) snd_sml_ = SeqNum::max(snd_sml_, next);
-  snd_nxt_ = SeqNum::max(snd_nxt_, next);
-  snd_max_ = SeqNum::max(snd_max_, snd_nxt_);
   last_sent_ = now;
   if (unanswered_since_ == kNever) unanswered_since_ = now;
-  if (timer_ == kNever || probing_) {
-    probing_ = false;
-    arm(now);
-  }
+  if (pacer_.rate() != 0) pacer_.on_sent(length, now);
+  if (recovering()) prr_.on_sent(length);
   congestion_->on_sent(now, length, in_flight());
   connection_.send(out, std::move(packet), length, now);
-  return true;
-}
-
-void Sender::retransmit_head(Instant now) {
-  const std::uint32_t mss = connection_.segment_payload(now);
-  const std::uint32_t sent = SeqNum::distance(snd_una_, SeqNum::min(snd_max_, data_end()));
-  std::uint32_t length = std::min(mss, snd_una_ < data_end() ? sent : 0);
-  const bool fin = fin_queued_ && snd_una_ + length == data_end() && snd_max_ > data_end();
-  if (length == 0 && !fin) return;
-  static_cast<void>(send(snd_una_, length, fin, mss, now));
-}
-
-bool Sender::update_window(const Segment& segment) {
-  if (!(snd_wl1_ < segment.seq || (snd_wl1_ == segment.seq && snd_wl2_ <= segment.ack))) return false;
-  const std::uint32_t window = std::uint32_t{segment.window} << snd_scale_;
-  const bool changed = window != snd_wnd_;
-  snd_wnd_ = window;
-  max_window_ = std::max(max_window_, window);
-  snd_wl1_ = segment.seq;
-  snd_wl2_ = segment.ack;
-  return changed;
-}
-
-bool Sender::process_ack(const Segment& segment, Instant now) {
-  probes_ = 0;
-  const bool was_closed = snd_wnd_ == 0;
-  const bool window_changed = segment.ack >= snd_una_ && update_window(segment);
-  if (was_closed && snd_wnd_ != 0 && probing_) {
-    // The window is open again: what is outstanding is guarded by the retransmission timer from now on.
-    probing_ = false;
-    backoff_ = 0;
-    timer_ = kNever;
-    if (outstanding() != 0) arm(now);
-  }
-  if (segment.ack > snd_una_) {
-    on_new_ack(segment, now);
-    return true;
-  }
-  // RFC 5681 §2: a duplicate ACK has no data, no SYN or FIN, the same window, while something is outstanding.
-  if (segment.ack == snd_una_ && segment.length() == 0 && !window_changed && outstanding() != 0) {
-    on_duplicate_ack(now);
-  } else if (segment.ack == snd_una_ && outstanding() == 0) {
-    unanswered_since_ = kNever;
-  }
-  return false;
-}
-
-void Sender::take_rtt_sample(const Segment& segment, Instant now, Duration& rtt) {
-  if (timing_ && segment.ack >= timed_end_) {
-    rtt = now - timed_at_;
-    timing_ = false;
-  } else if (!timing_ && segment.options.timestamps && segment.options.timestamps->echo != 0) {
-    // What was sent again has no send time of its own; the echoed timestamp tells (RFC 7323 §4), in
-    // milliseconds.
-    const auto elapsed =
-        static_cast<std::int32_t>(connection_.timestamp(now) - segment.options.timestamps->echo);
-    if (elapsed >= 0) rtt = std::max<Duration>(std::chrono::milliseconds(elapsed), Duration{100us});
-  }
-  if (rtt >= Duration{0}) rtt_.sample(rtt);
-}
-
-void Sender::on_new_ack(const Segment& segment, Instant now) {
-  AckSample sample;
-  sample.now = now;
-  sample.acked = SeqNum::distance(snd_una_, segment.ack);
-  sample.prior_in_flight = in_flight();
-  sample.cwnd_limited = cwnd_limited_;
-  take_rtt_sample(segment, now, sample.rtt);
-
-  const SeqNum data_acked = SeqNum::min(segment.ack, data_end());
-  if (data_acked > queue_front_) {
-    const std::uint32_t n = SeqNum::distance(queue_front_, data_acked);
-    queue_.drop_front(n);
-    queue_front_ += n;
-  }
-  snd_una_ = segment.ack;
-  snd_nxt_ = SeqNum::max(snd_nxt_, snd_una_);
-  if (urgent_ && snd_una_ >= snd_up_) urgent_ = false;
-  timeouts_ = 0;
-  // RFC 6298 §5: the timeout stays backed off until there is a sample of something sent once (Karn).
-  if (sample.rtt >= Duration{0}) backoff_ = 0;
-  unanswered_since_ = outstanding() != 0 ? now : kNever;
-
-  if (in_recovery_) {
-    if (segment.ack >= recover_) {
-      in_recovery_ = false;
-      inflation_ = 0;
-      duplicate_acks_ = 0;
-      congestion_->on_recovery_exit(now, in_flight());
-    } else {
-      // RFC 6582 §3.2 step 5, a partial ACK: the next hole is lost too.
-      tcp_.count(Counter::kPartialAcks);
-      inflation_ -= sample.acked;
-      if (sample.acked >= mss_) inflation_ += mss_;
-      retransmit_head(now);
-    }
-  } else {
-    duplicate_acks_ = 0;
-    congestion_->on_ack(sample);
-  }
-  if (outstanding() == 0) {
-    timer_ = kNever;
-    probing_ = false;
-  } else {
-    arm(now);  // RFC 6298 (5.3)
-  }
-}
-
-std::uint32_t Sender::duplicate_threshold() const {
-  // RFC 5827: with fewer than four segments outstanding and nothing new to send, three duplicates cannot
-  // come.
-  const std::uint32_t flight = outstanding();
-  if (flight < 4 * mss_ && not_sent() == 0 && flight > mss_)
-    return std::max(1u, (flight + mss_ - 1) / mss_ - 1);
-  return kDuplicateThreshold;
-}
-
-void Sender::on_duplicate_ack(Instant now) {
-  if (in_recovery_) {
-    inflation_ += mss_;
-    return;
-  }
-  if (duplicate_acks_ < 255) ++duplicate_acks_;
-  // RFC 6582 §3.2 step 1: not for duplicates of what was sent again after a timeout.
-  if (snd_una_ < recover_ || duplicate_acks_ < duplicate_threshold()) return;
-  tcp_.count(Counter::kFastRetrans);
-  in_recovery_ = true;
-  recover_ = snd_max_;
-  congestion_->on_loss({now, outstanding(), 0});
-  inflation_ = std::min<std::uint32_t>(duplicate_acks_, kDuplicateThreshold) * mss_;
-  retransmit_head(now);
-  arm(now);
 }
 
 void Sender::on_mss_change(std::uint32_t mss, bool resend, Instant now) {
   mss_ = mss;
   if (congestion_ == nullptr) return;
   congestion_->set_mss(mss);
-  if (resend && outstanding() != 0) {
+  if (resend && !board_.empty()) {
     // RFC 1191 §6.5: what was too large is sent again at once, and is no sign of congestion.
-    snd_nxt_ = snd_una_;
-    timing_ = false;
+    board_.mark_all_lost();
+    left_by_duplicates_ = 0;
     transmit(now);
   }
-}
-
-bool Sender::on_timer(Instant now) {
-  timer_ = kNever;
-  const Config& config = tcp_.config();
-  const bool orphan = connection_.is_orphan();
-  const unsigned limit = orphan ? config.orphan_retries : config.retries;
-  const std::uint32_t user_timeout = connection_.options().user_timeout;
-  if (user_timeout != 0 && unanswered_since_ != kNever &&
-      now - unanswered_since_ >= std::chrono::milliseconds(user_timeout)) {
-    return false;
-  }
-  if (outstanding() != 0 && snd_wnd_ != 0) {
-    if (timeouts_ >= limit) return false;
-    on_timeout(now);
-    return true;
-  }
-  // Nothing in flight, or the window was closed upon what is: probe, for as long as the peer answers.
-  if (not_sent() != 0 && snd_wnd_ != 0) {
-    std::uint32_t length = std::min({not_sent(), snd_wnd_, connection_.segment_payload(now)});
-    const bool fin = fin_queued_ && length == not_sent() && snd_wnd_ > length;
-    static_cast<void>(send(snd_nxt_, length, fin, connection_.segment_payload(now), now));
-    return true;
-  }
-  if (outstanding() == 0 && not_sent() == 0 && !(fin_queued_ && snd_nxt_ <= data_end())) return true;
-  if (probes_ >= limit) return false;
-  ++probes_;
-  if (unanswered_since_ == kNever) unanswered_since_ = now;
-  tcp_.count(Counter::kWindowProbes);
-  send_probe(now);
-  if (backoff_ < 255) ++backoff_;
-  probing_ = true;
-  arm(now);
-  return true;
-}
-
-void Sender::on_timeout(Instant now) {
-  tcp_.count(Counter::kTimeouts);
-  // RFC 5681 §3.1 equation (4), RFC 6582 §3.2 step 4.
-  congestion_->on_rto({now, outstanding(), 0}, timeouts_ == 0);
-  in_recovery_ = false;
-  inflation_ = 0;
-  duplicate_acks_ = 0;
-  recover_ = snd_max_;
-  snd_nxt_ = snd_una_;
-  timing_ = false;
-  if (backoff_ < 255) ++backoff_;
-  if (timeouts_ < 255) ++timeouts_;
-  tcp_.count(Counter::kSlowStartRetrans);
-  retransmit_head(now);
-  arm(now);
 }
 
 void Sender::send_probe(Instant now) {

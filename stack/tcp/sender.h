@@ -6,25 +6,41 @@
 #include "base/seq.h"
 #include "base/time.h"
 #include "tcp/congestion.h"
+#include "tcp/delivery_rate.h"
+#include "tcp/pacer.h"
+#include "tcp/prr.h"
+#include "tcp/rack.h"
 #include "tcp/rtt.h"
+#include "tcp/scoreboard.h"
 #include "tcp/segment.h"
 #include "tcp/send_queue.h"
+#include "tcp/undo.h"
 
 namespace millrace::tcp {
 
 class Connection;
 class Tcp;
 
-/// The send half: the queue, the send window, loss recovery (NewReno, RFC 6582, with limited transmit, RFC
-/// 3042) and the retransmission and persist timers.
+/// The send half: the queue, the send window, loss recovery and its timers.
 ///
 ///      queue
-///     [==============|=====================|...........)
-///     ^snd_una       ^snd_nxt              ^snd_max     ^data_end (then perhaps a FIN)
+///     [=============================|...........)
+///     ^snd_una                      ^snd_nxt     ^data_end (then perhaps a FIN)
+///      `-------- scoreboard -------'
 ///
-/// snd_nxt lies behind snd_max only while data is sent again after a timeout (go-back-N).
+/// With SACK, losses are found by RACK-TLP (RFC 8985), or by RFC 6675 where that is configured; without, by
+/// duplicate ACKs (RFC 6582). Whichever finds them marks them on the scoreboard; what is sent again, and
+/// when, is the same for all: the lost first, as far as the congestion window has room beside what is in
+/// flight.
+///
+///     Open ──loss──> Recovery ──snd_una reaches recover──> Open     PRR (RFC 9937) towards ssthresh
+///     Open ──ECE───> Cwr ───────────── " ────────────────> Open     PRR, nothing is sent again (RFC 3168)
+///     any ──RTO────> Loss ──────────── " ────────────────> Open     slow start (RFC 5681)
+///     any ──all of that was for nothing──> Open                     undo (RFC 4015, RFC 5682, RFC 2883)
 class Sender {
  public:
+  enum class Phase : std::uint8_t { kOpen, kCwr, kRecovery, kLoss };
+
   Sender(Tcp& tcp, Connection& connection);
 
   // --- handshake
@@ -33,6 +49,8 @@ class Sender {
   /// Our SYN is acknowledged: data may flow from now on.
   void establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8_t snd_scale, std::uint32_t mss,
                  bool syn_retransmitted, Instant now);
+  /// The peer answers to CE marks (RFC 3168 §6.1.1).
+  void use_ecn() { ecn_ = true; }
 
   // --- from the application
   [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t limit) {
@@ -48,17 +66,17 @@ class Sender {
   void change_congestion();
 
   // --- from the network
-  /// An ACK with snd_una - max.window <= SEG.ACK <= snd_max. Returns true when snd_una advanced.
+  /// An ACK with snd_una - max.window <= SEG.ACK <= snd_nxt. Returns true when snd_una advanced.
   bool process_ack(const Segment& segment, Instant now);
   void on_mss_change(std::uint32_t mss, bool resend, Instant now);
 
   // --- to the network
   void transmit(Instant now);
-  /// The retransmission timer: loss, a closed window, or a piece held back. False: the peer is to be given
-  /// up.
+  /// A deadline has come: of the retransmission, tail loss, reordering, pacing or persist timer. False: the
+  /// peer is to be given up.
   [[nodiscard]] bool on_timer(Instant now);
-  /// kNever: not running.
-  [[nodiscard]] Instant timer_deadline() const { return timer_; }
+  /// kNever: none runs.
+  [[nodiscard]] Instant timer_deadline() const { return std::min({timer_, reordering_at_, release_at_}); }
   /// An empty segment that the peer must answer (RFC 9293 §3.8.4: SEG.SEQ = SND.UNA - 1).
   void send_probe(Instant now);
   void stop();
@@ -66,18 +84,20 @@ class Sender {
   [[nodiscard]] SeqNum iss() const { return iss_; }
   [[nodiscard]] SeqNum snd_una() const { return snd_una_; }
   [[nodiscard]] SeqNum snd_nxt() const { return snd_nxt_; }
-  [[nodiscard]] SeqNum snd_max() const { return snd_max_; }
-  /// SEG.SEQ of a segment without text: snd_max, or the right edge where the peer has taken back window that
+  /// SEG.SEQ of a segment without text: snd_nxt, or the right edge where the peer has taken back window that
   /// was used (RFC 9293 §3.8.6), as it would not look at the ACK otherwise. What its scale rounds off does
   /// not count.
   [[nodiscard]] SeqNum acceptable_seq() const {
     const SeqNum edge = snd_una_ + snd_wnd_;
-    return snd_max_ <= edge || SeqNum::distance(edge, snd_max_) < (1u << snd_scale_) ? snd_max_ : edge;
+    return snd_nxt_ <= edge || SeqNum::distance(edge, snd_nxt_) < (1u << snd_scale_) ? snd_nxt_ : edge;
   }
   [[nodiscard]] std::uint32_t snd_wnd() const { return snd_wnd_; }
   [[nodiscard]] std::uint32_t max_window() const { return max_window_; }
-  [[nodiscard]] std::uint32_t in_flight() const { return SeqNum::distance(snd_una_, snd_nxt_); }
-  [[nodiscard]] std::uint32_t outstanding() const { return SeqNum::distance(snd_una_, snd_max_); }
+  /// The pipe of RFC 6675: sent, and for all we know neither arrived nor lost.
+  [[nodiscard]] std::uint32_t in_flight() const {
+    return board_.in_flight() > left_by_duplicates_ ? board_.in_flight() - left_by_duplicates_ : 0;
+  }
+  [[nodiscard]] std::uint32_t outstanding() const { return SeqNum::distance(snd_una_, snd_nxt_); }
   [[nodiscard]] bool fin_queued() const { return fin_queued_; }
   [[nodiscard]] bool fin_acknowledged() const { return fin_queued_ && snd_una_ > data_end(); }
   [[nodiscard]] bool everything_acknowledged() const {
@@ -91,14 +111,19 @@ class Sender {
   [[nodiscard]] const RttEstimator& rtt() const { return rtt_; }
   [[nodiscard]] RttEstimator& rtt() { return rtt_; }
   [[nodiscard]] const CongestionControl* congestion() const { return congestion_.get(); }
+  [[nodiscard]] const Scoreboard& board() const { return board_; }
+  [[nodiscard]] const Rack& rack() const { return rack_; }
+  [[nodiscard]] const DeliveryRate& delivery_rate() const { return rate_; }
+  [[nodiscard]] Phase phase() const { return phase_; }
+  /// What may be in flight now.
+  [[nodiscard]] std::uint32_t window() const;
   /// How often the timeout is doubled.
   [[nodiscard]] unsigned backoff() const { return backoff_; }
   /// Expiries since the last progress.
   [[nodiscard]] unsigned timeouts() const { return timeouts_; }
   [[nodiscard]] unsigned probes() const { return probes_; }
   /// The timer runs for a closed window or a piece held back, not for loss.
-  [[nodiscard]] bool probing() const { return probing_; }
-  [[nodiscard]] bool in_recovery() const { return in_recovery_; }
+  [[nodiscard]] bool probing() const { return timer_ != kNever && timer_kind_ == TimerKind::kPersist; }
   [[nodiscard]] std::uint32_t retransmitted_segments() const { return retransmitted_; }
   [[nodiscard]] std::uint64_t retransmitted_bytes() const { return retransmitted_bytes_; }
   [[nodiscard]] Instant last_sent() const { return last_sent_; }
@@ -106,51 +131,123 @@ class Sender {
   [[nodiscard]] std::uint32_t mss() const { return mss_; }
 
  private:
+  enum class TimerKind : std::uint8_t {
+    kRetransmit,
+    kTailProbe,  ///< RFC 8985 §7
+    kPersist,    ///< a closed window, or a piece held back
+  };
+  /// What the ACK in hand told.
+  struct Ack {
+    Instant now;
+    std::uint32_t prior_in_flight = 0;
+    std::uint32_t acked = 0, delivered = 0, lost = 0;
+    bool advanced = false;
+    bool duplicate = false;      ///< as RFC 5681 §2 defines it
+    bool original = false;       ///< it delivers something that was sent once only
+    bool echo_is_early = false;  ///< its timestamp answers to what was sent before the first retransmission
+    bool retransmitted = false;  ///< ... and something that was sent again
+    bool repeated = false;       ///< ... that had arrived before: it answers to the copy, with an old echo
+    bool dsack = false;
+    SeqNum dsack_end;
+    Duration oldest_rtt{-1}, newest_rtt{-1};  ///< of what was sent once only
+  };
+
   [[nodiscard]] SeqNum data_end() const { return queue_front_ + queue_.bytes(); }
-  [[nodiscard]] std::uint32_t effective_window() const;
-  [[nodiscard]] std::uint32_t duplicate_threshold() const;
+  [[nodiscard]] bool recovering() const { return phase_ == Phase::kRecovery || phase_ == Phase::kCwr; }
+  [[nodiscard]] std::uint64_t position(SeqNum seq) const;
+
+  // sender.cc: what to send
   [[nodiscard]] bool partial_allowed() const;
   [[nodiscard]] std::uint32_t choose_length(std::uint32_t unsent, std::uint32_t room, std::uint32_t mss,
                                             std::uint32_t most) const;
+  [[nodiscard]] std::uint32_t window_room() const;
+  [[nodiscard]] bool paced_out(std::uint32_t wanted, Instant now);
+  void transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now);
+  void transmit_new(std::uint32_t mss, std::uint32_t most, Instant now);
+  [[nodiscard]] PacketPtr fill_packet(SeqNum seq, std::uint32_t& length, std::uint32_t mss);
+  /// Sends [snd_nxt, snd_nxt + length) and perhaps the FIN; false for want of memory.
+  [[nodiscard]] bool send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant now);
+  /// Sends the first `most` bytes of it again.
+  [[nodiscard]] bool send_again(SentSegment& segment, std::uint32_t most, std::uint32_t mss, Instant now);
+  void emit(SeqNum seq, std::uint32_t length, bool fin, std::uint32_t mss, PacketPtr packet, Instant now);
+
+  // sender_ack.cc: what an ACK tells
   bool update_window(const Segment& segment);
-  void on_new_ack(const Segment& segment, Instant now);
-  void on_duplicate_ack(Instant now);
-  void take_rtt_sample(const Segment& segment, Instant now, Duration& rtt);
-  /// Sends [seq, seq + length) and perhaps the FIN; returns the payload that went out, or nothing for want of
-  /// memory.
-  [[nodiscard]] bool send(SeqNum seq, std::uint32_t& length, bool fin, std::uint32_t mss, Instant now);
-  void retransmit_head(Instant now);
+  void take_sack_blocks(const Segment& segment, Ack& ack);
+  [[nodiscard]] bool take_dsack(const Segment& segment, Ack& ack);
+  void arrived(const SentSegment& segment, std::uint32_t bytes, const Segment& by, Ack& ack);
+  void take_rtt_sample(const Segment& segment, const Ack& ack);
+  void advance(const Segment& segment, Ack& ack);
+  void count_duplicate(Ack& ack);
+  void tell_congestion(const Segment& segment, const Ack& ack, bool in_recovery);
+
+  // sender_recovery.cc: what follows from it
+  void find_losses(Ack& ack);
+  void find_losses_by_sacked_bytes(Ack& ack);
+  void mark_lost(SentSegment& segment, Ack& ack);
+  void mark_head_lost(Ack& ack);
+  [[nodiscard]] std::uint32_t duplicate_threshold() const;
+  void change_phase(Ack& ack, bool ece);
+  void enter_recovery(Ack& ack);
+  void enter_cwr(const Ack& ack);
+  void leave_recovery(Instant now);
+  void check_tail_probe(const Ack& ack);
+  [[nodiscard]] bool try_undo(const Ack& ack);
+  void undo(Instant now);
+  [[nodiscard]] LossSample loss_sample(Instant now) const;
+
+  // sender_timer.cc
+  [[nodiscard]] bool may_probe_tail() const;
+  void arm(Instant now);
+  void arm_retransmission(Instant now);
+  void disarm() { timer_ = kNever; }
   void on_timeout(Instant now);
-  void arm(Instant now) { timer_ = now + rtt_.backed_off(backoff_); }
+  void on_tail_timer(Instant now);
+  void on_reordering_timer(Instant now);
+  [[nodiscard]] bool on_persist_timer(unsigned limit, Instant now);
 
   Tcp& tcp_;
   Connection& connection_;
-  SeqNum iss_, snd_una_, snd_nxt_, snd_max_, snd_wl1_, snd_wl2_;
+  SeqNum iss_, snd_una_, snd_nxt_, snd_wl1_, snd_wl2_;
   SeqNum queue_front_;  ///< sequence number of the queue's first byte
   SeqNum snd_up_;       ///< one past the last urgent byte
   SeqNum snd_sml_;      ///< end of the last segment smaller than the MSS (Minshall's variant of Nagle)
-  SeqNum recover_;      ///< RFC 6582
-  SeqNum timed_end_;
+  SeqNum recover_;      ///< what was outstanding when the phase began ends here (RFC 6582, RecoveryPoint)
+  SeqNum rtt_round_end_;
+  SeqNum tail_end_;  ///< TLP.end_seq
   std::uint32_t snd_wnd_ = 0, max_window_ = 0, mss_ = 536;
-  std::int64_t inflation_ = 0;  ///< of cwnd in recovery; partial ACKs make it negative (RFC 6582)
+  std::uint32_t left_by_duplicates_ = 0;  ///< bytes that duplicate ACKs without SACK say have arrived
   std::uint32_t retransmitted_ = 0;
   std::uint64_t retransmitted_bytes_ = 0;
+  std::uint64_t una_position_ = 0;  ///< of snd_una in the stream
+  Phase phase_ = Phase::kOpen;
+  TimerKind timer_kind_ = TimerKind::kRetransmit;
   std::uint8_t snd_scale_ = 0;
   std::uint8_t duplicate_acks_ = 0;
   std::uint8_t backoff_ = 0;
   std::uint8_t timeouts_ = 0;
   std::uint8_t probes_ = 0;
   bool fin_queued_ = false;
-  bool in_recovery_ = false;
   bool urgent_ = false;
   bool hold_partial_ = false;
-  bool timing_ = false;
   bool cwnd_limited_ = false;
-  bool probing_ = false;  ///< the timer runs for a closed window or a piece held back, not for loss
-  Instant timer_ = kNever;
-  Instant timed_at_{}, last_sent_{}, unanswered_since_ = kNever;
+  bool force_retransmission_ = false;  ///< the first of a recovery goes whatever the window says
+  bool tail_probed_ = false;           ///< TLP.end_seq is set
+  bool tail_was_retransmission_ = false;
+  bool frto_ = false;  ///< after a timeout: nothing but the head was sent again yet
+  bool ecn_ = false;
+  bool send_cwr_ = false;
+  bool syn_timed_ = false;
+  Instant timer_ = kNever, reordering_at_ = kNever, release_at_ = kNever;
+  Instant syn_sent_at_{}, last_sent_{}, unanswered_since_ = kNever;
   RttEstimator rtt_;
+  Rack rack_;
+  Prr prr_;
+  Undo undo_;
+  DeliveryRate rate_;
+  Pacer pacer_;
   std::unique_ptr<CongestionControl> congestion_;
+  Scoreboard board_;
   SendQueue queue_;
 };
 

@@ -56,7 +56,7 @@ void Tcp::enter_time_wait(Connection& connection, Instant now) {
     remove_time_wait(lists_->time_wait.front());
   }
   auto* entry = new TimeWait(*this, connection.key());
-  entry->snd_nxt = connection.sender().snd_max();
+  entry->snd_nxt = connection.sender().snd_nxt();
   entry->rcv_nxt = connection.receiver().rcv_nxt();
   entry->timestamps = connection.uses_timestamps();
   entry->ts_recent = connection.ts_recent();
@@ -135,6 +135,7 @@ Tcp::Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, TimerWheel& ti
       ready_(ready),
       rng_(rng),
       isn_(rng),
+      sent_segments_(config.max_sent_segments),
       flows_(rng.u64(), rng.u64()),
       send_budget_(pool.limits().bytes / kSendShare),
       receive_budget_(pool.limits().bytes / kPromiseShare),
@@ -365,6 +366,7 @@ Result<void> Tcp::send_segment(const FlowKey& key, const Outgoing& outgoing, Pac
   options.protocol = wire::kProtocolTcp;
   options.ttl = outgoing.ttl;
   options.tos = outgoing.tos;
+  if (outgoing.ecn_capable) options.tos = static_cast<std::uint8_t>((options.tos & ~3u) | std::uint32_t{2});
   options.dont_fragment = outgoing.dont_fragment;
   if (route != nullptr) return ip_.output(std::move(packet), options, *route, now);
   return ip_.output(std::move(packet), options, now);

@@ -19,6 +19,7 @@
 #include "tcp/isn.h"
 #include "tcp/memory_budget.h"
 #include "tcp/port_table.h"
+#include "tcp/scoreboard.h"
 #include "tcp/segment.h"
 
 namespace millrace::tcp {
@@ -65,6 +66,7 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] MemoryBudget& send_budget() { return send_budget_; }
   [[nodiscard]] MemoryBudget& receive_budget() { return receive_budget_; }
   [[nodiscard]] const MemoryBudget& receive_budget() const { return receive_budget_; }
+  [[nodiscard]] SentSegmentPool& sent_segments() { return sent_segments_; }
   [[nodiscard]] const IsnGenerator& isn() const { return isn_; }
   [[nodiscard]] LiveTable& live() { return live_; }
   void count(Counter counter, std::uint64_t n = 1) { counters_.add(counter, n); }
@@ -95,6 +97,7 @@ class Tcp final : public ip::Transport {
     std::uint16_t gso_size = 0;
     std::uint8_t tos = 0, ttl = 64;
     bool dont_fragment = true;
+    bool ecn_capable = false;  ///< ECT(0) (RFC 3168 §5)
     const wire::TcpOptions* options = nullptr;
   };
   Result<void> send_segment(const FlowKey& key, const Outgoing& outgoing, PacketPtr payload,
@@ -116,6 +119,7 @@ class Tcp final : public ip::Transport {
   ReadyList& ready_;
   Rng& rng_;
   IsnGenerator isn_;
+  SentSegmentPool sent_segments_;
   FlowTable flows_;
   PortTable ports_;
   MemoryBudget send_budget_, receive_budget_;

@@ -13,7 +13,7 @@ TEST(Rto, IsTwoHundredMillisecondsOnAFastPathAndDoubles) {
       "(5.1) the timer starts with the data; (5.4) the earliest segment is sent again; (5.5) RTO doubles");
   rfc("9293", "3.8.2", "MUST-19: exponential back-off");
   TcpScript t;
-  t.establish();
+  t.establish(syn().mss(1460));
   t.write(3000);
   t.expect_stream(1, 3001);
   t.expect_after(200ms, data(1, 1461));
@@ -79,7 +79,7 @@ TEST(Rto, TimerStopsWhenAllIsAcknowledged) {
 TEST(Rto, TimerStartsAgainWithEachNewAck) {
   rfc("6298", "5.3", "an ACK of new data restarts the timer");
   TcpScript t;
-  t.establish();
+  t.establish(syn().mss(1460));
   t.write(4380);
   t.expect_stream(1, 4381);
   t.expect_nothing_for(150ms);
@@ -150,7 +150,7 @@ TEST(Rto, AfterALostSynIsThreeSeconds) {
 TEST(Rto, SendsTheRestInSlowStartAfterwards) {
   rfc("5681", "3.1", "after a timeout cwnd is one segment and slow start begins");
   TcpScript t;
-  t.establish();
+  t.establish(syn().mss(1460));
   t.write(14'600);
   t.expect_stream(1, 14'601);
   t.expect_after(200ms, data(1, 1461));
@@ -165,7 +165,7 @@ TEST(Rto, SendsTheRestInSlowStartAfterwards) {
 
 TEST(Rto, SkipsWhatThePeerHadQueued) {
   TcpScript t;
-  t.establish();
+  t.establish(syn().mss(1460));
   t.write(7300);
   t.expect_stream(1, 7301);
   t.expect_after(200ms, data(1, 1461));

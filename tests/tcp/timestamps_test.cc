@@ -190,14 +190,36 @@ TEST(Paws, ForgetsATimestampThatIs24DaysOld) {
 TEST(RoundTrip, TimestampsMeasureRetransmittedSegments) {
   rfc("7323", "4.1", "RTTM: an ACK that moves SND.UNA gives a sample, of retransmissions too");
   TcpScript t;
-  t.establish(syn().mss(1460).with_ts());
+  t.listen();
+  t.inject(syn().mss(1460).ts(1000, 0));
+  const auto synack_sent = t.take_sent();
+  t.after(400ms).inject(ack(1).ts(1400, synack_sent.at(0).timestamps->value));
+  ASSERT_TRUE(t.accept());
   t.after(1s).write(100);
   const std::uint32_t first = t.take_sent().at(0).timestamps->value;
-  t.after(500ms);  // at least one retransmission
-  EXPECT_GE(t.take_sent().size(), 1u);
-  t.inject(ack(101).ts(0xfffffc00u + 40'000 + 5000, first));
+  t.after(1300ms);  // RTO = 400 + 4 * 200 ms
+  EXPECT_EQ(t.take_sent().size(), 1u);
+  // Too early for an answer to the retransmission: the first one took 1.3 s.
+  t.inject(ack(101).ts(3700, first));
   EXPECT_EQ(t.info().backoff, 0);
-  EXPECT_GE(t.info().rtt, 60'000u) << "500 ms counted with an eighth";
+  EXPECT_NEAR(t.info().rtt, 400'000 + (1'300'000 - 400'000) / 8, 1000);
+}
+
+TEST(RoundTrip, AnswerToARepetitionIsNotMeasuredFromTheFirstCopy) {
+  rfc("6298", "3", "an ACK that may answer to either transmission is no sample");
+  TcpScript t;
+  t.listen();
+  t.inject(syn().mss(1460).ts(1000, 0));
+  const auto synack_sent = t.take_sent();
+  t.after(20ms).inject(ack(1).ts(1020, synack_sent.at(0).timestamps->value));
+  ASSERT_TRUE(t.accept());
+  t.after(1s).write(100);
+  const std::uint32_t first = t.take_sent().at(0).timestamps->value;
+  t.after(220ms);
+  EXPECT_EQ(t.take_sent().size(), 1u);
+  // The peer had it; its ACK was lost, and it repeats it, with the same echo.
+  t.after(20ms).inject(ack(101).ts(2260, first));
+  EXPECT_EQ(t.info().rtt, 20'000u);
 }
 
 }  // namespace

@@ -1,0 +1,189 @@
+#include "tcp/scoreboard.h"
+
+#include <cassert>
+#include <iterator>
+
+namespace millrace::tcp {
+
+SentSegment* SentSegmentPool::allocate() {
+  if (free_.empty()) {
+    if ((blocks_.size() + 1) * kBlock > limit_) return nullptr;
+    blocks_.push_back(std::make_unique<SentSegment[]>(kBlock));
+    free_.reserve(blocks_.size() * kBlock);
+    for (std::size_t i = 0; i < kBlock; ++i) free_.push_back(&blocks_.back()[kBlock - 1 - i]);
+  }
+  SentSegment* segment = free_.back();
+  free_.pop_back();
+  return segment;
+}
+
+Scoreboard::Segment* Scoreboard::append(SeqNum seq, std::uint32_t length, Instant now) {
+  Segment* segment = pool_.allocate();
+  if (segment == nullptr) return nullptr;
+  segment->seq = seq;
+  segment->length = length;
+  segment->fate = Segment::Fate::kInFlight;
+  segment->retransmissions = 0;
+  segment->sent_at = now;
+  all_.push_back(*segment);
+  by_time_.push_back(*segment);
+  in_flight_ += length;
+  ++count_;
+  return segment;
+}
+
+void Scoreboard::leave(Segment& segment) {
+  switch (segment.fate) {
+    case Segment::Fate::kInFlight:
+      by_time_.erase(by_time_.iterator_to(segment));
+      in_flight_ -= segment.length;
+      break;
+    case Segment::Fate::kLost:
+      lost_.erase(lost_.iterator_to(segment));
+      lost_bytes_ -= segment.length;
+      break;
+    case Segment::Fate::kSacked:
+      sacked_ -= segment.length;
+      break;
+  }
+}
+
+void Scoreboard::erase(Segment& segment) {
+  all_.erase(all_.iterator_to(segment));
+  --count_;
+  pool_.free(&segment);
+}
+
+void Scoreboard::become_sacked(Segment& segment) {
+  leave(segment);
+  if (sacked_ == 0 || segment.end() > highest_sacked_) highest_sacked_ = segment.end();
+  segment.fate = Segment::Fate::kSacked;
+  sacked_ += segment.length;
+}
+
+void Scoreboard::merge_sacked(Segment& segment) {
+  auto at = all_.iterator_to(segment);
+  if (const auto next = std::next(at); next != all_.end() && next->fate == Segment::Fate::kSacked) {
+    segment.length += next->length;
+    erase(*next);
+  }
+  if (at == all_.begin()) return;
+  Segment& before = *std::prev(at);
+  if (before.fate != Segment::Fate::kSacked) return;
+  before.length += segment.length;
+  erase(segment);
+}
+
+void Scoreboard::mark_lost(Segment& segment) {
+  assert(segment.fate == Segment::Fate::kInFlight);
+  leave(segment);
+  segment.fate = Segment::Fate::kLost;
+  lost_.insert(segment);
+  lost_bytes_ += segment.length;
+}
+
+void Scoreboard::mark_all_lost() {
+  while (!by_time_.empty()) mark_lost(by_time_.front());
+}
+
+void Scoreboard::unmark_lost() {
+  // Sent longest ago of all: to the front, the last of them first.
+  while (!lost_.empty()) {
+    Segment& segment = *lost_.rbegin();
+    leave(segment);
+    segment.fate = Segment::Fate::kInFlight;
+    by_time_.push_front(segment);
+    in_flight_ += segment.length;
+  }
+}
+
+void Scoreboard::renege() {
+  for (Segment& segment : all_) {
+    if (segment.fate != Segment::Fate::kSacked) continue;
+    leave(segment);
+    segment.fate = Segment::Fate::kLost;
+    lost_.insert(segment);
+    lost_bytes_ += segment.length;
+  }
+}
+
+bool Scoreboard::split(Segment& segment, std::uint32_t length) {
+  assert(length != 0 && length < segment.length);
+  Segment* rest = pool_.allocate();
+  if (rest == nullptr) return false;
+  rest->seq = segment.seq + length;
+  rest->length = segment.length - length;
+  rest->fate = segment.fate;
+  rest->retransmissions = segment.retransmissions;
+  rest->sent_at = segment.sent_at;
+  rest->delivery = segment.delivery;
+  segment.length = length;
+  all_.insert(std::next(all_.iterator_to(segment)), *rest);
+  ++count_;
+  if (segment.fate == Segment::Fate::kInFlight) {
+    by_time_.insert(std::next(by_time_.iterator_to(segment)), *rest);
+  } else if (segment.fate == Segment::Fate::kLost) {
+    lost_.insert(std::next(lost_.iterator_to(segment)), *rest);
+  }
+  return true;
+}
+
+void Scoreboard::join_lost(Segment& segment, std::uint32_t most) {
+  for (;;) {
+    const auto next = std::next(all_.iterator_to(segment));
+    if (next == all_.end() || next->fate != Segment::Fate::kLost || segment.length + next->length > most)
+      return;
+    lost_.erase(lost_.iterator_to(*next));
+    segment.length += next->length;
+    segment.retransmissions = std::max(segment.retransmissions, next->retransmissions);
+    erase(*next);
+  }
+}
+
+void Scoreboard::on_retransmitted(Segment& segment, Instant now) {
+  assert(segment.fate != Segment::Fate::kSacked);
+  leave(segment);
+  segment.fate = Segment::Fate::kInFlight;
+  if (segment.retransmissions != 255) ++segment.retransmissions;
+  segment.sent_at = now;
+  by_time_.push_back(segment);
+  in_flight_ += segment.length;
+}
+
+Scoreboard::Segment* Scoreboard::find(SeqNum seq) {
+  struct BySeq {
+    bool operator()(SeqNum a, const Segment& b) const { return a < b.seq; }
+    bool operator()(const Segment& a, SeqNum b) const { return a.seq < b; }
+  };
+  auto at = all_.upper_bound(seq, BySeq{});
+  if (at == all_.begin()) return nullptr;
+  --at;
+  return seq < at->end() ? &*at : nullptr;
+}
+
+Scoreboard::Segment* Scoreboard::next_sent(Segment& segment) {
+  const auto next = std::next(by_time_.iterator_to(segment));
+  return next == by_time_.end() ? nullptr : &*next;
+}
+
+SeqNum Scoreboard::below_sacked(std::uint32_t bytes) const {
+  std::uint32_t seen = 0;
+  if (sacked_ > bytes) {
+    for (auto at = all_.rbegin(); at != all_.rend(); ++at) {
+      if (at->fate != Segment::Fate::kSacked) continue;
+      seen += at->length;
+      if (seen > bytes) return at->seq;
+    }
+  }
+  return all_.empty() ? SeqNum{} : all_.begin()->seq;
+}
+
+void Scoreboard::clear() {
+  while (!all_.empty()) {
+    Segment& first = *all_.begin();
+    leave(first);
+    erase(first);
+  }
+}
+
+}  // namespace millrace::tcp

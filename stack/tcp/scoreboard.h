@@ -1,0 +1,199 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <boost/intrusive/list.hpp>
+#include <boost/intrusive/set.hpp>
+
+#include "base/seq.h"
+#include "base/time.h"
+#include "tcp/delivery_rate.h"
+
+namespace millrace::tcp {
+
+/// One transmission, as far as it has the same fate everywhere: a segment, a super-segment, or what is left
+/// of one. A FIN counts as a byte.
+struct SentSegment : boost::intrusive::set_base_hook<boost::intrusive::optimize_size<true>> {
+  enum class Fate : std::uint8_t {
+    kInFlight,  ///< sent, for all we know on its way
+    kLost,      ///< to be sent again
+    kSacked,    ///< the peer has it
+  };
+
+  SeqNum seq;
+  std::uint32_t length = 0;
+  Fate fate = Fate::kInFlight;
+  std::uint8_t retransmissions = 0;  ///< stays at the largest value
+  Instant sent_at{};                 ///< the last time
+  SegmentDelivery delivery;
+  boost::intrusive::list_member_hook<> by_time;
+  boost::intrusive::set_member_hook<boost::intrusive::optimize_size<true>> by_loss;
+
+  [[nodiscard]] SeqNum end() const { return seq + length; }
+  [[nodiscard]] bool retransmitted() const { return retransmissions != 0; }
+
+  friend bool operator<(const SentSegment& a, const SentSegment& b) { return a.seq < b.seq; }
+};
+
+/// Storage of SentSegments for all connections of a stack: grows by blocks, never shrinks.
+class SentSegmentPool {
+ public:
+  explicit SentSegmentPool(std::size_t limit) : limit_(limit) {}
+  /// Null: the limit is reached.
+  [[nodiscard]] SentSegment* allocate();
+  void free(SentSegment* segment) { free_.push_back(segment); }
+  [[nodiscard]] std::size_t in_use() const { return blocks_.size() * kBlock - free_.size(); }
+
+ private:
+  static constexpr std::size_t kBlock = 64;
+  std::size_t limit_;
+  std::vector<std::unique_ptr<SentSegment[]>> blocks_;
+  std::vector<SentSegment*> free_;
+};
+
+/// What is outstanding and what became of it (RFC 2018, RFC 6675): adjacent, disjoint segments from snd_una
+/// to snd_max,
+///
+///     snd_una                                            snd_max
+///     [ in flight )[ sacked     )[ lost )[ in flight     )
+///
+/// Neighbours that are sacked become one, so that the blocks a peer repeats in every ACK cost one look-up,
+/// and an ACK is worth work only for what is new in it. Those in flight are also in the order of their last
+/// transmission (RFC 8985 §6.2), those lost in sequence.
+class Scoreboard {
+ public:
+  using Segment = SentSegment;
+
+  explicit Scoreboard(SentSegmentPool& pool) : pool_(pool) {}
+  Scoreboard(const Scoreboard&) = delete;
+  Scoreboard& operator=(const Scoreboard&) = delete;
+  ~Scoreboard() { clear(); }
+
+  /// A new transmission at the end. Null: no memory.
+  [[nodiscard]] Segment* append(SeqNum seq, std::uint32_t length, Instant now);
+  /// Everything before `una` has arrived: `arrived(segment, bytes)` is called for each piece that was not
+  /// known to have, before it is forgotten.
+  template <typename F>
+  void acknowledge(SeqNum una, F&& arrived);
+  /// The peer has [left, right), within what is outstanding; calls as acknowledge().
+  template <typename F>
+  void sack(SeqNum left, SeqNum right, F&& arrived);
+
+  void mark_lost(Segment& segment);
+  /// All that is in flight.
+  void mark_all_lost();
+  /// What was marked lost and not sent again is in flight after all.
+  void unmark_lost();
+  /// The peer has thrown away what it had reported (RFC 2018 §8): all of it is lost.
+  void renege();
+  /// Cuts a segment in two so that it is `length` long; false without memory.
+  [[nodiscard]] bool split(Segment& segment, std::uint32_t length);
+  /// Joins to a lost segment those after it that are lost too, as far as they make at most `most` together.
+  void join_lost(Segment& segment, std::uint32_t most);
+  /// Sent again: the whole segment, which was lost or in flight.
+  void on_retransmitted(Segment& segment, Instant now);
+
+  [[nodiscard]] Segment* first_lost() { return lost_.empty() ? nullptr : &*lost_.begin(); }
+  [[nodiscard]] Segment* head() { return all_.empty() ? nullptr : &*all_.begin(); }
+  [[nodiscard]] const Segment* head() const { return all_.empty() ? nullptr : &*all_.begin(); }
+  [[nodiscard]] Segment* last() { return all_.empty() ? nullptr : &*all_.rbegin(); }
+  /// The segment that has this byte; null when none has.
+  [[nodiscard]] Segment* find(SeqNum seq);
+  /// The one in flight that was (re)transmitted longest ago.
+  [[nodiscard]] Segment* oldest() { return by_time_.empty() ? nullptr : &by_time_.front(); }
+  [[nodiscard]] Segment* next_sent(Segment& segment);
+  /// Where, from the end, more than `bytes` are reported; snd_una when no more are.
+  [[nodiscard]] SeqNum below_sacked(std::uint32_t bytes) const;
+
+  [[nodiscard]] bool empty() const { return all_.empty(); }
+  [[nodiscard]] std::size_t count() const { return count_; }
+  [[nodiscard]] std::uint32_t in_flight() const { return in_flight_; }
+  [[nodiscard]] std::uint32_t sacked() const { return sacked_; }
+  [[nodiscard]] std::uint32_t lost() const { return lost_bytes_; }
+  /// End of the highest segment reported; meaningful while sacked() is not 0.
+  [[nodiscard]] SeqNum highest_sacked() const { return highest_sacked_; }
+  void clear();
+
+ private:
+  using All = boost::intrusive::set<Segment, boost::intrusive::constant_time_size<false>>;
+  using ByTime = boost::intrusive::list<
+      Segment,
+      boost::intrusive::member_hook<Segment, boost::intrusive::list_member_hook<>, &Segment::by_time>,
+      boost::intrusive::constant_time_size<false>>;
+  using Lost = boost::intrusive::set<
+      Segment,
+      boost::intrusive::member_hook<Segment,
+                                    boost::intrusive::set_member_hook<boost::intrusive::optimize_size<true>>,
+                                    &Segment::by_loss>,
+      boost::intrusive::constant_time_size<false>>;
+
+  /// Leaves the list and the sum of its fate.
+  void leave(Segment& segment);
+  void become_sacked(Segment& segment);
+  void merge_sacked(Segment& segment);
+  void erase(Segment& segment);
+
+  SentSegmentPool& pool_;
+  All all_;
+  ByTime by_time_;
+  Lost lost_;
+  std::size_t count_ = 0;
+  std::uint32_t in_flight_ = 0, sacked_ = 0, lost_bytes_ = 0;
+  SeqNum highest_sacked_;
+};
+
+template <typename F>
+void Scoreboard::acknowledge(SeqNum una, F&& arrived) {
+  while (!all_.empty()) {
+    Segment& first = *all_.begin();
+    if (first.seq >= una) return;
+    const std::uint32_t bytes = std::min(first.length, SeqNum::distance(first.seq, una));
+    if (first.fate != Segment::Fate::kSacked) arrived(first, bytes);
+    if (bytes == first.length) {
+      leave(first);
+      erase(first);
+      continue;
+    }
+    // The first stays the first: its key may change in place.
+    switch (first.fate) {
+      case Segment::Fate::kInFlight:
+        in_flight_ -= bytes;
+        break;
+      case Segment::Fate::kLost:
+        lost_bytes_ -= bytes;
+        break;
+      case Segment::Fate::kSacked:
+        sacked_ -= bytes;
+        break;
+    }
+    first.seq = una;
+    first.length -= bytes;
+    return;
+  }
+}
+
+template <typename F>
+void Scoreboard::sack(SeqNum left, SeqNum right, F&& arrived) {
+  Segment* segment = find(left);
+  while (segment != nullptr && segment->seq < right) {
+    if (segment->fate == Segment::Fate::kSacked) {
+      const auto next = std::next(all_.iterator_to(*segment));
+      segment = next == all_.end() ? nullptr : &*next;
+      continue;
+    }
+    if (segment->seq < left) {
+      if (!split(*segment, SeqNum::distance(segment->seq, left))) return;
+      segment = &*std::next(all_.iterator_to(*segment));
+    }
+    if (segment->end() > right && !split(*segment, SeqNum::distance(segment->seq, right))) return;
+    arrived(*segment, segment->length);
+    become_sacked(*segment);
+    const SeqNum end = segment->end();
+    merge_sacked(*segment);
+    segment = find(end);
+  }
+}
+
+}  // namespace millrace::tcp

@@ -1,0 +1,202 @@
+// What an ACK tells.
+#include <algorithm>
+
+#include "tcp/connection.h"
+#include "tcp/sender.h"
+#include "tcp/tcp.h"
+
+namespace millrace::tcp {
+
+bool Sender::update_window(const Segment& segment) {
+  if (!(snd_wl1_ < segment.seq || (snd_wl1_ == segment.seq && snd_wl2_ <= segment.ack))) return false;
+  const std::uint32_t window = std::uint32_t{segment.window} << snd_scale_;
+  const bool changed = window != snd_wnd_;
+  snd_wnd_ = window;
+  max_window_ = std::max(max_window_, window);
+  snd_wl1_ = segment.seq;
+  snd_wl2_ = segment.ack;
+  return changed;
+}
+
+bool Sender::process_ack(const Segment& segment, Instant now) {
+  probes_ = 0;
+  const bool was_closed = snd_wnd_ == 0;
+  const bool window_changed = segment.ack >= snd_una_ && update_window(segment);
+  if (was_closed && snd_wnd_ != 0 && probing()) {
+    // The window is open again: what is outstanding is guarded by the retransmission timer from now on.
+    backoff_ = 0;
+    disarm();
+    if (!board_.empty()) arm(now);
+  }
+  if (board_.empty()) {
+    if (segment.ack == snd_una_) unanswered_since_ = kNever;
+    return false;
+  }
+  Ack ack;
+  ack.now = now;
+  ack.prior_in_flight = in_flight();
+  ack.advanced = segment.ack > snd_una_;
+  if (segment.options.timestamps && connection_.uses_timestamps())
+    ack.echo_is_early = segment.has(Flags::kAck) && segment.options.timestamps->echo != 0 &&
+                        undo_.echo_is_early(segment.options.timestamps->echo);
+  const bool sack = connection_.uses_sack();
+  if (ack.advanced) advance(segment, ack);
+  if (sack && segment.options.sack_count != 0) take_sack_blocks(segment, ack);
+  // RFC 5681 §2: a duplicate ACK has no data, no SYN or FIN, the same window, while something is outstanding.
+  ack.duplicate = !ack.advanced && segment.ack == snd_una_ && segment.length() == 0 && !window_changed;
+  if (ack.duplicate && !sack) count_duplicate(ack);
+  if (ack.delivered != 0) take_rtt_sample(segment, ack);
+  if (sack) find_losses(ack);
+  check_tail_probe(ack);
+  const bool recovered = recovering();
+  change_phase(ack, ecn_ && segment.has(Flags::kEce));
+  // The ACK that ends a recovery belongs to it.
+  if (ack.delivered != 0 || ack.lost != 0) tell_congestion(segment, ack, recovered || recovering());
+  if (board_.empty()) {
+    disarm();
+    reordering_at_ = kNever;
+  } else if (ack.advanced) {
+    arm(now);  // RFC 6298 (5.3)
+  }
+  return ack.advanced;
+}
+
+void Sender::advance(const Segment& segment, Ack& ack) {
+  ack.acked = SeqNum::distance(snd_una_, segment.ack);
+  board_.acknowledge(
+      segment.ack, [&](const SentSegment& sent, std::uint32_t bytes) { arrived(sent, bytes, segment, ack); });
+  const SeqNum data_acked = SeqNum::min(segment.ack, data_end());
+  if (data_acked > queue_front_) {
+    const std::uint32_t n = SeqNum::distance(queue_front_, data_acked);
+    queue_.drop_front(n);
+    queue_front_ += n;
+  }
+  snd_una_ = segment.ack;
+  una_position_ += ack.acked;
+  if (urgent_ && snd_una_ >= snd_up_) urgent_ = false;
+  timeouts_ = 0;
+  unanswered_since_ = board_.empty() ? kNever : ack.now;
+  if (left_by_duplicates_ != 0) {
+    // The duplicates spoke of what this ACK covers, but for the segment that was missing.
+    const std::uint32_t told = std::min(left_by_duplicates_, ack.acked > mss_ ? ack.acked - mss_ : 0);
+    left_by_duplicates_ = phase_ == Phase::kRecovery ? left_by_duplicates_ - told : 0;
+    ack.delivered -= std::min(ack.delivered, told);
+  }
+  duplicate_acks_ = 0;
+}
+
+void Sender::arrived(const SentSegment& sent, std::uint32_t bytes, const Segment& by, Ack& ack) {
+  ack.delivered += bytes;
+  rate_.on_segment_delivered(sent.delivery, bytes, ack.now);
+  Rack::Arrival arrival;
+  arrival.end = sent.seq + bytes;
+  arrival.sent_at = sent.sent_at;
+  arrival.retransmitted = sent.retransmitted();
+  if (!sent.retransmitted()) {
+    ack.original = true;
+    const Duration rtt = ack.now - sent.sent_at;
+    ack.oldest_rtt = std::max(ack.oldest_rtt, rtt);
+    ack.newest_rtt = ack.newest_rtt < Duration{0} ? rtt : std::min(ack.newest_rtt, rtt);
+  } else {
+    ack.retransmitted = true;
+    if (by.options.timestamps && connection_.uses_timestamps())
+      arrival.of_earlier_copy =
+          static_cast<std::int32_t>(by.options.timestamps->echo - connection_.timestamp(sent.sent_at)) < 0;
+  }
+  ack.repeated |= arrival.of_earlier_copy && ack.now - sent.sent_at >= rtt_.min_rtt();
+  rack_.on_arrival(arrival, rtt_.min_rtt(), ack.now);
+}
+
+bool Sender::take_dsack(const Segment& segment, Ack& ack) {
+  // RFC 2883 §4: the first block reports a duplicate when it lies below the ACK, or within the second.
+  const wire::SackBlock& first = segment.options.sack[0];
+  const bool below = first.right <= segment.ack;
+  const bool within = segment.options.sack_count > 1 && first.left >= segment.options.sack[1].left &&
+                      first.right <= segment.options.sack[1].right;
+  if (!below && !within) return false;
+  if (first.left >= first.right || first.right > snd_nxt_ ||
+      SeqNum::distance(first.left, snd_nxt_) > (1u << 30))
+    return false;
+  tcp_.count(Counter::kDsackReceived);
+  ack.dsack = true;
+  ack.dsack_end = first.right;
+  const std::uint32_t bytes = SeqNum::distance(first.left, first.right);
+  undo_.on_dsack(first.left, (bytes + mss_ - 1) / mss_);
+  if (!(tail_probed_ && first.right == tail_end_)) rack_.on_dsack(snd_una_, snd_nxt_);
+  return true;
+}
+
+void Sender::take_sack_blocks(const Segment& segment, Ack& ack) {
+  const std::size_t first = take_dsack(segment, ack) ? 1 : 0;
+  for (std::size_t i = first; i < segment.options.sack_count; ++i) {
+    wire::SackBlock block = segment.options.sack[i];
+    if (block.left >= block.right || block.right > snd_nxt_ || block.right <= snd_una_) {
+      // Below snd_una: reordered or a late duplicate's. Beyond snd_nxt: nonsense.
+      if (block.left >= block.right || block.right > snd_nxt_) tcp_.count(Counter::kSackDiscarded);
+      continue;
+    }
+    block.left = SeqNum::max(block.left, snd_una_);
+    board_.sack(block.left, block.right,
+                [&](const SentSegment& sent, std::uint32_t bytes) { arrived(sent, bytes, segment, ack); });
+  }
+}
+
+void Sender::count_duplicate(Ack& ack) {
+  // RFC 6582 §3.2 step 1: not for duplicates of what was sent again after a timeout.
+  if (phase_ == Phase::kLoss) return;
+  if (duplicate_acks_ < 255) ++duplicate_acks_;
+  // Each tells that a segment has left the network. The one that is missing has not.
+  const std::uint32_t most = outstanding() > mss_ ? outstanding() - mss_ : 0;
+  const std::uint32_t more = std::min(mss_, most - std::min(most, left_by_duplicates_));
+  left_by_duplicates_ += more;
+  ack.delivered += more;
+}
+
+void Sender::take_rtt_sample(const Segment& segment, const Ack& ack) {
+  // What is acknowledged together with something sent again may have waited for it at the peer.
+  Duration rtt = ack.retransmitted ? Duration{-1} : ack.oldest_rtt;
+  if (rtt < Duration{0} && ack.advanced && !ack.repeated && connection_.uses_timestamps() &&
+      segment.options.timestamps && segment.options.timestamps->echo != 0) {
+    // What was sent again has no send time of its own; the echoed timestamp tells (RFC 7323 §4), in
+    // milliseconds. But where the first ACK was lost, the time until the timer expired would be in it.
+    const auto elapsed =
+        static_cast<std::int32_t>(connection_.timestamp(ack.now) - segment.options.timestamps->echo);
+    if (elapsed >= 0) rtt = std::max<Duration>(std::chrono::milliseconds(elapsed), Duration{100us});
+  }
+  if (rtt < Duration{0}) return;
+  if (!ack.retransmitted && ack.newest_rtt >= Duration{0}) rtt_.note_minimum(ack.newest_rtt);
+  // RFC 6298 §5: the timeout stays backed off until there is a sample of something sent once (Karn).
+  if (backoff_ != 0) {
+    backoff_ = 0;
+    if (!board_.empty()) arm(ack.now);
+  }
+  // RFC 6298 §3: one sample a round trip; with more, the variance would forget too soon (RFC 7323 appendix
+  // G).
+  if (snd_una_ < rtt_round_end_ && rtt_.valid()) return;
+  rtt_round_end_ = snd_nxt_;
+  rtt_.sample(rtt);
+}
+
+void Sender::tell_congestion(const Segment& segment, const Ack& ack, bool in_recovery) {
+  AckSample sample;
+  sample.now = ack.now;
+  sample.acked = ack.acked;
+  sample.delivered = ack.delivered;
+  sample.lost = ack.lost;
+  sample.prior_in_flight = ack.prior_in_flight;
+  sample.in_flight = in_flight();
+  sample.delivered_total = rate_.delivered_total();
+  sample.acked_total = una_position_;
+  sample.sent_total = position(snd_nxt_);
+  sample.rtt = ack.retransmitted ? Duration{-1} : ack.newest_rtt;
+  sample.cwnd_limited = cwnd_limited_;
+  sample.in_recovery = in_recovery;
+  sample.ece = ecn_ && segment.has(Flags::kEce);
+  sample.rate = rate_.finish(rtt_.min_rtt());
+  congestion_->on_ack(sample);
+  if (recovering())
+    prr_.on_ack(ack.delivered, in_flight(), ack.advanced && ack.lost == 0, force_retransmission_ ? mss_ : 0,
+                mss_);
+}
+
+}  // namespace millrace::tcp

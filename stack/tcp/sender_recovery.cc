@@ -1,0 +1,205 @@
+// What follows from an ACK: which segments are lost, when a recovery begins and ends, and when it was for
+// nothing.
+#include <algorithm>
+
+#include "tcp/connection.h"
+#include "tcp/sender.h"
+#include "tcp/tcp.h"
+
+namespace millrace::tcp {
+
+namespace {
+
+constexpr std::uint32_t kDuplicateThreshold = 3;  // RFC 5681 §3.2
+
+}  // namespace
+
+// --- losses
+
+void Sender::mark_lost(SentSegment& segment, Ack& ack) {
+  if (segment.retransmitted()) tcp_.count(Counter::kLostRetransmit);
+  ack.lost += segment.length;
+  rate_.on_lost(segment.length);
+  LostSegment lost;
+  lost.now = ack.now;
+  lost.bytes = segment.length;
+  lost.tx_in_flight = segment.delivery.tx_in_flight;
+  lost.lost = rate_.lost_since(segment.delivery);
+  lost.app_limited = segment.delivery.app_limited;
+  board_.mark_lost(segment);
+  congestion_->on_segment_lost(lost);
+}
+
+void Sender::find_losses(Ack& ack) {
+  if (!tcp_.config().rack) {
+    find_losses_by_sacked_bytes(ack);
+    return;
+  }
+  Rack::Context context;
+  context.in_recovery = phase_ == Phase::kRecovery || phase_ == Phase::kLoss;
+  context.many_sacked = board_.sacked() > (kDuplicateThreshold - 1) * mss_;
+  context.min_rtt = rtt_.min_rtt();
+  context.srtt = rtt_.srtt();
+  const Duration wait =
+      rack_.detect(board_, context, ack.now, [&](SentSegment& segment) { mark_lost(segment, ack); });
+  reordering_at_ = wait > Duration{0} ? ack.now + wait : kNever;
+}
+
+void Sender::find_losses_by_sacked_bytes(Ack& ack) {
+  // RFC 6675 §4, IsLost(): below more than (DupThresh - 1) * SMSS reported bytes. A retransmission that is
+  // lost is the timer's to find.
+  const SeqNum edge = board_.below_sacked((kDuplicateThreshold - 1) * mss_);
+  for (SentSegment* segment = board_.head(); segment != nullptr && segment->seq < edge;) {
+    SentSegment* const next = board_.find(segment->end());
+    if (segment->fate == SentSegment::Fate::kInFlight && !segment->retransmitted()) mark_lost(*segment, ack);
+    segment = next;
+  }
+}
+
+void Sender::mark_head_lost(Ack& ack) {
+  SentSegment* head = board_.head();
+  if (head == nullptr || head->fate != SentSegment::Fate::kInFlight) return;
+  if (head->length > mss_ && !board_.split(*head, mss_)) return;
+  mark_lost(*head, ack);
+}
+
+std::uint32_t Sender::duplicate_threshold() const {
+  // RFC 5827: with fewer than four segments outstanding and nothing new to send, three duplicates cannot
+  // come.
+  const std::uint32_t flight = outstanding();
+  if (flight < 4 * mss_ && not_sent() == 0 && flight > mss_)
+    return std::max(1u, (flight + mss_ - 1) / mss_ - 1);
+  return kDuplicateThreshold;
+}
+
+// --- phases
+
+LossSample Sender::loss_sample(Instant now) const {
+  // FlightSize without what limited transmit sent (RFC 5681 §3.2 (2)): that was beyond cwnd.
+  return {now, std::min(outstanding(), congestion_->cwnd()), position(snd_nxt_)};
+}
+
+void Sender::change_phase(Ack& ack, bool ece) {
+  if (phase_ != Phase::kOpen && snd_una_ >= recover_) {
+    // RFC 6582 §3.2 step 4: without SACK, duplicates that still come could start another for nothing; they
+    // carry recover, so what is above it must be acknowledged first.
+    if (!try_undo(ack)) leave_recovery(ack.now);
+  }
+  switch (phase_) {
+    case Phase::kOpen:
+    case Phase::kCwr:
+      if (ack.dsack && try_undo(ack)) break;
+      if (!connection_.uses_sack() && duplicate_acks_ >= duplicate_threshold() && ack.duplicate &&
+          (snd_una_ > recover_ || board_.head()->retransmissions == 0)) {
+        mark_head_lost(ack);
+      }
+      if (ack.lost != 0) {
+        enter_recovery(ack);
+      } else if (ece && phase_ == Phase::kOpen) {
+        enter_cwr(ack);
+      }
+      break;
+    case Phase::kRecovery:
+      if (try_undo(ack) || !ack.advanced) break;
+      tcp_.count(Counter::kPartialAcks);
+      // RFC 6582 §3.2 step 5, a partial ACK: the next hole is lost too.
+      if (!connection_.uses_sack()) {
+        mark_head_lost(ack);
+        force_retransmission_ = true;
+      }
+      break;
+    case Phase::kLoss:
+      // RFC 5682 §3: something arrives that was sent before the timeout and not since, and was not reported
+      // before: it was late, not lost.
+      if (frto_ && ack.original && connection_.uses_sack() && (ack.advanced || ack.delivered != 0)) {
+        tcp_.count(Counter::kSpuriousTimeouts);
+        undo(ack.now);
+        break;
+      }
+      if (ack.advanced) frto_ = false;
+      static_cast<void>(try_undo(ack));
+      break;
+  }
+}
+
+void Sender::enter_recovery(Ack& ack) {
+  tcp_.count(Counter::kFastRetrans);
+  tcp_.count(connection_.uses_sack() ? Counter::kSackRecovery : Counter::kRenoRecovery);
+  if (phase_ == Phase::kOpen) {
+    congestion_->on_loss(loss_sample(ack.now));
+    undo_.start(snd_una_);
+  }
+  phase_ = Phase::kRecovery;
+  recover_ = snd_nxt_;
+  force_retransmission_ = true;
+  tail_probed_ = false;
+  prr_.start(ack.prior_in_flight, congestion_->ssthresh());
+  arm_retransmission(ack.now);
+}
+
+void Sender::enter_cwr(const Ack& ack) {
+  congestion_->on_ecn(loss_sample(ack.now));
+  undo_.stop();
+  phase_ = Phase::kCwr;
+  recover_ = snd_nxt_;
+  send_cwr_ = true;
+  prr_.start(ack.prior_in_flight, congestion_->ssthresh());
+}
+
+void Sender::leave_recovery(Instant now) {
+  if (phase_ != Phase::kLoss) congestion_->on_recovery_exit(now, in_flight());
+  if (phase_ == Phase::kRecovery) rack_.on_recovery_exit();
+  phase_ = Phase::kOpen;
+  left_by_duplicates_ = 0;
+  duplicate_acks_ = 0;
+  force_retransmission_ = frto_ = false;
+}
+
+void Sender::check_tail_probe(const Ack& ack) {
+  // RFC 8985 §7.4.2.
+  if (!tail_probed_) return;
+  if (!tail_was_retransmission_) {
+    if (snd_una_ >= tail_end_) tail_probed_ = false;
+    return;
+  }
+  if (ack.dsack && ack.dsack_end == tail_end_) {
+    tail_probed_ = false;  // it was there twice: nothing was lost
+  } else if (snd_una_ > tail_end_) {
+    tail_probed_ = false;
+    if (phase_ != Phase::kOpen) return;
+    // The probe repaired the only loss: the path was congested all the same.
+    tcp_.count(Counter::kLossProbeRecovery);
+    congestion_->on_loss(loss_sample(ack.now));
+    congestion_->on_recovery_exit(ack.now, in_flight());
+    undo_.stop();
+  } else if (ack.duplicate && ack.delivered == 0) {
+    tail_probed_ = false;
+  }
+}
+
+// --- undo
+
+bool Sender::try_undo(const Ack& ack) {
+  const bool by_echo = ack.echo_is_early && ack.advanced;
+  const bool by_dsack = ack.dsack && undo_.all_duplicates();
+  if (!by_echo && !by_dsack) return false;
+  tcp_.count(by_dsack                 ? Counter::kDsackUndo
+             : phase_ == Phase::kLoss ? Counter::kLossUndo
+                                      : Counter::kFullUndo);
+  undo(ack.now);
+  return true;
+}
+
+void Sender::undo(Instant now) {
+  undo_.stop();
+  congestion_->on_undo(now);
+  board_.unmark_lost();
+  phase_ = Phase::kOpen;
+  left_by_duplicates_ = 0;
+  duplicate_acks_ = 0;
+  backoff_ = timeouts_ = 0;
+  force_retransmission_ = frto_ = false;
+  if (!board_.empty()) arm(now);
+}
+
+}  // namespace millrace::tcp
