@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "tcp/cubic.h"
+#include "tcp/dctcp.h"
 #include "tcp/reno.h"
 
 namespace millrace::tcp {
@@ -22,9 +23,10 @@ std::unique_ptr<CongestionControl> make(std::uint32_t mss, unsigned initial_wind
 }
 
 /// Another one is another line.
-constexpr std::array<CongestionEntry, 2> kEntries{{
+constexpr std::array<CongestionEntry, 3> kEntries{{
     {"cubic", make<Cubic>},
     {"reno", make<Reno>},
+    {"dctcp", make<Dctcp>},
 }};
 
 }  // namespace
