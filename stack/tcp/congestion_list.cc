@@ -4,6 +4,7 @@
 #include <array>
 #include <type_traits>
 
+#include "tcp/bbr.h"
 #include "tcp/cubic.h"
 #include "tcp/dctcp.h"
 #include "tcp/reno.h"
@@ -23,9 +24,10 @@ std::unique_ptr<CongestionControl> make(std::uint32_t mss, unsigned initial_wind
 }
 
 /// Another one is another line.
-constexpr std::array<CongestionEntry, 3> kEntries{{
+constexpr std::array<CongestionEntry, 4> kEntries{{
     {"cubic", make<Cubic>},
     {"reno", make<Reno>},
+    {"bbr", make<Bbr>},
     {"dctcp", make<Dctcp>},
 }};
 
