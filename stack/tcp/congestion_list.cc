@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 
+#include "tcp/bbr.h"
+#include "tcp/cubic.h"
+#include "tcp/dctcp.h"
 #include "tcp/reno.h"
 
 namespace millrace::tcp {
@@ -10,13 +14,21 @@ namespace millrace::tcp {
 namespace {
 
 template <typename Control>
-std::unique_ptr<CongestionControl> make(std::uint32_t mss, unsigned initial_window_segments) {
-  return std::make_unique<Control>(mss, initial_window_segments);
+std::unique_ptr<CongestionControl> make(std::uint32_t mss, unsigned initial_window_segments,
+                                        std::uint64_t seed) {
+  if constexpr (std::is_constructible_v<Control, std::uint32_t, unsigned, std::uint64_t>) {
+    return std::make_unique<Control>(mss, initial_window_segments, seed);
+  } else {
+    return std::make_unique<Control>(mss, initial_window_segments);
+  }
 }
 
 /// Another one is another line.
-constexpr std::array<CongestionEntry, 1> kEntries{{
+constexpr std::array<CongestionEntry, 4> kEntries{{
+    {"cubic", make<Cubic>},
     {"reno", make<Reno>},
+    {"bbr", make<Bbr>},
+    {"dctcp", make<Dctcp>},
 }};
 
 }  // namespace

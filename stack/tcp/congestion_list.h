@@ -14,10 +14,18 @@ namespace millrace::tcp {
 /// A congestion control by the name that TCP_CONGESTION knows it by.
 struct CongestionEntry {
   std::string_view name;
-  std::unique_ptr<CongestionControl> (*make)(std::uint32_t mss, unsigned initial_window_segments);
+  std::unique_ptr<CongestionControl> (*construct)(std::uint32_t mss, unsigned initial_window_segments,
+                                                  std::uint64_t seed);
+
+  /// `seed`: what the control decides by chance, it decides by this; another one for each connection.
+  [[nodiscard]] std::unique_ptr<CongestionControl> make(std::uint32_t mss, unsigned initial_window_segments,
+                                                        std::uint64_t seed = 0) const {
+    return construct(mss, initial_window_segments, seed);
+  }
 };
 
-/// All there are. The first is the default; SocketOption::kCongestion counts in this order.
+/// All there are. The first is the default, as in Linux CUBIC; SocketOption::kCongestion counts in this
+/// order.
 [[nodiscard]] std::span<const CongestionEntry> congestion_list();
 /// The place in the list.
 [[nodiscard]] std::optional<std::size_t> find_congestion(std::string_view name);

@@ -22,13 +22,17 @@ std::int64_t per_millisecond(std::uint64_t rate) {
 
 }  // namespace
 
+std::uint32_t Pacer::quantum_of(std::uint64_t bytes_per_second, std::uint32_t mss) {
+  const std::int64_t worth = per_millisecond(std::min(bytes_per_second, kMaxRate));
+  return std::max(static_cast<std::uint32_t>(std::min<std::int64_t>(worth, kMaxQuantum)), 2 * mss);
+}
+
 void Pacer::set_rate(std::uint64_t bytes_per_second, std::uint32_t mss, Instant now) {
   const bool was_paced = rate_ != 0;
   if (was_paced) credit_ = credit_at(now);
   time_ = now;
   rate_ = std::min(bytes_per_second, kMaxRate);
-  const auto worth = static_cast<std::uint32_t>(std::min<std::int64_t>(per_millisecond(rate_), kMaxQuantum));
-  quantum_ = std::max(worth, 2 * mss);
+  quantum_ = quantum_of(rate_, mss);
   if (!was_paced) credit_ = quantum_ * kByte;
 }
 

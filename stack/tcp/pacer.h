@@ -20,6 +20,8 @@ class Pacer {
  public:
   static constexpr Duration kLateness = 1ms;
 
+  [[nodiscard]] static std::uint32_t quantum_of(std::uint64_t bytes_per_second, std::uint32_t mss);
+
   /// Bytes/s, 0: not paced. May change at any time; what is earned so far stays.
   void set_rate(std::uint64_t bytes_per_second, std::uint32_t mss, Instant now);
   [[nodiscard]] std::uint64_t rate() const { return rate_; }

@@ -7,13 +7,15 @@
 
 namespace millrace::tcp {
 
-/// AIMD by RFC 5681, with appropriate byte counting (RFC 3465, L = 2 in slow start).
+/// AIMD by RFC 5681, with appropriate byte counting (RFC 3465, L = 2 in slow start) and, for ECN, the milder
+/// reduction of RFC 8511.
 class Reno final : public CongestionControl {
  public:
   Reno(std::uint32_t mss, unsigned initial_window_segments);
 
   void on_ack(const AckSample& sample) override;
   void on_loss(const LossSample& sample) override;
+  void on_ecn(const LossSample& sample) override;
   void on_rto(const LossSample& sample, bool first) override;
   void on_recovery_exit(Instant now, std::uint32_t in_flight) override;
   void on_undo(Instant now) override;
@@ -24,7 +26,7 @@ class Reno final : public CongestionControl {
   [[nodiscard]] std::string_view name() const override { return "reno"; }
 
  private:
-  [[nodiscard]] std::uint32_t half_flight(std::uint32_t in_flight) const;
+  void reduce(const LossSample& sample, std::uint32_t numerator, std::uint32_t denominator);
 
   std::uint32_t mss_;
   std::uint32_t initial_window_;

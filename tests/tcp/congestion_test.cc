@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "support/tcp_script.h"
+#include "tcp/congestion_list.h"
 #include "tcp/reno.h"
 
 namespace millrace::test {
@@ -11,9 +12,11 @@ using tcp::State;
 
 constexpr std::uint32_t kMss = 1000;
 
-/// A connection with segments of 1000 bytes and ten of them in flight: 1:10001 of 100 kB.
+/// A connection with segments of 1000 bytes and ten of them in flight: 1:10001 of 100 kB. Reno's, whose
+/// window can be told by heart.
 void fill_window(TcpScript& t) {
   t.establish(syn().mss(kMss));
+  t.set_option(SocketOption::kCongestion, static_cast<std::int64_t>(*tcp::find_congestion("reno")));
   t.write(100'000);
   // RFC 6928: min(10 MSS, max(2 MSS, 14600)).
   t.expect_stream(1, 10'001);

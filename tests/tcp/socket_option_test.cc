@@ -122,6 +122,7 @@ TEST(CongestionOption, IsAPlaceInTheList) {
   TcpScript t;
   t.establish();
   EXPECT_EQ(*t.socket().option(SocketOption::kCongestion), 0);
+  EXPECT_EQ(tcp::congestion_list()[0].name, "cubic") << "the default, as in Linux";
   const auto beyond = static_cast<std::int64_t>(tcp::congestion_list().size());
   EXPECT_EQ(t.socket().set_option(SocketOption::kCongestion, beyond, t.now()).error(), Error::kInvalid);
   for (std::size_t i = 0; i < tcp::congestion_list().size(); ++i) {

@@ -219,7 +219,7 @@ MR_API int mr_getpeername(int fd, struct sockaddr* address, socklen_t* length);
  * IPV6_RECVHOPLIMIT: as in Linux, IP_TOS and its kin are what counts for IPv4 on a socket of AF_INET6;
  *   TCP_NODELAY, TCP_CORK, TCP_QUICKACK, TCP_MAXSEG, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT,
  *   TCP_USER_TIMEOUT, TCP_DEFER_ACCEPT (of a listener), TCP_LINGER2, TCP_SYNCNT, TCP_NOTSENT_LOWAT,
- *   TCP_CONGESTION ("reno"; others ENOENT), TCP_INQ, TCP_INFO.
+ *   TCP_CONGESTION ("cubic", the default, "reno", "bbr", "dctcp"; others ENOENT), TCP_INQ, TCP_INFO.
  *
  * Hints, kept and read back: SO_PRIORITY and SO_MARK (EPERM as in Linux), SO_INCOMING_CPU, SO_BUSY_POLL (see
  * busy_poll_us for what the stack does), IP_MULTICAST_LOOP, IP_MULTICAST_ALL, IPV6_MULTICAST_HOPS,
