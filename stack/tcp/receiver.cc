@@ -13,11 +13,18 @@ constexpr std::size_t kMaxRanges = 512;
 /// Storage out of order may exceed the window by this factor: small segments in larger buffers.
 constexpr std::size_t kStorageFactor = 2;
 constexpr std::uint32_t kUnscaledMax = 65535;
+constexpr std::uint8_t kLeastScale = 7, kMostScale = 14;  // RFC 7323 §2.3
 
 }  // namespace
 
 Receiver::~Receiver() {
   stop();
+}
+
+std::uint8_t Receiver::window_scale(const Config& config) {
+  std::uint8_t scale = kLeastScale;
+  while (scale < kMostScale && config.receive_window_max >> scale > kUnscaledMax) ++scale;
+  return scale;
 }
 
 std::uint32_t Receiver::initial_window(const Tcp& tcp, std::uint32_t fixed_size) {
@@ -32,7 +39,7 @@ void Receiver::start(SeqNum irs, std::uint32_t window, bool scaled, std::uint32_
   rcv_nxt_ = irs + 1;
   last_ack_sent_ = rcv_nxt_;
   right_edge_ = rcv_nxt_ + window;
-  scale_ = scaled ? kWindowScale : 0;
+  scale_ = scaled ? window_scale(tcp_.config()) : 0;
   limit_ = window;
   tcp_.receive_budget().take_anyway(window);
   if (fixed_size != 0) set_fixed_size(fixed_size);

@@ -12,6 +12,7 @@
 namespace millrace::tcp {
 
 class Tcp;
+struct Config;
 
 /// The receive half: what came, what is promised to the peer, and when to acknowledge.
 ///
@@ -23,8 +24,9 @@ class Tcp;
 /// is advertised, and grows while the peer fills it and the reader keeps up.
 class Receiver {
  public:
-  /// Scale of every window we advertise: 8 MiB at most.
-  static constexpr std::uint8_t kWindowScale = 7;
+  /// Scale of every window we advertise: the smallest that lets the largest window be told, but for 7 at
+  /// least, which is good for 8 MiB.
+  [[nodiscard]] static std::uint8_t window_scale(const Config& config);
 
   explicit Receiver(Tcp& tcp) : tcp_(tcp) {}
   Receiver(const Receiver&) = delete;
@@ -72,6 +74,8 @@ class Receiver {
   /// After bytes were taken from the queue: may grow the window; true when it opened enough to tell the peer.
   [[nodiscard]] bool on_read();
   [[nodiscard]] std::uint32_t limit() const { return limit_; }
+  /// 0: window scaling is not in force.
+  [[nodiscard]] std::uint8_t scale() const { return scale_; }
   /// The connection is over: gives back the promise and what waited out of order. What is in order can still
   /// be read.
   void stop();

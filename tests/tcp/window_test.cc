@@ -61,6 +61,22 @@ TEST(WindowScale, AboveFourteenCountsAsFourteen) {
   EXPECT_EQ(t.info().snd_wnd, 16'384u);
 }
 
+TEST(WindowScale, OfOursFollowsTheLargestWindow) {
+  TcpScript::Options options;
+  options.stack.tcp.receive_window_max = std::size_t{500} << 20;
+  TcpScript t(options);
+  EXPECT_EQ(t.connect(), Error::kInProgress);
+  t.expect(syn().wscale(13));
+  t.inject(synack().mss(1460).wscale(7).win(65535));
+  t.expect(ack(1).win(65535 >> 13));
+  EXPECT_EQ(t.info().rcv_wscale, 13);
+
+  TcpScript passive(options);
+  passive.listen();
+  passive.inject(syn().mss(1460).wscale(7));
+  passive.expect(synack().wscale(13));
+}
+
 TEST(WindowScale, OfOursIsAppliedToWhatWeAdvertise) {
   TcpScript t;
   t.establish(syn().mss(1460).wscale(0));
