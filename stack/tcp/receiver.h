@@ -88,6 +88,8 @@ class Receiver {
   }
   /// The right edge that silly-window avoidance allows now.
   [[nodiscard]] SeqNum next_right_edge() const;
+  /// Notes how much arrives in a round trip, from which the window's size follows (dynamic right-sizing).
+  void measure(std::uint32_t delivered, Instant now);
   void grow();
   void set_limit(std::uint32_t bytes);
   bool store_out_of_order(Segment& segment);
@@ -103,7 +105,13 @@ class Receiver {
   std::uint8_t quick_acks_ = kQuickAcks;
   bool ack_now_ = false;
   bool window_was_used_ = false;  ///< the peer filled more than half of the window
-  std::optional<SeqNum> fin_;     ///< where the peer's FIN is, once seen
+  // Dynamic right-sizing:
+  SeqNum round_edge_;  ///< what the window allowed when the round began
+  Instant round_start_{}, space_start_{};
+  Duration round_trip_ = Duration::max();      ///< the shortest round: no shorter than the round trip
+  std::uint32_t space_bytes_ = 0, space_ = 0;  ///< in order since space_start_; the most in a round trip
+  std::uint32_t wanted_ = 0;                   ///< window
+  std::optional<SeqNum> fin_;                  ///< where the peer's FIN is, once seen
   Instant delayed_ack_ = kNever;
   ReceiveQueue queue_;
   OutOfOrderQueue out_of_order_;

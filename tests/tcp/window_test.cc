@@ -184,6 +184,38 @@ TEST(ReceiveWindow, GrowsWhileThePeerFillsItAndTheReaderKeepsUp) {
   EXPECT_LE(largest, 2u << 20);
 }
 
+/// A peer 100 ms away sends what the window of a round trip ago allows, but no more than `most` in one.
+/// Returns the last window.
+std::uint32_t window_over_a_long_path(std::uint32_t most) {
+  TcpScript t;
+  t.establish(syn().mss(1460).wscale(7));
+  std::uint32_t next = 1, edge = 65536, later_edge = edge;
+  for (int round = 0; round < 30; ++round) {
+    const std::uint32_t end = std::min(edge, next + most);
+    edge = later_edge;
+    // Two at a time and read at once: hardly any of the window is ever seen used.
+    for (int step = 0; step < 50; ++step) {
+      for (int i = 0; i < static_cast<int>(most / 1460 / 50 + 1) && next + 1460 <= end; ++i) {
+        t.inject(data(next, next + 1460));
+        next += 1460;
+        t.read();
+      }
+      for (const Seg& sent : t.take_sent())
+        later_edge = std::max(later_edge, *sent.acknowledges + *sent.window * 128u);
+      t.after(2ms);
+    }
+  }
+  return later_edge - next;
+}
+
+TEST(ReceiveWindow, GrowsOverALongPathWhereAllOfItIsUnderWay) {
+  EXPECT_GT(window_over_a_long_path(1'000'000), 1'500'000u);
+}
+
+TEST(ReceiveWindow, HardlyGrowsForASlowPeer) {
+  EXPECT_LE(window_over_a_long_path(14'600), 300'000u);
+}
+
 TEST(ReceiveWindow, OfAFixedBufferStaysThere) {
   TcpScript t;
   t.listen();
