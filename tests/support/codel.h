@@ -7,15 +7,15 @@
 
 namespace millrace::test {
 
-/// When to drop (or mark) by the time that packets spent in the queue: RFC 8289 §5, as a machine that is asked
-/// about each packet that leaves.
+/// When to drop (or mark) by the time that packets spent in the queue: RFC 8289 §5, as a machine that is
+/// asked about each packet that leaves.
 class Codel {
  public:
   Codel(Duration target, Duration interval, std::size_t mtu)
       : target_(target), interval_(interval), mtu_(mtu) {}
 
-  /// A packet leaves at `now` after `sojourn`, and `bytes_left` stay behind it. True: it is to be dropped, and
-  /// then the next one is asked about, or to be marked and sent.
+  /// A packet leaves at `now` after `sojourn`, and `bytes_left` stay behind it. True: it is to be dropped,
+  /// and then the next one is asked about, or to be marked and sent.
   [[nodiscard]] bool congested(Instant now, Duration sojourn, std::size_t bytes_left);
   /// The queue ran empty.
   void on_empty() {

@@ -82,14 +82,15 @@ void Network::act(std::size_t source) {
 }
 
 void Network::forward(Direction& direction) {
-  while (PacketPtr packet = direction.link->receive(now_)) {
-    const std::size_t to = NetworkHost::number_of_destination(*packet) - 1;
-    const std::size_t next = to < hosts_.size() ? nodes_[direction.to].next[to] : kNone;
+  while (true) {
+    Transit transit = direction.link->receive(now_);
+    if (transit.packet == nullptr) return;
+    const std::size_t next = transit.to < hosts_.size() ? nodes_[direction.to].next[transit.to] : kNone;
     if (next == kNone) {
       complain("a packet for nobody");
       return;
     }
-    directions_[next].link->send(std::move(packet), now_);
+    directions_[next].link->send(std::move(transit), now_);
     events_->set(next, directions_[next].link->next_event());
   }
 }
@@ -222,7 +223,8 @@ void Network::check_end(Ending ending) {
       complain("not everything arrived");
   }
   for (HostEntry& entry : hosts_) {
-    if (const std::string left = entry.host->left_over(); !left.empty()) complain("in use at the end: " + left);
+    if (const std::string left = entry.host->left_over(); !left.empty())
+      complain("in use at the end: " + left);
   }
 }
 
@@ -232,18 +234,18 @@ std::string Network::describe() {
   for (const Direction& direction : directions_) {
     const NetworkLinkStats& s = direction.link->stats();
     text << "  " << nodes_[direction.from].name << " -> " << nodes_[direction.to].name << ": " << s.packets
-         << " packets, lost " << s.lost << " policed " << s.policed << " overflowed " << s.overflowed << " aqm "
-         << s.aqm_dropped << " marked " << s.marked << " duplicated " << s.duplicated << " reordered "
-         << s.reordered << '\n';
+         << " packets, lost " << s.lost << " policed " << s.policed << " overflowed " << s.overflowed
+         << " aqm " << s.aqm_dropped << " marked " << s.marked << " duplicated " << s.duplicated
+         << " reordered " << s.reordered << '\n';
   }
   for (const auto& flow : flows_) {
     const TcpInfo info = flow->bulk->info(now_);
     text << "  " << flow->bulk->spec().from << " > " << flow->bulk->spec().to << ' '
          << flow->bulk->spec().congestion << ": sent " << flow->bulk->sent() << " received "
-         << flow->bulk->received() << " state " << int{info.state} << " unacked " << info.unacked << " unsent "
-         << info.notsent_bytes << " cwnd " << info.snd_cwnd << " ssthresh " << info.snd_ssthresh << " snd_wnd "
-         << info.snd_wnd << " rtt " << info.rtt << " rto " << info.rto << " backoff " << int{info.backoff}
-         << " retransmitted " << info.total_retrans << '\n';
+         << flow->bulk->received() << " state " << int{info.state} << " unacked " << info.unacked
+         << " unsent " << info.notsent_bytes << " cwnd " << info.snd_cwnd << " ssthresh " << info.snd_ssthresh
+         << " snd_wnd " << info.snd_wnd << " rtt " << info.rtt << " rto " << info.rto << " backoff "
+         << int{info.backoff} << " retransmitted " << info.total_retrans << '\n';
     hosts_[flow->from].host->stack.for_each_counter(
         [&](std::string_view room, std::string_view name, std::uint64_t value) {
           if (value != 0 && room == "tcp") text << ' ' << name << '=' << value;

@@ -6,7 +6,8 @@ namespace millrace::test {
 
 namespace {
 
-constexpr std::size_t kDestinationAt = 14 + 16;  // in an Ethernet frame with IPv4
+constexpr std::uint32_t kEthernetHeader = 14;
+constexpr std::size_t kDestinationAt = kEthernetHeader + 16;  // in an IPv4 header
 
 DeviceCaps caps_for(bool super_frames) {
   DeviceCaps caps;
@@ -22,6 +23,12 @@ Rng::Seed seed_bytes(std::uint64_t number) {
   return seed;
 }
 
+/// The host that an IPv4 frame is for.
+std::uint32_t destination_of(const Packet& frame) {
+  const std::uint8_t* const address = frame.data() + kDestinationAt;
+  return (std::uint32_t{address[2]} << 8 | address[3]) - 1;
+}
+
 }  // namespace
 
 NetworkDevice::NetworkDevice(NetworkLink& out, NetworkLink& in, std::size_t number, bool super_frames)
@@ -30,7 +37,7 @@ NetworkDevice::NetworkDevice(NetworkLink& out, NetworkLink& in, std::size_t numb
 std::size_t NetworkDevice::rx_burst(PacketPool& /*pool*/, PacketQueue& out, std::size_t budget, Instant now) {
   std::size_t received = 0;
   for (; received < budget; ++received) {
-    PacketPtr packet = in_.receive(now);
+    PacketPtr packet = in_.receive(now).packet;
     if (packet == nullptr) break;
     packet->timestamp = now;
     out.push_back(std::move(packet));
@@ -51,7 +58,9 @@ std::size_t NetworkDevice::tx_burst(PacketQueue& packets, Instant now) {
     while (PacketPtr piece = pieces_.pop_front()) {
       piece->offload = {};
       piece->offload.rx_checksum = Offload::RxChecksum::kVerified;
-      out_.send(std::move(piece), now);
+      const std::uint32_t bytes = piece->length() - kEthernetHeader;
+      const std::uint32_t to = destination_of(*piece);
+      out_.send({std::move(piece), bytes, to}, now);
     }
   }
   return taken;
@@ -67,12 +76,6 @@ NetworkHost::NetworkHost(const StackConfig& config, NetworkLink& out, NetworkLin
   listener = std::move(*stack.create_socket(SocketType::kStream));
   static_cast<void>(listener->bind({IpAddress{}, kPort}));
   static_cast<void>(listener->listen(256, now));
-}
-
-std::size_t NetworkHost::number_of_destination(const Packet& frame) {
-  if (frame.linear_length() < kDestinationAt + 4) return 0;
-  const std::uint8_t* const address = frame.data() + kDestinationAt;
-  return std::size_t{address[2]} << 8 | address[3];
 }
 
 std::string NetworkHost::left_over() {

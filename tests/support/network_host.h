@@ -30,8 +30,8 @@ class NetworkDevice final : public NetDevice {
 
   [[nodiscard]] Instant last_frame() const { return last_frame_; }
   [[nodiscard]] static MacAddress mac_of(std::size_t number) {
-    return MacAddress{{0x02, 0, 0, 0, static_cast<std::uint8_t>(number >> 8),
-                       static_cast<std::uint8_t>(number & 0xff)}};
+    return MacAddress{
+        {0x02, 0, 0, 0, static_cast<std::uint8_t>(number >> 8), static_cast<std::uint8_t>(number & 0xff)}};
   }
 
  private:
@@ -51,14 +51,11 @@ struct NetworkHost {
   NetworkHost(const NetworkHost&) = delete;
   NetworkHost& operator=(const NetworkHost&) = delete;
 
-  /// By its number among a network's hosts, from 1.
+  /// By its number among a network's hosts, counted from 1.
   [[nodiscard]] static IpAddress address_of(std::size_t number) {
     return IpAddress::v4(198, 18, static_cast<std::uint8_t>(number >> 8),
                          static_cast<std::uint8_t>(number & 0xff));
   }
-  /// Of the host that an IPv4 frame is for; 0: none of ours.
-  [[nodiscard]] static std::size_t number_of_destination(const Packet& frame);
-
   void meet(std::size_t other, Instant now) {
     stack.interfaces().front()->neighbours().add_static(address_of(other), NetworkDevice::mac_of(other), now);
   }

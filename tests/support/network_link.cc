@@ -13,10 +13,6 @@ constexpr std::uint32_t kEthernetHeader = 14;
 constexpr std::size_t kMtu = 1500;
 constexpr std::uint8_t kEcnMask = 3, kCe = 3;
 
-std::uint32_t ip_bytes(const Packet& frame) {
-  return frame.length() - kEthernetHeader;
-}
-
 }  // namespace
 
 bool mark_congestion(Packet& frame) {
@@ -79,36 +75,35 @@ bool NetworkLink::policed(std::uint32_t bytes, Instant now) {
   return false;
 }
 
-void NetworkLink::send(PacketPtr packet, Instant now) {
-  const std::uint32_t bytes = ip_bytes(*packet);
+void NetworkLink::send(Transit transit, Instant now) {
   ++stats_.packets;
-  stats_.bytes += bytes;
+  stats_.bytes += transit.bytes;
   if (lost_by_chance()) {
     ++stats_.lost;
     return;
   }
   if (rng_.chance(spec_.duplicate)) {
-    if (PacketPtr copy = packet->clone(packet->linear_length(), 0)) {
+    if (PacketPtr copy = transit.packet->clone(transit.packet->linear_length(), 0)) {
       ++stats_.duplicated;
-      enqueue(std::move(copy), now);
+      enqueue({std::move(copy), transit.bytes, transit.to}, now);
     }
   }
-  if (policed(bytes, now)) {
+  if (policed(transit.bytes, now)) {
     ++stats_.policed;
     return;
   }
-  enqueue(std::move(packet), now);
+  enqueue(std::move(transit), now);
 }
 
-void NetworkLink::enqueue(PacketPtr packet, Instant now) {
+void NetworkLink::enqueue(Transit transit, Instant now) {
+  const std::uint32_t bytes = transit.bytes;
   if (!spec_.has_queue()) {
-    stats_.accepted_bytes += ip_bytes(*packet);
-    put_on_wire(std::move(packet), now);
+    stats_.accepted_bytes += bytes;
+    put_on_wire(std::move(transit), now);
     return;
   }
   const bool codel = spec_.discipline == LinkSpec::Discipline::kCodel;
   if (codel) transmit_queued(now);
-  const std::uint32_t bytes = ip_bytes(*packet);
   const std::uint64_t waiting = backlog(now);
   if (spec_.queue_bytes != 0 && waiting != 0 && waiting + bytes > spec_.queue_bytes) {
     ++stats_.overflowed;
@@ -117,17 +112,17 @@ void NetworkLink::enqueue(PacketPtr packet, Instant now) {
   stats_.accepted_bytes += bytes;
   if (codel) {
     queued_bytes_ += bytes;
-    queue_.push_back({now, std::move(packet)});
+    queue_.push_back({now, std::move(transit)});
     transmit_queued(now);
     return;
   }
   if (spec_.discipline == LinkSpec::Discipline::kThreshold && waiting > spec_.threshold_bytes &&
-      mark_congestion(*packet)) {
+      mark_congestion(*transit.packet)) {
     ++stats_.marked;
   }
   const Instant begin = std::max(busy_until_, now);
   queueing_.add(begin - now);
-  transmit(std::move(packet), begin);
+  transmit(std::move(transit), begin);
 }
 
 void NetworkLink::transmit_queued(Instant now) {
@@ -135,13 +130,13 @@ void NetworkLink::transmit_queued(Instant now) {
     const Instant at = std::max(busy_until_, queue_.front().since);
     if (at > now) return;
     Waiting next = queue_.pop_front();
-    const std::uint32_t bytes = ip_bytes(*next.packet);
+    const std::uint32_t bytes = next.transit.bytes;
     queued_bytes_ -= bytes;
     const Duration sojourn = at - next.since;
     const bool congested = codel_.congested(at, sojourn, queued_bytes_);
     if (queue_.empty()) codel_.on_empty();
     if (congested) {
-      if (!spec_.ecn || !mark_congestion(*next.packet)) {
+      if (!spec_.ecn || !mark_congestion(*next.transit.packet)) {
         ++stats_.aqm_dropped;
         stats_.accepted_bytes -= bytes;
         continue;
@@ -149,13 +144,13 @@ void NetworkLink::transmit_queued(Instant now) {
       ++stats_.marked;
     }
     queueing_.add(sojourn);
-    transmit(std::move(next.packet), at);
+    transmit(std::move(next.transit), at);
   }
 }
 
-void NetworkLink::transmit(PacketPtr packet, Instant at) {
-  busy_until_ = at + time_for(ip_bytes(*packet));
-  put_on_wire(std::move(packet), busy_until_);
+void NetworkLink::transmit(Transit transit, Instant at) {
+  busy_until_ = at + time_for(transit.bytes);
+  put_on_wire(std::move(transit), busy_until_);
 }
 
 Duration NetworkLink::delay_at(Instant now) const {
@@ -166,17 +161,18 @@ Duration NetworkLink::delay_at(Instant now) const {
   return delay;
 }
 
-void NetworkLink::put_on_wire(PacketPtr packet, Instant departure) {
+void NetworkLink::put_on_wire(Transit transit, Instant departure) {
   Instant at = departure + delay_at(departure);
   if (rng_.chance(spec_.reorder)) {
     ++stats_.reordered;
-    at += Duration{static_cast<Duration::rep>(rng_.unit() * static_cast<double>(spec_.reorder_delay.count()))};
+    at +=
+        Duration{static_cast<Duration::rep>(rng_.unit() * static_cast<double>(spec_.reorder_delay.count()))};
   }
   if (spec_.release_interval.count() != 0) {
     const Duration late = (at - start_) % spec_.release_interval;
     if (late.count() != 0) at += spec_.release_interval - late;
   }
-  OnWire entry{at, number_++, std::move(packet)};
+  OnWire entry{at, number_++, std::move(transit)};
   if (wire_.empty() || wire_.back().at <= at) {
     wire_.push_back(std::move(entry));
   } else {
@@ -192,17 +188,17 @@ Instant NetworkLink::next_event() const {
   return next;
 }
 
-PacketPtr NetworkLink::receive(Instant now) {
+Transit NetworkLink::receive(Instant now) {
   if (!queue_.empty()) transmit_queued(now);
   if (!late_.empty() && (wire_.empty() || later(wire_.front(), late_.front()))) {
-    if (late_.front().at > now) return nullptr;
+    if (late_.front().at > now) return {};
     std::pop_heap(late_.begin(), late_.end(), later);
-    PacketPtr packet = std::move(late_.back().packet);
+    Transit transit = std::move(late_.back().transit);
     late_.pop_back();
-    return packet;
+    return transit;
   }
-  if (wire_.empty() || wire_.front().at > now) return nullptr;
-  return wire_.pop_front().packet;
+  if (wire_.empty() || wire_.front().at > now) return {};
+  return wire_.pop_front().transit;
 }
 
 }  // namespace millrace::test

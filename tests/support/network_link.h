@@ -23,20 +23,29 @@ struct NetworkLinkStats {
   [[nodiscard]] std::uint64_t dropped() const { return lost + policed + overflowed + aqm_dropped; }
 };
 
+/// A packet on its way, and what the way needs to know of it: what lies long in queues is out of the caches,
+/// and is left alone until it arrives.
+struct Transit {
+  PacketPtr packet;         ///< an Ethernet frame
+  std::uint32_t bytes = 0;  ///< of the IP packet
+  std::uint32_t to = 0;     ///< the host
+};
+
 /// One direction of a link, for single packets (no super-frames), in virtual time. See LinkSpec.
 ///
-/// Where nothing is decided when a packet leaves the queue, its departure is known when it comes: the queue is
-/// then but the time until which the transmitter is busy, and the packet is on the wire at once. CoDel decides
-/// at departure, so its packets wait in a queue.
+/// Where nothing is decided when a packet leaves the queue, its departure is known when it comes: the queue
+/// is then but the time until which the transmitter is busy, and the packet is on the wire at once. CoDel
+/// decides at departure, so its packets wait in a queue.
 class NetworkLink {
  public:
   NetworkLink(const LinkSpec& spec, std::uint64_t seed, Instant start);
 
-  void send(PacketPtr packet, Instant now);
-  /// When something happens next, unless something is sent: a departure that has to be decided, or an arrival.
+  void send(Transit transit, Instant now);
+  /// When something happens next, unless something is sent: a departure that has to be decided, or an
+  /// arrival.
   [[nodiscard]] Instant next_event() const;
-  /// The next packet that has arrived by now; null: none.
-  [[nodiscard]] PacketPtr receive(Instant now);
+  /// The next packet that has arrived by now; a null one: none.
+  [[nodiscard]] Transit receive(Instant now);
   /// The receiving end looks only so long after the first packet has come: interrupt moderation.
   void set_hold(Duration hold) { hold_ = hold; }
 
@@ -51,12 +60,12 @@ class NetworkLink {
  private:
   struct Waiting {
     Instant since;
-    PacketPtr packet;
+    Transit transit;
   };
   struct OnWire {
     Instant at;
     std::uint64_t number = 0;  ///< keeps order among those that arrive together
-    PacketPtr packet;
+    Transit transit;
   };
   /// Of a heap whose top arrives first.
   static bool later(const OnWire& a, const OnWire& b) {
@@ -65,11 +74,11 @@ class NetworkLink {
 
   [[nodiscard]] bool lost_by_chance();
   [[nodiscard]] bool policed(std::uint32_t bytes, Instant now);
-  void enqueue(PacketPtr packet, Instant now);
+  void enqueue(Transit transit, Instant now);
   /// CoDel's departures that are due.
   void transmit_queued(Instant now);
-  void transmit(PacketPtr packet, Instant at);
-  void put_on_wire(PacketPtr packet, Instant departure);
+  void transmit(Transit transit, Instant at);
+  void put_on_wire(Transit transit, Instant departure);
   [[nodiscard]] Duration delay_at(Instant now) const;
   [[nodiscard]] Duration time_for(std::uint64_t bytes) const;
   [[nodiscard]] std::uint64_t backlog(Instant now) const;

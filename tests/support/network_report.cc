@@ -50,9 +50,9 @@ std::uint64_t NetworkReport::recoveries() const {
 
 double NetworkReport::retransmitted_share() const {
   const std::uint64_t sent = sum(flows, &FlowReport::sent_bytes);
-  return sent == 0 ? 0
-                   : static_cast<double>(sum(flows, &FlowReport::retransmitted_bytes)) /
-                         static_cast<double>(sent);
+  return sent == 0
+             ? 0
+             : static_cast<double>(sum(flows, &FlowReport::retransmitted_bytes)) / static_cast<double>(sent);
 }
 
 void Network::measure() {
@@ -78,7 +78,8 @@ NetworkReport Network::report() {
     // One that was over earlier is measured until then.
     const Instant end = std::min(now_, flow->bulk->completed_at());
     const double time = static_cast<double>((end - measured_from_).count()) / 1e9;
-    if (time > 0) one.bits_per_second = static_cast<double>(flow->bulk->received() - flow->received) * 8 / time;
+    if (time > 0)
+      one.bits_per_second = static_cast<double>(flow->bulk->received() - flow->received) * 8 / time;
     one.retransmitted_bytes = info.bytes_retrans - flow->info.bytes_retrans;
     one.sent_bytes = info.bytes_sent - flow->info.bytes_sent;
     one.retransmitted_segments = info.total_retrans - flow->info.total_retrans;

@@ -175,8 +175,9 @@ void Network::make_hosts() {
     config.pool.bytes = std::size_t{64} << 30;
     config.pool.packets = std::size_t{1} << 24;
     config.pool.spills = std::size_t{1} << 20;
-    entry.host = std::make_unique<NetworkHost>(config, *directions_[entry.out].link, *directions_[entry.in].link,
-                                               i + 1, options_.seed * 4096 + i, options_.super_frames, kStart);
+    entry.host =
+        std::make_unique<NetworkHost>(config, *directions_[entry.out].link, *directions_[entry.in].link,
+                                      i + 1, options_.seed * 4096 + i, options_.super_frames, kStart);
   }
   for (const auto& flow : flows_) {
     hosts_[flow->from].host->meet(flow->to + 1, kStart);
@@ -185,8 +186,9 @@ void Network::make_hosts() {
   for (std::size_t i = 0; i < flows_.size(); ++i) {
     const std::uint64_t rate = slowest_rate(i);
     if (options_.moderate_interrupts && rate >= kModeratedRate) {
-      const Duration hold = std::min(
-          kLongestHold, Duration{static_cast<Duration::rep>(kPacketsPerInterrupt * 12'000'000'000'000u / rate)});
+      const Duration hold =
+          std::min(kLongestHold,
+                   Duration{static_cast<Duration::rep>(kPacketsPerInterrupt * 12'000'000'000'000u / rate)});
       directions_[hosts_[flows_[i]->from].in].link->set_hold(hold);
       directions_[hosts_[flows_[i]->to].in].link->set_hold(hold);
     }
