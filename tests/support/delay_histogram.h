@@ -9,7 +9,7 @@
 
 namespace millrace::test {
 
-/// Delays in bins of 1/32 of their magnitude.
+/// Delays in bins of 1/128 of their magnitude.
 class DelayHistogram {
  public:
   void add(Duration delay) {
@@ -34,7 +34,7 @@ class DelayHistogram {
   void clear() { *this = DelayHistogram(); }
 
  private:
-  static constexpr unsigned kStepBits = 5;  // 32 steps in each power of two
+  static constexpr unsigned kStepBits = 7;  // 128 steps in each power of two
   static constexpr std::size_t kBins = (64 - kStepBits + 1) << kStepBits;
 
   static std::size_t bin(std::uint64_t value) {

@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::uint32_t kEthernetHeader = 14;
 constexpr std::size_t kMtu = 1500;
+/// A burst that no packet has met for this time is over: else one would outlive any back-off.
+constexpr Duration kLongestBurst = 100ms;
 constexpr std::uint8_t kEcnMask = 3, kCe = 3;
 
 }  // namespace
@@ -56,8 +58,10 @@ std::uint64_t NetworkLink::departed_bytes(Instant now) const {
   return stats_.accepted_bytes - std::min(stats_.accepted_bytes, backlog(now));
 }
 
-bool NetworkLink::lost_by_chance() {
+bool NetworkLink::lost_by_chance(Instant now) {
   if (spec_.burst_begin != 0) {
+    if (now - burst_seen_ > kLongestBurst) in_burst_ = false;
+    burst_seen_ = now;
     in_burst_ = in_burst_ ? !rng_.chance(spec_.burst_end) : rng_.chance(spec_.burst_begin);
     if (in_burst_) return true;
   }
@@ -78,7 +82,7 @@ bool NetworkLink::policed(std::uint32_t bytes, Instant now) {
 void NetworkLink::send(Transit transit, Instant now) {
   ++stats_.packets;
   stats_.bytes += transit.bytes;
-  if (lost_by_chance()) {
+  if (lost_by_chance(now)) {
     ++stats_.lost;
     return;
   }

@@ -72,7 +72,7 @@ class NetworkLink {
     return a.at != b.at ? a.at > b.at : a.number > b.number;
   }
 
-  [[nodiscard]] bool lost_by_chance();
+  [[nodiscard]] bool lost_by_chance(Instant now);
   [[nodiscard]] bool policed(std::uint32_t bytes, Instant now);
   void enqueue(Transit transit, Instant now);
   /// CoDel's departures that are due.
@@ -95,6 +95,7 @@ class NetworkLink {
   std::uint64_t number_ = 0;
   Duration hold_{0};
   bool in_burst_ = false;
+  Instant burst_seen_{};
   double tokens_ = 0;
   Instant tokens_at_{};
   NetworkLinkStats stats_;
