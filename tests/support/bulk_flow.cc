@@ -19,7 +19,7 @@ constexpr std::size_t kReadBytes = std::size_t{16} << 20;
 BulkPattern::BulkPattern() : bytes_(kPeriod + kLongest) {
   Rng rng(std::uint64_t{1});
   rng.fill(std::span{bytes_}.first(kPeriod));
-  std::copy_n(bytes_.begin(), kLongest, bytes_.begin() + kPeriod);
+  for (std::size_t i = kPeriod; i < bytes_.size(); ++i) bytes_[i] = bytes_[i - kPeriod];
 }
 
 void BulkFlow::connect(std::unique_ptr<Socket> socket, const Endpoint& to, std::uint32_t unsent,
