@@ -13,7 +13,7 @@ constexpr Duration kStallCheckInterval = 100ms;
 /// Beyond the retransmission timeout: delayed ACKs, pieces held back, and a round trip whose frames are all
 /// in queues.
 constexpr Duration kStallSlack = 500ms;
-constexpr Duration kLongestEnd = 3600s;
+constexpr Duration kLongestEnd = 24h;
 constexpr std::uint64_t kMostTurnsAtOnce = 1'000'000;
 
 }  // namespace
