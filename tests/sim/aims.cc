@@ -1,5 +1,6 @@
 #include "sim/aims.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <stdexcept>
@@ -56,12 +57,11 @@ double recovered_without_timeout(const Aim& aim, std::string_view congestion, st
   return 1 - static_cast<double>(report.timeouts()) / static_cast<double>(report.bottleneck_drops);
 }
 
-/// What is left of the throughput when the bottleneck reorders.
+/// What is left when the bottleneck reorders, of the throughput without that. A path that is not full then
+/// either counts as nearly full.
 double left_with_reordering(const Aim& aim, std::string_view congestion, std::uint64_t seed) {
-  const double clean = run(aim, congestion, seed).bits_per_second();
-  const double reordered =
-      run(aim, congestion, seed, true, "r1 -> reorder=30%:10ms -> r2\n").bits_per_second();
-  return clean == 0 ? 0 : reordered / clean;
+  const double clean = std::max(0.95, run(aim, congestion, seed).share());
+  return run(aim, congestion, seed, true, "r1 -> reorder=30%:10ms -> r2\n").share() / clean;
 }
 
 std::string one_flow(const std::string& bottleneck, const std::string& half_rtt) {
@@ -140,6 +140,7 @@ std::vector<Aim> make_aims() {
   recovery.topology = one_flow("100M queue=1bdp loss=1%", "50ms");
   recovery.warm_up = 5s;
   recovery.duration = 60s;
+  recovery.brief = true;
   aims.push_back(recovery);
   Aim reordering;
   reordering.name = "throughput left at 30% reordering within RTT/4, 100M, 40 ms";

@@ -15,6 +15,7 @@ struct Aim {
   double bound = 0;
   bool at_least = true;  ///< else at most
   bool costly = false;   ///< takes long: not in every run of the tests
+  bool brief = false;    ///< quick enough for a build with sanitizers
   double (*measure_one)(const Aim& aim, std::string_view congestion, std::uint64_t seed) = nullptr;
   std::string topology;
   Duration warm_up{0}, duration{0};

@@ -6,7 +6,6 @@
 #include <string>
 #include <string_view>
 
-#include "sim/aims.h"
 #include "sim/random_network.h"
 #include "sim/scenarios.h"
 #include "tcp/congestion_list.h"
