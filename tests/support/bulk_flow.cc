@@ -37,9 +37,10 @@ void BulkFlow::connect(std::unique_ptr<Socket> socket, const Endpoint& to, std::
   client_ = sender_->local_endpoint();
 }
 
-void BulkFlow::accept(std::unique_ptr<Socket> socket) {
+void BulkFlow::accept(std::unique_ptr<Socket> socket, Instant now) {
   accepted_ = true;
   receiver_ = std::move(socket);
+  if (aborted_) abort(now);
 }
 
 TcpInfo BulkFlow::info(Instant now) const {
@@ -144,7 +145,7 @@ void BulkFlow::abort(Instant now) {
     receiver_->close(now);
     receiver_.reset();
   }
-  started_ = true;
+  started_ = aborted_ = true;
 }
 
 }  // namespace millrace::test

@@ -37,7 +37,7 @@ class BulkFlow {
 
   /// Connects. `unsent`: what is written ahead of what the window lets out.
   void connect(std::unique_ptr<Socket> socket, const Endpoint& to, std::uint32_t unsent, Instant now);
-  void accept(std::unique_ptr<Socket> socket);
+  void accept(std::unique_ptr<Socket> socket, Instant now);
   /// Events of its sockets.
   void run_sender(Instant now);
   void run_receiver(Instant now);
@@ -52,7 +52,7 @@ class BulkFlow {
   [[nodiscard]] const Endpoint& client() const { return client_; }
   [[nodiscard]] bool started() const { return started_; }
   [[nodiscard]] bool accepted() const { return accepted_; }
-  [[nodiscard]] bool finished() const { return started_ && sender_ == nullptr && receiver_ == nullptr; }
+  [[nodiscard]] bool aborted() const { return aborted_; }
   [[nodiscard]] std::uint64_t sent() const { return sent_; }
   [[nodiscard]] std::uint64_t received() const { return received_; }
   /// The end of the stream was read, and everything before it.
@@ -78,7 +78,7 @@ class BulkFlow {
   std::unique_ptr<Socket> sender_, receiver_;
   Endpoint client_;
   bool started_ = false, connected_ = false, accepted_ = false, stopped_ = false, shut_ = false;
-  bool end_of_file_ = false;
+  bool end_of_file_ = false, aborted_ = false;
   std::uint64_t sent_ = 0, received_ = 0;
   Instant completed_at_ = kNever;
   TcpInfo last_info_;

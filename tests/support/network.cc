@@ -155,7 +155,7 @@ void Network::accept_all(std::size_t host) {
     for (const auto& flow : flows_) {
       if (flow->to != host || flow->bulk->accepted() || flow->bulk->client() != remote) continue;
       (*accepted)->user = flow->bulk.get();
-      flow->bulk->accept(std::move(*accepted));
+      flow->bulk->accept(std::move(*accepted), now_);
       flow->bulk->run_receiver(now_);
       break;
     }
@@ -174,7 +174,7 @@ bool Network::idle() const {
 std::string Network::finish(Ending ending) {
   for (HostEntry& entry : hosts_) entry.next_start = kNever;
   for (const auto& flow : flows_) {
-    if (ending == Ending::kReset || !flow->bulk->accepted()) {
+    if (ending == Ending::kReset || !flow->bulk->started()) {
       flow->bulk->abort(now_);
     } else {
       flow->bulk->stop(now_);
@@ -188,7 +188,7 @@ std::string Network::finish(Ending ending) {
     if (next > limit) complain("connections do not end");
     if (complaint_.empty()) run_until(next);
   }
-  if (complaint_.empty()) check_end(ending);
+  if (complaint_.empty()) check_end();
   return complaint_.empty() ? std::string() : complaint_ + '\n' + describe();
 }
 
@@ -217,9 +217,9 @@ void Network::check_stall(FlowEntry& flow, const TcpInfo& info) {
   }
 }
 
-void Network::check_end(Ending ending) {
+void Network::check_end() {
   for (const auto& flow : flows_) {
-    if (ending == Ending::kDeliver && flow->bulk->accepted() && !flow->bulk->complete())
+    if (!flow->bulk->aborted() && !flow->bulk->complete())
       complain("not everything arrived");
   }
   for (HostEntry& entry : hosts_) {

@@ -150,7 +150,7 @@ class Network {
   // --- judging
   void check_stalls();
   void check_stall(FlowEntry& flow, const TcpInfo& info);
-  void check_end(Ending ending);
+  void check_end();
   void complain(const std::string& what) {
     if (complaint_.empty()) complaint_ = what;
   }
