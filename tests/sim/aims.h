@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,9 +14,10 @@ struct Aim {
   std::string name;
   std::string control;  ///< only for this congestion control; empty: for each
   double bound = 0;
-  bool at_least = true;  ///< else at most
-  bool costly = false;   ///< takes long: not in every run of the tests
-  bool brief = false;    ///< quick enough for a build with sanitizers
+  bool at_least = true;           ///< else at most
+  bool costly = false;            ///< takes long: not in every run of the tests
+  std::uint64_t test_seeds = 20;  ///< how many the tests take
+  bool brief = false;             ///< quick enough for a build with sanitizers
   double (*measure_one)(const Aim& aim, std::string_view congestion, std::uint64_t seed) = nullptr;
   std::string topology;
   Duration warm_up{0}, duration{0};

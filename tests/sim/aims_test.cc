@@ -30,7 +30,7 @@ constexpr std::array kHeld{
     Held{"reno", "smaller of two equal flows to the larger, 20M, 40 ms"},
     Held{"reno", "losses repaired without a timeout, 1% loss, 100 ms"},
 };
-constexpr std::uint64_t kSeeds = 20, kBriefSeeds = 2;
+constexpr std::uint64_t kBriefSeeds = 2;
 
 bool is_set(const char* variable) {
   const char* const value = std::getenv(variable);
@@ -57,7 +57,7 @@ class Aims : public testing::TestWithParam<Case> {};
 
 TEST_P(Aims, Measured) {
   const auto& [aim, control] = GetParam();
-  const std::uint64_t seeds = is_set("MILLRACE_BRIEF") ? kBriefSeeds : aim->costly ? 1 : kSeeds;
+  const std::uint64_t seeds = is_set("MILLRACE_BRIEF") ? kBriefSeeds : aim->test_seeds;
   const double measured = aim->measure(control, seeds);
   const std::string line = aim->to_string(control, measured);
   const bool held = std::any_of(kHeld.begin(), kHeld.end(), [&](const Held& one) {

@@ -21,13 +21,13 @@ class DelayHistogram {
   [[nodiscard]] Duration mean() const {
     return count_ == 0 ? Duration{0} : sum_ / static_cast<Duration::rep>(count_);
   }
-  /// The lower end of the bin in which that share of all lies below.
+  /// The middle of the bin up to which that share of all lies.
   [[nodiscard]] Duration quantile(double share) const {
     const auto wanted = static_cast<std::uint64_t>(share * static_cast<double>(count_));
     std::uint64_t seen = 0;
     for (std::size_t i = 0; i < kBins; ++i) {
       seen += bins_[i];
-      if (seen > wanted) return Duration{static_cast<Duration::rep>(lower_end(i))};
+      if (seen > wanted) return Duration{static_cast<Duration::rep>((lower_end(i) + lower_end(i + 1)) / 2)};
     }
     return Duration{0};
   }
