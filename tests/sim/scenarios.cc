@@ -39,6 +39,24 @@ constexpr const char* kBothWays =
     "s1 -- 20ms -- r1\nd2 -- 20ms -- r1\nr1 -- 50M queue=1bdp -- r2\nd1 -- 0ms -- r2\ns2 -- 0ms -- r2\n"
     "s1 > d1\ns2 > d2 start=0.5s\n";
 
+/// Transfers of that size, one after the other, over one path.
+std::string short_transfers(const std::string& bottleneck, const std::string& bytes, int count) {
+  std::string text = "s1 -- 20ms -- r1\nr1 -- " + bottleneck + " -- r2\nd1 -- 0ms -- r2\n";
+  for (int i = 0; i < count; ++i)
+    text += "s1 > d1 bytes=" + bytes + " start=" + std::to_string(i * 500) + "ms\n";
+  return text;
+}
+
+/// Senders that all begin at once, for one receiver.
+std::string incast(const std::string& bottleneck, const std::string& bytes, int senders) {
+  std::string text = "d -- " + bottleneck + " -- r\n";
+  for (int i = 1; i <= senders; ++i) {
+    const std::string name = "s" + std::to_string(i);
+    text += name + " -- 10G 0.05ms -- r\n" + name + " > d bytes=" + bytes + "\n";
+  }
+  return text;
+}
+
 std::vector<NetworkScenario> make_scenarios() {
   return {
       // --- a clean path with a queue of one BDP
@@ -85,6 +103,13 @@ std::vector<NetworkScenario> make_scenarios() {
        true},
       {"longer route 20 to 80 ms 50M", one_flow("50M queue=100k route=10s:60ms", "10ms"), 5s, 20s, true},
       {"shorter route 80 to 20 ms 50M", one_flow("50M queue=100k 60ms route=10s:0ms", "10ms"), 5s, 20s, true},
+      // --- short transfers; Mbit/s is the sum of what each had while it lasted
+      {"short 20k x 100, 20M 40ms, loss 1%", short_transfers("20M queue=1bdp loss=1%", "20k", 100), 0s, 60s,
+       true},
+      {"short 200k x 100, 20M 40ms, loss 1%", short_transfers("20M queue=1bdp loss=1%", "200k", 100), 0s, 60s,
+       true},
+      {"incast 8 x 1M, 10G 0.1ms, 300k", incast("10G queue=300k", "1M", 8), 0s, 2s, true},
+      {"incast 32 x 200k, 10G, mark", incast("10G queue=300k mark=97k", "200k", 32), 0s, 2s, true},
       // --- company
       {"two flows 100M 40ms", two_flows("100M queue=1bdp", "20ms", {"20ms", "0.5s"}), 20s, 60s},
       {"two flows CoDel ECN 100M 40ms", two_flows("100M queue=2bdp codel ecn", "20ms", {"20ms", "0.5s"}), 20s,
@@ -123,7 +148,7 @@ std::string golden_table_name(std::string_view congestion) {
 }
 
 std::string table_header() {
-  return "scenario                           Mbit/s  share  busy  resent%  RTOs  recov  drops%  marks%   "
+  return "scenario                                 Mbit/s  share  busy  resent%  RTOs  recov  drops%  marks%   "
          "queue ms"
          "     p95 ms  Jain";
 }
@@ -143,7 +168,7 @@ std::string table_line(const NetworkScenario& scenario, std::string_view congest
                : 100.0 * static_cast<double>(count) / static_cast<double>(report.bottleneck_packets);
   };
   char line[256];
-  std::snprintf(line, sizeof line, "%-32s %8.2f %6.3f %5.3f %8.3f %5llu %6llu %7.3f %7.3f %10s %10s %5.3f",
+  std::snprintf(line, sizeof line, "%-38s %8.2f %6.3f %5.3f %8.3f %5llu %6llu %7.3f %7.3f %10s %10s %5.3f",
                 std::string(scenario.name).c_str(), report.bits_per_second() / 1e6, report.share(),
                 report.utilisation, 100 * report.retransmitted_share(),
                 static_cast<unsigned long long>(report.timeouts()),

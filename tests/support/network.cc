@@ -219,8 +219,7 @@ void Network::check_stall(FlowEntry& flow, const TcpInfo& info) {
 
 void Network::check_end() {
   for (const auto& flow : flows_) {
-    if (!flow->bulk->aborted() && !flow->bulk->complete())
-      complain("not everything arrived");
+    if (!flow->bulk->aborted() && !flow->bulk->complete()) complain("not everything arrived");
   }
   for (HostEntry& entry : hosts_) {
     if (const std::string left = entry.host->left_over(); !left.empty())

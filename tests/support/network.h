@@ -18,7 +18,8 @@ struct FlowReport {
   double bits_per_second = 0;  ///< of payload that the receiver read
   std::uint64_t retransmitted_bytes = 0, sent_bytes = 0;
   std::uint64_t retransmitted_segments = 0;
-  std::uint64_t timeouts = 0, recoveries = 0;  ///< of the whole sending host
+  /// Of the whole sending host, told with the first of its flows.
+  std::uint64_t timeouts = 0, recoveries = 0;
   Duration smoothed_rtt{0};
 };
 

@@ -75,18 +75,22 @@ NetworkReport Network::report() {
   for (const auto& flow : flows_) {
     FlowReport& one = report.flows.emplace_back();
     const TcpInfo info = flow->bulk->info(now_);
-    // One that was over earlier is measured until then.
+    // One that began later, or was over earlier, is measured while it was there.
+    const Instant begin = std::max(measured_from_, kStart + flow->bulk->spec().start);
     const Instant end = std::min(now_, flow->bulk->completed_at());
-    const double time = static_cast<double>((end - measured_from_).count()) / 1e9;
+    const double time = static_cast<double>((end - begin).count()) / 1e9;
     if (time > 0)
       one.bits_per_second = static_cast<double>(flow->bulk->received() - flow->received) * 8 / time;
     one.retransmitted_bytes = info.bytes_retrans - flow->info.bytes_retrans;
     one.sent_bytes = info.bytes_sent - flow->info.bytes_sent;
     one.retransmitted_segments = info.total_retrans - flow->info.total_retrans;
+    one.smoothed_rtt = std::chrono::microseconds(info.rtt);
+    const auto first = std::find_if(flows_.begin(), flows_.end(),
+                                    [&flow](const auto& other) { return other->from == flow->from; });
+    if (*first != flow) continue;
     NetworkHost& host = *hosts_[flow->from].host;
     one.timeouts = host.stack.tcp().counters()[tcp::Counter::kTimeouts] - flow->timeouts;
     one.recoveries = recoveries_of(host) - flow->recoveries;
-    one.smoothed_rtt = std::chrono::microseconds(info.rtt);
   }
   if (bottleneck_ == nullptr || seconds <= 0) return report;
   const auto rate = static_cast<double>(bottleneck_->spec().rate);
