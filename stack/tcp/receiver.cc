@@ -13,11 +13,19 @@ constexpr std::size_t kMaxRanges = 512;
 /// Storage out of order may exceed the window by this factor: small segments in larger buffers.
 constexpr std::size_t kStorageFactor = 2;
 constexpr std::uint32_t kUnscaledMax = 65535;
+constexpr std::uint32_t kMostSpace = 1u << 28;
+constexpr std::uint8_t kLeastScale = 7, kMostScale = 14;  // RFC 7323 §2.3
 
 }  // namespace
 
 Receiver::~Receiver() {
   stop();
+}
+
+std::uint8_t Receiver::window_scale(const Config& config) {
+  std::uint8_t scale = kLeastScale;
+  while (scale < kMostScale && config.receive_window_max >> scale > kUnscaledMax) ++scale;
+  return scale;
 }
 
 std::uint32_t Receiver::initial_window(const Tcp& tcp, std::uint32_t fixed_size) {
@@ -32,7 +40,7 @@ void Receiver::start(SeqNum irs, std::uint32_t window, bool scaled, std::uint32_
   rcv_nxt_ = irs + 1;
   last_ack_sent_ = rcv_nxt_;
   right_edge_ = rcv_nxt_ + window;
-  scale_ = scaled ? kWindowScale : 0;
+  scale_ = scaled ? window_scale(tcp_.config()) : 0;
   limit_ = window;
   tcp_.receive_budget().take_anyway(window);
   if (fixed_size != 0) set_fixed_size(fixed_size);
@@ -114,6 +122,7 @@ Receiver::Outcome Receiver::on_data(Segment& segment, Instant now) {
   outcome.readable = delivered != 0;
   if (delivered != 0) {
     if (window() < limit_ / 2) window_was_used_ = true;
+    measure(delivered, now);
     unacknowledged_ += delivered;
     // RFC 5681 §4.2: at once when a hole is (partly) filled, for every second full segment, and at the start
     // of a flow.
@@ -189,11 +198,37 @@ bool Receiver::on_read() {
   return false;
 }
 
+void Receiver::measure(std::uint32_t delivered, Instant now) {
+  // A byte that the window allowed at some time comes one round trip later at the earliest. Over a long path
+  // the peer may use the whole window and yet have most of it under way, where we do not see it: what tells
+  // is that in each round trip as much arrives as the window is large.
+  if (space_start_ == Instant{}) {
+    round_edge_ = right_edge_;
+    round_start_ = space_start_ = now;
+  }
+  space_bytes_ += delivered;
+  if (rcv_nxt_ >= round_edge_) {
+    round_trip_ = std::min(round_trip_, now - round_start_);
+    round_edge_ = right_edge_;
+    round_start_ = now;
+  }
+  if (round_trip_ == Duration::max() || now - space_start_ < round_trip_) return;
+  if (space_bytes_ > space_) {
+    // Twice as much next time, in slow start; and twice that, so that the window is not what limits it.
+    wanted_ = std::max(wanted_, 4 * std::min(space_bytes_, kMostSpace));
+    space_ = space_bytes_;
+  }
+  space_bytes_ = 0;
+  space_start_ = now;
+}
+
 void Receiver::grow() {
-  if (!window_was_used_ || fixed_size_ != 0 || scale_ == 0 || queue_.bytes() > limit_ / 4) return;
+  if (fixed_size_ != 0 || scale_ == 0 || queue_.bytes() > limit_ / 4) return;
+  const std::uint32_t wanted =
+      window_was_used_ ? std::max(wanted_, 2 * std::min(limit_, kMostSpace)) : wanted_;
   window_was_used_ = false;
   const auto maximum = static_cast<std::uint32_t>(tcp_.config().receive_window_max);
-  if (limit_ < maximum) set_limit(std::min(limit_ * 2, maximum));
+  if (limit_ < std::min(wanted, maximum)) set_limit(std::min(wanted, maximum));
 }
 
 }  // namespace millrace::tcp

@@ -12,6 +12,7 @@
 namespace millrace::tcp {
 
 class Tcp;
+struct Config;
 
 /// The receive half: what came, what is promised to the peer, and when to acknowledge.
 ///
@@ -23,8 +24,9 @@ class Tcp;
 /// is advertised, and grows while the peer fills it and the reader keeps up.
 class Receiver {
  public:
-  /// Scale of every window we advertise: 8 MiB at most.
-  static constexpr std::uint8_t kWindowScale = 7;
+  /// Scale of every window we advertise: the smallest that lets the largest window be told, but for 7 at
+  /// least, which is good for 8 MiB.
+  [[nodiscard]] static std::uint8_t window_scale(const Config& config);
 
   explicit Receiver(Tcp& tcp) : tcp_(tcp) {}
   Receiver(const Receiver&) = delete;
@@ -72,6 +74,8 @@ class Receiver {
   /// After bytes were taken from the queue: may grow the window; true when it opened enough to tell the peer.
   [[nodiscard]] bool on_read();
   [[nodiscard]] std::uint32_t limit() const { return limit_; }
+  /// 0: window scaling is not in force.
+  [[nodiscard]] std::uint8_t scale() const { return scale_; }
   /// The connection is over: gives back the promise and what waited out of order. What is in order can still
   /// be read.
   void stop();
@@ -84,6 +88,8 @@ class Receiver {
   }
   /// The right edge that silly-window avoidance allows now.
   [[nodiscard]] SeqNum next_right_edge() const;
+  /// Notes how much arrives in a round trip, from which the window's size follows (dynamic right-sizing).
+  void measure(std::uint32_t delivered, Instant now);
   void grow();
   void set_limit(std::uint32_t bytes);
   bool store_out_of_order(Segment& segment);
@@ -99,7 +105,13 @@ class Receiver {
   std::uint8_t quick_acks_ = kQuickAcks;
   bool ack_now_ = false;
   bool window_was_used_ = false;  ///< the peer filled more than half of the window
-  std::optional<SeqNum> fin_;     ///< where the peer's FIN is, once seen
+  // Dynamic right-sizing:
+  SeqNum round_edge_;  ///< what the window allowed when the round began
+  Instant round_start_{}, space_start_{};
+  Duration round_trip_ = Duration::max();      ///< the shortest round: no shorter than the round trip
+  std::uint32_t space_bytes_ = 0, space_ = 0;  ///< in order since space_start_; the most in a round trip
+  std::uint32_t wanted_ = 0;                   ///< window
+  std::optional<SeqNum> fin_;                  ///< where the peer's FIN is, once seen
   Instant delayed_ack_ = kNever;
   ReceiveQueue queue_;
   OutOfOrderQueue out_of_order_;

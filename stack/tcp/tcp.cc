@@ -62,9 +62,8 @@ void Tcp::enter_time_wait(Connection& connection, Instant now) {
   entry->ts_recent = connection.ts_recent();
   entry->ts_recent_at = now;
   entry->ts_offset = connection.ts_offset();
-  entry->window = static_cast<std::uint16_t>(std::min<std::uint32_t>(
-      connection.receiver().window() >> (connection.sender().scale() != 0 ? Receiver::kWindowScale : 0),
-      65535));
+  entry->window = static_cast<std::uint16_t>(
+      std::min<std::uint32_t>(connection.receiver().window() >> connection.receiver().scale(), 65535));
   lists_->time_wait.push_back(*entry);
   ++time_wait_count_;
   count(Counter::kTimeWait);

@@ -61,6 +61,22 @@ TEST(WindowScale, AboveFourteenCountsAsFourteen) {
   EXPECT_EQ(t.info().snd_wnd, 16'384u);
 }
 
+TEST(WindowScale, OfOursFollowsTheLargestWindow) {
+  TcpScript::Options options;
+  options.stack.tcp.receive_window_max = std::size_t{500} << 20;
+  TcpScript t(options);
+  EXPECT_EQ(t.connect(), Error::kInProgress);
+  t.expect(syn().wscale(13));
+  t.inject(synack().mss(1460).wscale(7).win(65535));
+  t.expect(ack(1).win(65535 >> 13));
+  EXPECT_EQ(t.info().rcv_wscale, 13);
+
+  TcpScript passive(options);
+  passive.listen();
+  passive.inject(syn().mss(1460).wscale(7));
+  passive.expect(synack().wscale(13));
+}
+
 TEST(WindowScale, OfOursIsAppliedToWhatWeAdvertise) {
   TcpScript t;
   t.establish(syn().mss(1460).wscale(0));
@@ -166,6 +182,38 @@ TEST(ReceiveWindow, GrowsWhileThePeerFillsItAndTheReaderKeepsUp) {
   }
   EXPECT_GT(largest, 500'000u);
   EXPECT_LE(largest, 2u << 20);
+}
+
+/// A peer 100 ms away sends what the window of a round trip ago allows, but no more than `most` in one.
+/// Returns the last window.
+std::uint32_t window_over_a_long_path(std::uint32_t most) {
+  TcpScript t;
+  t.establish(syn().mss(1460).wscale(7));
+  std::uint32_t next = 1, edge = 65536, later_edge = edge;
+  for (int round = 0; round < 30; ++round) {
+    const std::uint32_t end = std::min(edge, next + most);
+    edge = later_edge;
+    // Two at a time and read at once: hardly any of the window is ever seen used.
+    for (int step = 0; step < 50; ++step) {
+      for (int i = 0; i < static_cast<int>(most / 1460 / 50 + 1) && next + 1460 <= end; ++i) {
+        t.inject(data(next, next + 1460));
+        next += 1460;
+        t.read();
+      }
+      for (const Seg& sent : t.take_sent())
+        later_edge = std::max(later_edge, *sent.acknowledges + *sent.window * 128u);
+      t.after(2ms);
+    }
+  }
+  return later_edge - next;
+}
+
+TEST(ReceiveWindow, GrowsOverALongPathWhereAllOfItIsUnderWay) {
+  EXPECT_GT(window_over_a_long_path(1'000'000), 1'500'000u);
+}
+
+TEST(ReceiveWindow, HardlyGrowsForASlowPeer) {
+  EXPECT_LE(window_over_a_long_path(14'600), 300'000u);
 }
 
 TEST(ReceiveWindow, OfAFixedBufferStaysThere) {
