@@ -6,6 +6,7 @@
 
 #include "base/time.h"
 #include "tcp/live_table.h"
+#include "wire/tcp_options.h"
 
 namespace millrace::tcp {
 
@@ -40,8 +41,10 @@ struct Config {
   std::span<LiveEntry> live;
   // --- protocol features
   bool timestamps = true, sack = true, window_scaling = true;
-  unsigned initial_window_segments = 10;      ///< RFC 6928
-  unsigned challenge_acks_per_second = 1000;  ///< RFC 5961 §7
+  std::uint8_t window_scale = 7;  ///< of every window we advertise: 8 MiB at most
+  wire::TcpOptions::Order option_order = wire::TcpOptions::Order::kLinux;  ///< in a SYN
+  unsigned initial_window_segments = 10;                                   ///< RFC 6928
+  unsigned challenge_acks_per_second = 1000;                               ///< RFC 5961 §7
   Duration duplicate_ack_interval =
       500ms;  ///< at most one answer to out-of-window control segments a connection
 };

@@ -463,7 +463,7 @@ void Connection::send_syn(bool with_ack, Instant now) {
   if (options_.max_segment != 0) mss = std::min<std::uint32_t>(mss, options_.max_segment);
   options.mss = static_cast<std::uint16_t>(mss);
   const bool scaling = with_ack ? peer_scaled_ : true;
-  if (tcp_.config().window_scaling && scaling) options.window_scale = Receiver::kWindowScale;
+  if (tcp_.config().window_scaling && scaling) options.window_scale = tcp_.config().window_scale;
   options.sack_permitted = sack_;
   if (timestamps_)
     options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), with_ack ? ts_recent_ : 0};

@@ -21,7 +21,7 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   info.timestamps = timestamps_;
   info.sack = sack_;
   info.snd_wscale = sender_.scale();
-  info.rcv_wscale = sender_.scale() != 0 || receiver_.limit() > 65535 ? Receiver::kWindowScale : 0;
+  info.rcv_wscale = receiver_.scale();
   info.window_scaling = info.rcv_wscale != 0;
   info.rto = us(sender_.rtt().backed_off(sender_.backoff()));
   info.ato = us(tcp_.config().delayed_ack);

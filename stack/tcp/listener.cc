@@ -130,7 +130,7 @@ void Listener::answer(Request& request, Instant now) {
   const Handshake& handshake = request.handshake;
   wire::TcpOptions options;
   options.mss = request.mss;
-  if (handshake.peer_scale) options.window_scale = Receiver::kWindowScale;
+  if (handshake.peer_scale) options.window_scale = tcp_.config().window_scale;
   options.sack_permitted = handshake.sack;
   if (handshake.timestamps) {
     options.timestamps = wire::TcpOptions::Timestamps{timestamp(request.ts_offset, now), handshake.ts_recent};
@@ -159,7 +159,7 @@ void Listener::send_ack(const Request& request, Instant now) {
   out.ack = handshake.irs + 1;
   out.flags = Flags::kAck;
   out.window = static_cast<std::uint16_t>(handshake.offered_window >>
-                                          (handshake.peer_scale ? Receiver::kWindowScale : 0));
+                                          (handshake.peer_scale ? tcp_.config().window_scale : 0));
   out.options = &options;
   out.tos = options_.tos;
   out.ttl = options_.ttl;

@@ -32,7 +32,7 @@ void Receiver::start(SeqNum irs, std::uint32_t window, bool scaled, std::uint32_
   rcv_nxt_ = irs + 1;
   last_ack_sent_ = rcv_nxt_;
   right_edge_ = rcv_nxt_ + window;
-  scale_ = scaled ? kWindowScale : 0;
+  scale_ = scaled ? tcp_.config().window_scale : 0;
   limit_ = window;
   tcp_.receive_budget().take_anyway(window);
   if (fixed_size != 0) set_fixed_size(fixed_size);

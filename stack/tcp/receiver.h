@@ -23,9 +23,6 @@ class Tcp;
 /// is advertised, and grows while the peer fills it and the reader keeps up.
 class Receiver {
  public:
-  /// Scale of every window we advertise: 8 MiB at most.
-  static constexpr std::uint8_t kWindowScale = 7;
-
   explicit Receiver(Tcp& tcp) : tcp_(tcp) {}
   Receiver(const Receiver&) = delete;
   Receiver& operator=(const Receiver&) = delete;
@@ -48,6 +45,8 @@ class Receiver {
   /// RCV.WND: what the peer may send from rcv_nxt on, as last advertised.
   [[nodiscard]] std::uint32_t window() const { return SeqNum::distance(rcv_nxt_, right_edge_); }
   [[nodiscard]] SeqNum rcv_nxt() const { return rcv_nxt_; }
+  /// By which what we advertise is shifted; 0 when scaling is not in force.
+  [[nodiscard]] std::uint8_t scale() const { return scale_; }
 
   // --- to the network
   /// Chooses the window for a segment that is about to go out, and takes it as advertised: 16 bits, scaled.

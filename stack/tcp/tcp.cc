@@ -62,9 +62,8 @@ void Tcp::enter_time_wait(Connection& connection, Instant now) {
   entry->ts_recent = connection.ts_recent();
   entry->ts_recent_at = now;
   entry->ts_offset = connection.ts_offset();
-  entry->window = static_cast<std::uint16_t>(std::min<std::uint32_t>(
-      connection.receiver().window() >> (connection.sender().scale() != 0 ? Receiver::kWindowScale : 0),
-      65535));
+  entry->window = static_cast<std::uint16_t>(
+      std::min<std::uint32_t>(connection.receiver().window() >> connection.receiver().scale(), 65535));
   lists_->time_wait.push_back(*entry);
   ++time_wait_count_;
   count(Counter::kTimeWait);
@@ -347,7 +346,8 @@ Result<void> Tcp::send_segment(const FlowKey& key, const Outgoing& outgoing, Pac
   header.checksum =
       wire::pseudo_header_sum(key.local.address, key.remote.address, wire::kProtocolTcp, length).folded();
   header.emit({at, wire::TcpHeader::kSize});
-  if (options_size != 0) outgoing.options->emit({at + wire::TcpHeader::kSize, options_size});
+  if (options_size != 0)
+    outgoing.options->emit({at + wire::TcpHeader::kSize, options_size}, config_.option_order);
   packet->set_transport_header();
   packet->offload.needs_checksum = true;
   packet->offload.checksum_start = 0;
