@@ -252,6 +252,27 @@ TEST(Cork, LetsAPieceGoAfterTwoHundredMilliseconds) {
   t.expect_after(200ms, data(1, 101));
 }
 
+TEST(Cork, SettingNoDelaySendsWhatIsHeldBack) {
+  TcpScript t;
+  t.establish();
+  t.set_option(SocketOption::kCork, 1);
+  t.write(100);
+  t.expect_nothing();
+  t.set_option(SocketOption::kNoDelay, 1);
+  t.expect(data(1, 101));
+  t.inject(ack(101));
+  // The cork is still in: tcp(7).
+  t.write(100);
+  t.expect_nothing();
+  t.set_option(SocketOption::kCork, 0);
+  t.expect(data(101, 201));
+  t.inject(ack(201));
+  EXPECT_TRUE(t.try_write(100, {.more = true}).ok());
+  t.expect_nothing();
+  t.set_option(SocketOption::kNoDelay, 1);
+  t.expect(data(201, 301));
+}
+
 TEST(Cork, MoreFlagHoldsUntilAWriteWithoutIt) {
   TcpScript t;
   t.establish();
