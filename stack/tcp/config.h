@@ -43,8 +43,10 @@ struct Config {
   bool timestamps = true, sack = true, window_scaling = true;
   std::uint8_t window_scale = 7;  ///< of every window we advertise: 8 MiB at most
   wire::TcpOptions::Order option_order = wire::TcpOptions::Order::kLinux;  ///< in a SYN
-  unsigned initial_window_segments = 10;                                   ///< RFC 6928
-  unsigned challenge_acks_per_second = 1000;                               ///< RFC 5961 §7
+  /// PSH on every super-segment, as Linux has it: it ends the wait of a receiver that merges segments.
+  bool push_super_segments = false;
+  unsigned initial_window_segments = 10;      ///< RFC 6928
+  unsigned challenge_acks_per_second = 1000;  ///< RFC 5961 §7
   Duration duplicate_ack_interval =
       500ms;  ///< at most one answer to out-of-window control segments a connection
 };

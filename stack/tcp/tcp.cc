@@ -339,6 +339,7 @@ Result<void> Tcp::send_segment(const FlowKey& key, const Outgoing& outgoing, Pac
   header.seq = outgoing.seq;
   header.ack = outgoing.ack;
   header.flags = outgoing.flags;
+  if (config_.push_super_segments && outgoing.gso_size != 0) header.flags |= Flags::kPsh;
   header.window = outgoing.window;
   header.urgent_pointer = outgoing.urgent_pointer;
   header.header_length = static_cast<std::uint8_t>(header_length);

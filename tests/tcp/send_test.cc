@@ -230,6 +230,24 @@ TEST(Nagle, DoesNotHoldTheFin) {
   t.expect(data(11, 21).fin());
 }
 
+// --- push
+
+TEST(Push, EndsWhatWasWrittenAndOnDemandEverySuperSegment) {
+  for (const bool every : {false, true}) {
+    TcpScript::Options options;
+    options.stack.tcp.push_super_segments = every;
+    TcpScript t(options);
+    t.establish();
+    t.write(std::size_t{12} * 1460);  // more than the initial window
+    for (std::uint32_t i = 0; i < 9; ++i) t.expect(data(1 + i * 1460, 1 + (i + 1) * 1460).no_psh());
+    const Seg last = data(1 + 9 * 1460, 1 + 10 * 1460);
+    t.expect(every ? Seg(last).psh() : Seg(last).no_psh());
+    t.inject(ack(1 + 10 * 1460));
+    t.expect(data(1 + 10 * 1460, 1 + 11 * 1460).no_psh());
+    t.expect(data(1 + 11 * 1460, 1 + 12 * 1460).psh());
+  }
+}
+
 // --- cork
 
 TEST(Cork, HoldsPartialSegmentsUntilItIsPulled) {
