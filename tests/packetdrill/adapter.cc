@@ -63,8 +63,9 @@ void Adapter::start() {
         before == kernel_before_.end() || before->second != value)
       changed[name] = value;
   }
-  apply_sysctls(changed, profile_);
+  // Scripts set the usual values with sysctl(8) first, and write to /proc/sys what is special to them.
   if (!sysctl_file_.empty()) apply_sysctls(sysctls_of_file(sysctl_file_), profile_);
+  apply_sysctls(changed, profile_);
 
   auto device = std::make_unique<WireDevice>(profile_.mtu);
   device_ = device.get();

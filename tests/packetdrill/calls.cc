@@ -178,6 +178,9 @@ ssize_t copy_across(int own_in, int in, int own_out, int out, std::size_t size, 
 int do_splice(void* self, int in, loff_t* in_offset, int out, loff_t* out_offset, std::size_t size,
               unsigned flags) {
   const Call call;
+  // packetdrill has a place for an offset even where the script has none, which is 0.
+  if (in_offset != nullptr && *in_offset == 0) in_offset = nullptr;
+  if (out_offset != nullptr && *out_offset == 0) out_offset = nullptr;
   const int own_in = own_fd(self, in), own_out = own_fd(self, out);
   if (own_in < 0 && own_out < 0) return kernel<int>(SYS_splice, in, in_offset, out, out_offset, size, flags);
   if (in_offset != nullptr || out_offset != nullptr) return finish<int>(-ESPIPE);

@@ -22,12 +22,14 @@ void be_linux(Profile& profile) {
   tcp::Config& tcp = profile.context.stack.tcp;
   tcp.window_scale = 8;
   tcp.option_order = wire::TcpOptions::Order::kLinux;
+  tcp.push_super_segments = true;
 }
 
 void be_freebsd(Profile& profile) {
   tcp::Config& tcp = profile.context.stack.tcp;
   tcp.window_scale = 6;
   tcp.option_order = wire::TcpOptions::Order::kBsd;
+  tcp.push_super_segments = false;
   tcp.receive_window_initial = 65536;
   tcp.receive_window_max = 65536;
 }
