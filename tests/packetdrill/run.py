@@ -35,6 +35,8 @@ class Outcome:
     def reason(self):
         """What packetdrill said, on one line."""
         lines = [line.strip() for line in self.output.splitlines() if line.strip()]
+        if any(line.startswith("Traceback") for line in lines):  # of the script's own code
+            return " | ".join([lines[0], *lines[-2:]])
         return " | ".join(lines[:3])
 
 
@@ -75,7 +77,8 @@ class Runner:
                                MILLRACE_PACKETDRILL_SYSCTLS=os.path.join(scratch, "sysctls"))
             flags = flags_of(script, self.options.flags)
             command = [*self.namespace, "env", f"LD_PRELOAD={self.library}", self.packetdrill,
-                       f"--so_filename={self.library}", f"--so_flags={flags}", *ADDRESSES, script.name]
+                       f"--so_filename={self.library}", f"--so_flags={flags}", *ADDRESSES,
+                       *(f"-D{definition}" for definition in self.options.define), script.name]
             process = subprocess.Popen(command, cwd=script.parent, env=environment, stdin=subprocess.DEVNULL,
                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
             try:
@@ -140,6 +143,8 @@ def main():
     parser.add_argument("--library", type=pathlib.Path, metavar="LIB",
                         default=HERE.parent.parent / "build/tests/packetdrill/libmillrace-packetdrill.so")
     parser.add_argument("--flags", metavar="FLAGS", help="for --so_flags: linux (the default), freebsd, mtu=N, ...")
+    parser.add_argument("--define", "-D", action="append", default=[], metavar="NAME=VALUE",
+                        help="a word that scripts leave open")
     parser.add_argument("--timeout", type=float, default=30, metavar="SECONDS", help="of real time a script may take")
     parser.add_argument("--jobs", type=int, default=1, metavar="N")
     parser.add_argument("paths", nargs="*", type=pathlib.Path, metavar="PATH")
