@@ -278,6 +278,7 @@ int do_netdev_receive(void* self, void* packet, std::size_t* size, long long* ti
 }
 
 int do_usleep(void* self, useconds_t us) {
+  VirtualTime::instance().wait_until_told();
   the(self).run_until(VirtualTime::instance().now() + std::chrono::microseconds(us));
   return 0;
 }

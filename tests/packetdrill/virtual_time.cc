@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -22,6 +24,15 @@ constexpr auto kQuietLimit = std::chrono::seconds(2);  ///< real time
 /// Where the calling thread is between a call of the script's and the next.
 enum class Phase { kOutside, kInside, kReturned };
 thread_local Phase phase = Phase::kOutside;
+
+/// proc(5), stat: the state comes after the name, which is in parentheses and may hold anything.
+bool is_asleep(pid_t thread) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+  std::string stat;
+  std::getline(file, stat);
+  const std::size_t name_end = stat.rfind(')');
+  return name_end == std::string::npos || stat.compare(name_end, 3, ") S") == 0;
+}
 
 }  // namespace
 
@@ -86,6 +97,14 @@ void VirtualTime::wait_until_quiet() {
     std::this_thread::sleep_for(std::chrono::microseconds(20));
 }
 
+void VirtualTime::wait_until_told() {
+  const pid_t thread = returned_.exchange(0);
+  if (thread == 0 || thread == gettid()) return;
+  const auto limit = std::chrono::steady_clock::now() + kQuietLimit;
+  while (!is_asleep(thread) && std::chrono::steady_clock::now() < limit)
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+}
+
 void VirtualTime::enter() {
   if (is_driver()) return;
   const std::lock_guard guard(mutex_);
@@ -102,6 +121,7 @@ bool VirtualTime::time_read() {
   const std::lock_guard guard(mutex_);
   --running_;
   phase = Phase::kOutside;
+  returned_ = gettid();
   return true;
 }
 

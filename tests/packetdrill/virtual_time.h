@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include <atomic>
@@ -43,6 +44,9 @@ class VirtualTime {
   [[nodiscard]] Instant next_wake();
   /// Waits, in real time, until no other thread is inside a call but those asleep.
   void wait_until_quiet();
+  /// Waits, in real time, until the thread whose call ended last has told the script its result and is asleep
+  /// again. To be called where a script without virtual time would sleep, with its lock released.
+  void wait_until_told();
 
   // --- any thread
   /// A call of the script's, for its duration and until the caller reads the time.
@@ -72,7 +76,8 @@ class VirtualTime {
   pthread_t driver_{};
   std::function<void(Instant)> step_;
   std::mutex mutex_;
-  int running_ = 0;  ///< threads in a call and awake, or back from it and unaware of the time
+  std::atomic<pid_t> returned_{0};  ///< the thread whose call ended last, until wait_until_told()
+  int running_ = 0;                 ///< threads in a call and awake, or back from it and unaware of the time
   std::list<Sleeper*> sleepers_;
 };
 
