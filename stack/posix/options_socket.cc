@@ -1,4 +1,5 @@
 // SOL_SOCKET.
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <sys/random.h>
 #include <sys/time.h>
@@ -149,6 +150,21 @@ long set_socket_level(SocketFile& file, int option, OptionInput input, Instant n
   }
 }
 
+/// sock_diag(7) SK_MEMINFO_*. What has no counterpart here is 0.
+long get_memory_info(SocketFile& file, OptionOutput output) {
+  std::uint32_t values[SK_MEMINFO_VARS] = {};
+  const Socket& socket = file.socket();
+  const auto limit = [&socket](SocketOption option) {
+    const Result<std::int64_t> bytes = socket.option(option);
+    return bytes ? static_cast<std::uint32_t>(*bytes) : 0;
+  };
+  values[SK_MEMINFO_RMEM_ALLOC] = static_cast<std::uint32_t>(socket.readable_bytes());
+  values[SK_MEMINFO_RCVBUF] = limit(SocketOption::kReceiveBuffer);
+  values[SK_MEMINFO_WMEM_QUEUED] = static_cast<std::uint32_t>(socket.unsent_bytes());
+  values[SK_MEMINFO_SNDBUF] = limit(SocketOption::kSendBuffer);
+  return output.store(values);
+}
+
 long get_socket_level(SocketFile& file, int option, OptionOutput output) {
   using Timestamp = AncillaryOptions::Timestamp;
   const SocketFile::Settings& settings = file.settings;
@@ -190,6 +206,8 @@ long get_socket_level(SocketFile& file, int option, OptionOutput output) {
     case SO_BINDTODEVICE:
       *output.length = 0;
       return 0;
+    case SO_MEMINFO:
+      return get_memory_info(file, output);
     case SO_COOKIE:
       return get_cookie(file, output);
     case SO_PEERCRED:  // of a process on the same host, which an inet socket cannot tell: as Linux

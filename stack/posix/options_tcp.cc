@@ -50,6 +50,9 @@ long get_tcp_level(SocketFile& file, int option, OptionOutput output) {
   switch (option) {
     case TCP_CONGESTION:
       return get_congestion(file, output);
+    case TCP_CC_INFO:  // what Linux says of algorithms that have nothing to tell
+      *output.length = 0;
+      return 0;
     case TCP_INQ:
       return output.store(static_cast<int>(file.settings.ancillary.bytes_left));
     case TCP_INFO: {

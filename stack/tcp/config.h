@@ -2,10 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "base/time.h"
 #include "tcp/live_table.h"
+#include "wire/tcp_options.h"
 
 namespace millrace::tcp {
 
@@ -42,6 +44,10 @@ struct Config {
   // --- protocol features
   bool timestamps = true, sack = true, window_scaling = true;
   bool rack = true;                           ///< RFC 8985; false: RFC 6675
+  std::optional<std::uint8_t> window_scale;  ///< of every window we advertise; unset: by receive_window_max
+  wire::TcpOptions::Order option_order = wire::TcpOptions::Order::kLinux;  ///< in a SYN
+  /// PSH on every super-segment, as Linux has it: it ends the wait of a receiver that merges segments.
+  bool push_super_segments = false;
   unsigned initial_window_segments = 10;      ///< RFC 6928
   unsigned challenge_acks_per_second = 1000;  ///< RFC 5961 §7
   Duration duplicate_ack_interval =

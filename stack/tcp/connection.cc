@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 #include "tcp/listener.h"
 #include "tcp/tcp_socket.h"
@@ -258,11 +259,22 @@ void Connection::abort(Instant now) {
   enter_closed(Error::kNone, now);
 }
 
+/// tcp(7) TCP_NODELAY: setting it sends what is pending, also what TCP_CORK or MSG_MORE held back.
+void Connection::push_held(Instant now) {
+  sender_.hold_partial(false);
+  const bool cork = std::exchange(options_.cork, false);
+  sender_.transmit(now);
+  options_.cork = cork;
+}
+
 Result<void> Connection::set_option(SocketOption option, std::int64_t value, Instant now) {
   const std::uint8_t congestion_before = options_.congestion;
   if (auto result = options_.set(option, value); !result) return result;
   switch (option) {
     case SocketOption::kNoDelay:
+      if (options_.no_delay) push_held(now);
+      touch();
+      break;
     case SocketOption::kCork:
       sender_.transmit(now);  // what was held back may go now
       touch();

@@ -23,6 +23,7 @@ Receiver::~Receiver() {
 }
 
 std::uint8_t Receiver::window_scale(const Config& config) {
+  if (config.window_scale) return *config.window_scale;
   std::uint8_t scale = kLeastScale;
   while (scale < kMostScale && config.receive_window_max >> scale > kUnscaledMax) ++scale;
   return scale;

@@ -50,6 +50,8 @@ class Receiver {
   /// RCV.WND: what the peer may send from rcv_nxt on, as last advertised.
   [[nodiscard]] std::uint32_t window() const { return SeqNum::distance(rcv_nxt_, right_edge_); }
   [[nodiscard]] SeqNum rcv_nxt() const { return rcv_nxt_; }
+  /// By which what we advertise is shifted; 0 when scaling is not in force.
+  [[nodiscard]] std::uint8_t scale() const { return scale_; }
 
   // --- to the network
   /// Chooses the window for a segment that is about to go out, and takes it as advertised: 16 bits, scaled.
@@ -74,8 +76,6 @@ class Receiver {
   /// After bytes were taken from the queue: may grow the window; true when it opened enough to tell the peer.
   [[nodiscard]] bool on_read();
   [[nodiscard]] std::uint32_t limit() const { return limit_; }
-  /// 0: window scaling is not in force.
-  [[nodiscard]] std::uint8_t scale() const { return scale_; }
   /// The connection is over: gives back the promise and what waited out of order. What is in order can still
   /// be read.
   void stop();

@@ -340,6 +340,7 @@ Result<void> Tcp::send_segment(const FlowKey& key, const Outgoing& outgoing, Pac
   header.seq = outgoing.seq;
   header.ack = outgoing.ack;
   header.flags = outgoing.flags;
+  if (config_.push_super_segments && outgoing.gso_size != 0) header.flags |= Flags::kPsh;
   header.window = outgoing.window;
   header.urgent_pointer = outgoing.urgent_pointer;
   header.header_length = static_cast<std::uint8_t>(header_length);
@@ -347,7 +348,8 @@ Result<void> Tcp::send_segment(const FlowKey& key, const Outgoing& outgoing, Pac
   header.checksum =
       wire::pseudo_header_sum(key.local.address, key.remote.address, wire::kProtocolTcp, length).folded();
   header.emit({at, wire::TcpHeader::kSize});
-  if (options_size != 0) outgoing.options->emit({at + wire::TcpHeader::kSize, options_size});
+  if (options_size != 0)
+    outgoing.options->emit({at + wire::TcpHeader::kSize, options_size}, config_.option_order);
   packet->set_transport_header();
   packet->offload.needs_checksum = true;
   packet->offload.checksum_start = 0;

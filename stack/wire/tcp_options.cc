@@ -163,11 +163,15 @@ std::size_t TcpOptions::size() const {
   return used + (blocks == 0 ? 0 : 4 + blocks * kSackBlockLength);
 }
 
-std::size_t TcpOptions::emit(std::span<std::uint8_t> out) const {
+std::size_t TcpOptions::emit(std::span<std::uint8_t> out, Order order) const {
   const std::size_t used = size_without_sack();
   assert(used <= kMaxSize && size() <= out.size() && sack_count <= kMaxSackBlocks);
   Writer writer{out.data()};
+  const auto emit_window_scale = [&] {
+    if (window_scale) writer.byte(kNop).option(kWindowScale, kWindowScaleLength).byte(*window_scale);
+  };
   if (mss) writer.option(kMss, kMssLength).u16(*mss);
+  if (order == Order::kBsd) emit_window_scale();
   if (timestamps) {
     if (sack_permitted) {
       writer.option(kSackPermitted, kSackPermittedLength);
@@ -178,7 +182,7 @@ std::size_t TcpOptions::emit(std::span<std::uint8_t> out) const {
   } else if (sack_permitted) {
     writer.byte(kNop).byte(kNop).option(kSackPermitted, kSackPermittedLength);
   }
-  if (window_scale) writer.byte(kNop).option(kWindowScale, kWindowScaleLength).byte(*window_scale);
+  if (order == Order::kLinux) emit_window_scale();
   if (user_timeout) writer.option(kUserTimeout, kUserTimeoutLength).u16(*user_timeout);
   if (const std::size_t blocks = sack_blocks_that_fit(used); blocks > 0) {
     writer.byte(kNop).byte(kNop).option(kSack, 2 + blocks * kSackBlockLength);

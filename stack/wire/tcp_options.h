@@ -65,8 +65,14 @@ struct TcpOptions {
   /// always has room as far as it makes sense together (a SYN's options, with a cookie of at most 14 bytes
   /// beside all others).
   [[nodiscard]] std::size_t size() const;
-  /// Writes size() bytes, in the order Linux uses, and returns their number.
-  std::size_t emit(std::span<std::uint8_t> out) const;
+  /// The order of a SYN's options, by which a peer may be told from another: no two of them mean different
+  /// things.
+  enum class Order : std::uint8_t {
+    kLinux,  ///< MSS, SACK permitted, timestamps, window scale
+    kBsd,    ///< MSS, window scale, SACK permitted, timestamps
+  };
+  /// Writes size() bytes and returns their number.
+  std::size_t emit(std::span<std::uint8_t> out, Order order = Order::kLinux) const;
 
   /// `sack` counts up to sack_count.
   friend bool operator==(const TcpOptions& a, const TcpOptions& b);

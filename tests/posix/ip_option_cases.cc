@@ -110,6 +110,19 @@ std::vector<Case> ip_option_cases() {
          s.getsockopt(server, SOL_SOCKET, SO_PEERCRED, 4);
          s.setsockopt(server, SOL_SOCKET, SO_PEERCRED, 1);
        }},
+      {"WhatToolsAskOfAConnection",
+       [](Script& s) {
+         const auto [client, server] = s.connection();
+         s.setsockopt(client, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+         char info[64];
+         socklen_t length = sizeof info;
+         s.note_result("getsockopt", s.calls().getsockopt(client, IPPROTO_TCP, TCP_CC_INFO, info, &length));
+         s.note(std::to_string(length));
+         length = sizeof info;
+         s.note_result("getsockopt", s.calls().getsockopt(client, SOL_SOCKET, SO_MEMINFO, info, &length));
+         s.note(std::to_string(length));
+         s.setsockopt(client, SOL_SOCKET, SO_MEMINFO, 1);
+       }},
       {"CookieTellsSocketsApart",
        [](Script& s) {
          const auto cookie = [&s](int fd, socklen_t length) {

@@ -97,6 +97,9 @@ def redis_reconnects(bench, seconds=600 if SOAK else 6):
     clients that leave without a word."""
     seed = random.randrange(1 << 32)
     rng = random.Random(seed)
+    # Else the client's kernel is soon out of ports.
+    run(["ip", "netns", "exec", bench.peer, "sysctl", "-qw", "net.ipv4.tcp_tw_reuse=1",
+         "net.ipv4.ip_local_port_range=1024 65000"])
     server = start_redis(bench, True)
     program = child_of(server.pid)
     with open(bench.random_file("value", 1 * MB), "rb") as value:

@@ -25,6 +25,20 @@ TEST(Listen, SynIsAnsweredAndTheAckEstablishes) {
   EXPECT_EQ(t.count(Counter::kPassiveOpens), 1u);
 }
 
+TEST(Listen, TheConfiguredWindowScaleIsOfferedAndUsed) {
+  TcpScript::Options options;
+  options.stack.tcp.window_scale = 3;
+  TcpScript t(options);
+  t.listen();
+  t.inject(syn().mss(1460).wscale(7));
+  t.expect(synack().mss(1460).wscale(3).win(65535));
+  t.inject(ack(1));
+  ASSERT_TRUE(t.accept());
+  EXPECT_EQ(t.info().rcv_wscale, 3);
+  t.inject(data(1, 1001));
+  t.expect(ack(1001).win((65535 - 1000) / 8));
+}
+
 TEST(Listen, ResetIsIgnored) {
   rfc("9293", "3.10.7.2", "LISTEN: a RST is ignored");
   TcpScript t;

@@ -230,6 +230,24 @@ TEST(Nagle, DoesNotHoldTheFin) {
   t.expect(data(11, 21).fin());
 }
 
+// --- push
+
+TEST(Push, EndsWhatWasWrittenAndOnDemandEverySuperSegment) {
+  for (const bool every : {false, true}) {
+    TcpScript::Options options;
+    options.stack.tcp.push_super_segments = every;
+    TcpScript t(options);
+    t.establish();
+    t.write(std::size_t{12} * 1460);  // more than the initial window
+    for (std::uint32_t i = 0; i < 9; ++i) t.expect(data(1 + i * 1460, 1 + (i + 1) * 1460).no_psh());
+    const Seg last = data(1 + 9 * 1460, 1 + 10 * 1460);
+    t.expect(every ? Seg(last).psh() : Seg(last).no_psh());
+    t.inject(ack(1 + 10 * 1460));
+    t.expect(data(1 + 10 * 1460, 1 + 11 * 1460).no_psh());
+    t.expect(data(1 + 11 * 1460, 1 + 12 * 1460).psh());
+  }
+}
+
 // --- cork
 
 TEST(Cork, HoldsPartialSegmentsUntilItIsPulled) {
@@ -250,6 +268,27 @@ TEST(Cork, LetsAPieceGoAfterTwoHundredMilliseconds) {
   t.set_option(SocketOption::kCork, 1);
   t.write(100);
   t.expect_after(200ms, data(1, 101));
+}
+
+TEST(Cork, SettingNoDelaySendsWhatIsHeldBack) {
+  TcpScript t;
+  t.establish();
+  t.set_option(SocketOption::kCork, 1);
+  t.write(100);
+  t.expect_nothing();
+  t.set_option(SocketOption::kNoDelay, 1);
+  t.expect(data(1, 101));
+  t.inject(ack(101));
+  // The cork is still in: tcp(7).
+  t.write(100);
+  t.expect_nothing();
+  t.set_option(SocketOption::kCork, 0);
+  t.expect(data(101, 201));
+  t.inject(ack(201));
+  EXPECT_TRUE(t.try_write(100, {.more = true}).ok());
+  t.expect_nothing();
+  t.set_option(SocketOption::kNoDelay, 1);
+  t.expect(data(201, 301));
 }
 
 TEST(Cork, MoreFlagHoldsUntilAWriteWithoutIt) {

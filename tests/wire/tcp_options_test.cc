@@ -72,6 +72,18 @@ TEST(TcpOptions, LinuxSynLayout) {
   EXPECT_EQ(emitted(options), (Bytes{2, 4, 0x05, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 1, 3, 3, 7}));
 }
 
+TEST(TcpOptions, BsdSynLayout) {
+  TcpOptions options;
+  options.mss = 1460;
+  options.sack_permitted = true;
+  options.timestamps = TcpOptions::Timestamps{0x01020304, 0};
+  options.window_scale = 6;
+  Bytes bytes(options.size());
+  ASSERT_EQ(options.emit(bytes, TcpOptions::Order::kBsd), bytes.size());
+  EXPECT_EQ(bytes, (Bytes{2, 4, 0x05, 0xb4, 1, 3, 3, 6, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0}));
+  EXPECT_EQ(TcpOptions::parse(bytes), options);
+}
+
 TEST(TcpOptions, TimestampsAloneAreTwelveAlignedBytes) {
   TcpOptions options;
   options.timestamps = TcpOptions::Timestamps{0x01020304, 0x05060708};

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+#include "packetdrill/profile.h"
+#include "packetdrill/virtual_time.h"
+#include "packetdrill/wire_device.h"
+#include "posix/context.h"
+
+namespace millrace::packetdrill {
+
+/// The numbers by which a script's host knows descriptors of the stack: each is a kernel descriptor (of an
+/// eventfd that nothing else is done with), because the host closes what a script left open with the
+/// kernel's close(2). Any thread may ask.
+class Descriptors {
+ public:
+  Descriptors() = default;
+  Descriptors(const Descriptors&) = delete;
+  Descriptors& operator=(const Descriptors&) = delete;
+
+  /// A number for the stack's descriptor; passes -1 on. -1 with errno when the kernel has none left.
+  [[nodiscard]] int adopt(int own);
+  /// The stack's descriptor; -1: the kernel's, or nobody's.
+  [[nodiscard]] int find(int fd) const;
+  void forget(int fd);
+
+ private:
+  mutable std::mutex mutex_;
+  std::unordered_map<int, int> own_;
+};
+
+/// One stack of the posix room on a WireDevice, in virtual time. Made when the library is loaded, started by
+/// the first call: the commands with which a script sets things up run in between.
+class Adapter {
+ public:
+  Adapter(Profile profile, std::string sysctl_file);
+  Adapter(const Adapter&) = delete;
+  Adapter& operator=(const Adapter&) = delete;
+  /// Closes all descriptors of the stack.
+  ~Adapter();
+
+  [[nodiscard]] posix::Context& context();
+  [[nodiscard]] Descriptors& descriptors() { return descriptors_; }
+  /// The congestion control of new sockets; empty: the stack's default.
+  [[nodiscard]] const std::string& congestion() const { return profile_.congestion; }
+
+  // --- the script's thread
+  void inject(std::span<const std::uint8_t> packet);
+  /// Runs the stack to the moment at which it sends next. False: it never will.
+  [[nodiscard]] bool next_packet(SentPacket& packet);
+  void run_until(Instant end);
+  /// Runs the stack to the next thing that happens there, but not beyond `limit`.
+  void step(Instant limit);
+
+ private:
+  void start();
+  void turn();
+  [[nodiscard]] Instant next_deadline();
+
+  Profile profile_;
+  std::string sysctl_file_;
+  Sysctls kernel_before_;
+  Descriptors descriptors_;
+  std::mutex start_mutex_;
+  WireDevice* device_ = nullptr;  ///< the context's
+  std::unique_ptr<posix::Context> context_;
+};
+
+/// The one of this process; null before packetdrill_interface_init and after its free().
+[[nodiscard]] Adapter* adapter();
+
+}  // namespace millrace::packetdrill

@@ -1,0 +1,172 @@
+#include "packetdrill/profile.h"
+
+#include <charconv>
+#include <fstream>
+#include <optional>
+
+namespace millrace::packetdrill {
+
+namespace {
+
+/// Where packetdrill by itself looks for the stack, but for the host part, which it draws: to be given as
+/// --local_ip.
+constexpr std::string_view kLocal = "192.168.1.1/16", kGateway = "192.168.0.1";
+
+template <typename Integer>
+bool read_number(std::string_view text, Integer& out) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc{} && end == text.data() + text.size();
+}
+
+void be_linux(Profile& profile) {
+  tcp::Config& tcp = profile.context.stack.tcp;
+  tcp.window_scale = 8;
+  tcp.option_order = wire::TcpOptions::Order::kLinux;
+  tcp.push_super_segments = true;
+}
+
+void be_freebsd(Profile& profile) {
+  tcp::Config& tcp = profile.context.stack.tcp;
+  tcp.window_scale = 6;
+  tcp.option_order = wire::TcpOptions::Order::kBsd;
+  tcp.push_super_segments = false;
+  tcp.receive_window_initial = 65536;
+  tcp.receive_window_max = 65536;
+}
+
+std::string apply_flag(std::string_view flag, Profile& profile) {
+  const std::string quoted = "\"" + std::string(flag) + "\"";
+  if (flag == "linux") {
+    be_linux(profile);
+    return "";
+  }
+  if (flag == "freebsd") {
+    be_freebsd(profile);
+    return "";
+  }
+  const std::size_t equals = flag.find('=');
+  const std::string_view name = flag.substr(0, equals);
+  const std::string_view value =
+      equals == std::string_view::npos ? std::string_view{} : flag.substr(equals + 1);
+  if (name == "mtu") {
+    return read_number(value, profile.mtu) && profile.mtu >= 68 && profile.mtu <= 65535
+               ? ""
+               : quoted + " is not an MTU";
+  }
+  if (name == "local") {
+    const std::optional<IpPrefix> prefix = IpPrefix::parse(value);
+    if (!prefix) return quoted + " is not an address with a prefix length";
+    profile.context.interface.addresses = {*prefix};
+    return "";
+  }
+  if (name == "gateway") {
+    profile.context.gateway = IpAddress::parse(value);
+    return profile.context.gateway ? "" : quoted + " is not an address";
+  }
+  return quoted + " is neither a profile nor a setting";
+}
+
+void set_bool(const std::string& text, bool& out) {
+  int number = 0;
+  if (read_number(std::string_view(text), number)) out = number != 0;
+}
+void set_count(const std::string& text, unsigned& out) {
+  read_number(std::string_view(text), out);
+}
+void set_seconds(const std::string& text, Duration& out) {
+  unsigned seconds = 0;
+  if (read_number(std::string_view(text), seconds)) out = std::chrono::seconds(seconds);
+}
+
+struct Setting {
+  const char* name;
+  void (*set)(const std::string& text, Profile& profile);
+};
+
+constexpr Setting kSettings[] = {
+    {"net.ipv4.tcp_timestamps",
+     [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.timestamps); }},
+    {"net.ipv4.tcp_sack",
+     [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.sack); }},
+    {"net.ipv4.tcp_window_scaling",
+     [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.window_scaling); }},
+    {"net.ipv4.tcp_syn_retries",
+     [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.syn_retries); }},
+    {"net.ipv4.tcp_synack_retries",
+     [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.syn_ack_retries); }},
+    {"net.ipv4.tcp_retries2",
+     [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.retries); }},
+    {"net.ipv4.tcp_orphan_retries",
+     [](const std::string& text, Profile& p) {
+       unsigned count = 0;
+       set_count(text, count);
+       if (count != 0) p.context.stack.tcp.orphan_retries = count;  // 0 stands for Linux's default
+     }},
+    {"net.ipv4.tcp_fin_timeout",
+     [](const std::string& text, Profile& p) { set_seconds(text, p.context.stack.tcp.fin_wait_2); }},
+    {"net.ipv4.tcp_keepalive_time",
+     [](const std::string& text, Profile& p) { set_seconds(text, p.context.stack.tcp.keepalive_idle); }},
+    {"net.ipv4.tcp_keepalive_intvl",
+     [](const std::string& text, Profile& p) { set_seconds(text, p.context.stack.tcp.keepalive_interval); }},
+    {"net.ipv4.tcp_keepalive_probes",
+     [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.keepalive_count); }},
+    {"net.ipv4.tcp_congestion_control", [](const std::string& text, Profile& p) { p.congestion = text; }},
+};
+
+std::string trimmed(const std::string& text) {
+  const std::size_t first = text.find_first_not_of(" \t\"'");
+  const std::size_t last = text.find_last_not_of(" \t\"'");
+  return first == std::string::npos ? "" : text.substr(first, last - first + 1);
+}
+
+}  // namespace
+
+std::string read_flags(std::string_view flags, Profile& profile) {
+  profile.context.interface.addresses = {*IpPrefix::parse(kLocal)};
+  profile.context.interface.probe_addresses = false;
+  profile.context.gateway = IpAddress::parse(kGateway);
+  profile.context.busy_poll = Duration::zero();
+  profile.context.drain = Duration::zero();
+  // packetdrill locks all memory.
+  profile.context.stack.pool.bytes = std::size_t{64} << 20;
+  be_linux(profile);
+  while (!flags.empty()) {
+    const std::size_t comma = flags.find(',');
+    if (std::string error = apply_flag(flags.substr(0, comma), profile); !error.empty()) return error;
+    flags = comma == std::string_view::npos ? std::string_view{} : flags.substr(comma + 1);
+  }
+  return "";
+}
+
+Sysctls kernel_sysctls() {
+  Sysctls found;
+  for (const Setting& setting : kSettings) {
+    std::string path = setting.name;
+    for (char& c : path) c = c == '.' ? '/' : c;
+    std::ifstream file("/proc/sys/" + path);
+    if (std::string line; std::getline(file, line)) found[setting.name] = line;
+  }
+  return found;
+}
+
+Sysctls sysctls_of_file(const std::string& path) {
+  Sysctls found;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t equals = line.find('=');
+    if (equals == std::string::npos) continue;
+    std::string name = trimmed(line.substr(0, equals));
+    for (char& c : name) c = c == '/' ? '.' : c;
+    found[name] = trimmed(line.substr(equals + 1));
+  }
+  return found;
+}
+
+void apply_sysctls(const Sysctls& sysctls, Profile& profile) {
+  for (const Setting& setting : kSettings) {
+    if (const auto found = sysctls.find(setting.name); found != sysctls.end())
+      setting.set(found->second, profile);
+  }
+}
+
+}  // namespace millrace::packetdrill
