@@ -145,6 +145,11 @@ void Bbr::on_undo(Instant /*now*/) {
   left_startup_ = left_up_ = false;
 }
 
+void Bbr::set_mss(std::uint32_t mss) {
+  mss_ = mss;
+  cwnd_ = std::max(cwnd_, mss_);
+}
+
 // --- pacing rate
 
 std::uint32_t Bbr::pacing_gain() const {

@@ -45,7 +45,7 @@ class Bbr final : public CongestionControl {
   void on_undo(Instant now) override;
   /// Nothing: the window stays, and what is sent after idle is paced.
   void on_idle_restart(Duration idle, Duration rto) override { (void)idle, (void)rto; }
-  void set_mss(std::uint32_t mss) override { mss_ = mss; }
+  void set_mss(std::uint32_t mss) override;
   [[nodiscard]] std::uint32_t cwnd() const override { return cwnd_; }
   [[nodiscard]] std::uint32_t ssthresh() const override { return kNoLimit; }
   [[nodiscard]] bool governs_recovery() const override { return true; }

@@ -19,13 +19,16 @@ inline constexpr std::uint32_t kMaxCwnd = 1u << 30;
 /// `flight` times numerator/denominator, at least two segments (RFC 5681 §3.1 equation (4), RFC 9438 §4.6).
 [[nodiscard]] constexpr std::uint32_t reduced_window(std::uint32_t flight, std::uint32_t numerator,
                                                      std::uint32_t denominator, std::uint32_t mss) {
-  return std::max(static_cast<std::uint32_t>(std::uint64_t{flight} * numerator / denominator), 2 * mss);
+  const std::uint64_t reduced =
+      std::min(std::uint64_t{flight} * numerator / denominator, std::uint64_t{kMaxCwnd});
+  return std::max(static_cast<std::uint32_t>(reduced), 2 * mss);
 }
 
 /// RFC 6582 §3.2 step 3: the window after a recovery lets no burst out where little is in flight.
 [[nodiscard]] constexpr std::uint32_t window_after_recovery(std::uint32_t ssthresh, std::uint32_t in_flight,
                                                             std::uint32_t mss) {
-  return std::min(ssthresh, std::max(in_flight, mss) + mss);
+  const std::uint32_t flight = std::clamp(in_flight, mss, kMaxCwnd);
+  return std::max(mss, std::min(ssthresh, flight + mss));  // ssthresh may be of a smaller MSS
 }
 
 /// RFC 2861 §3: the window halves for every RTO without traffic, down to `floor`.

@@ -114,7 +114,7 @@ TEST(Dctcp, KeepsAShortQueueAndTheLinkBusy) {
   std::uint32_t most = 0;
   path.watch = [&](const AckSample&) { most = std::max(most, path.queued()); };
   path.run(1s);
-  EXPECT_GT(path.delivered() - before, 125'000'000u * 97 / 100);
+  EXPECT_GT(path.delivered() - before, std::uint64_t{125'000'000} * 97 / 100);
   EXPECT_LT(most, 20'000u);
   EXPECT_EQ(path.dropped(), 0u);
 }
