@@ -19,7 +19,7 @@ constexpr std::uint64_t kMostTurnsAtOnce = 1'000'000;
 }  // namespace
 
 Network::~Network() {
-  // Packets are shared between the stacks: all go before the first pool does.
+  // Packets under way have the storage of their senders: they go before the pools do.
   for (const auto& flow : flows_) flow->bulk->abort(now_);
   for (HostEntry& entry : hosts_) {
     if (entry.host != nullptr) entry.host->stack.flush(now_);
