@@ -19,7 +19,7 @@ constexpr std::uint64_t kMostTurnsAtOnce = 1'000'000;
 }  // namespace
 
 Network::~Network() {
-  // Packets are shared between the stacks: all go before the first pool does.
+  // Packets under way have the storage of their senders: they go before the pools do.
   for (const auto& flow : flows_) flow->bulk->abort(now_);
   for (HostEntry& entry : hosts_) {
     if (entry.host != nullptr) entry.host->stack.flush(now_);
@@ -245,11 +245,13 @@ std::string Network::describe() {
          << " unsent " << info.notsent_bytes << " cwnd " << info.snd_cwnd << " ssthresh " << info.snd_ssthresh
          << " snd_wnd " << info.snd_wnd << " rtt " << info.rtt << " rto " << info.rto << " backoff "
          << int{info.backoff} << " retransmitted " << info.total_retrans << '\n';
-    hosts_[flow->from].host->stack.for_each_counter(
-        [&](std::string_view room, std::string_view name, std::uint64_t value) {
-          if (value != 0 && room == "tcp") text << ' ' << name << '=' << value;
-        });
-    text << '\n';
+    for (const std::size_t host : {flow->from, flow->to}) {
+      text << (host == flow->from ? "   sender  " : "   receiver");
+      hosts_[host].host->stack.tcp().counters().for_each([&](std::string_view name, std::uint64_t value) {
+        if (value != 0) text << ' ' << name << '=' << value;
+      });
+      text << '\n';
+    }
   }
   return text.str();
 }

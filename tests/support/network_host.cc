@@ -34,11 +34,15 @@ std::uint32_t destination_of(const Packet& frame) {
 NetworkDevice::NetworkDevice(NetworkLink& out, NetworkLink& in, std::size_t number, bool super_frames)
     : out_(out), in_(in), number_(number), caps_(caps_for(super_frames)) {}
 
-std::size_t NetworkDevice::rx_burst(PacketPool& /*pool*/, PacketQueue& out, std::size_t budget, Instant now) {
+std::size_t NetworkDevice::rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) {
   std::size_t received = 0;
   for (; received < budget; ++received) {
-    PacketPtr packet = in_.receive(now).packet;
-    if (packet == nullptr) break;
+    const PacketPtr sent = in_.receive(now).packet;
+    if (sent == nullptr) break;
+    PacketPtr packet = pool.allocate(sent->length(), 0);
+    if (packet == nullptr) continue;
+    sent->copy_out(0, {packet->put(sent->length()), sent->length()});
+    packet->offload = sent->offload;
     packet->timestamp = now;
     out.push_back(std::move(packet));
   }

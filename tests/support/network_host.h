@@ -11,8 +11,8 @@
 namespace millrace::test {
 
 /// A device at the end of a link of a Network. It takes super-frames and cuts them at once: what a queue
-/// drops, marks or reorders are segments. Packets are passed on with the storage that the sender gave them;
-/// their checksums are left out, as nothing here turns bits.
+/// drops, marks or reorders are segments. What arrives is copied to storage of the receiver, a frame each, as
+/// a network card does; checksums are left out, as nothing here turns bits.
 class NetworkDevice final : public NetDevice {
  public:
   NetworkDevice(NetworkLink& out, NetworkLink& in, std::size_t number, bool super_frames);
