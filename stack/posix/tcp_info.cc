@@ -5,12 +5,13 @@ namespace millrace::posix {
 ::tcp_info to_linux(const TcpInfo& info) {
   ::tcp_info out{};
   out.tcpi_state = info.state;
+  out.tcpi_ca_state = info.ca_state;
   out.tcpi_retransmits = info.retransmits;
   out.tcpi_probes = info.probes;
   out.tcpi_backoff = info.backoff;
-  out.tcpi_options = static_cast<std::uint8_t>((info.timestamps ? TCPI_OPT_TIMESTAMPS : 0) |
-                                               (info.sack ? TCPI_OPT_SACK : 0) |
-                                               (info.window_scaling ? TCPI_OPT_WSCALE : 0));
+  out.tcpi_options = static_cast<std::uint8_t>(
+      (info.timestamps ? TCPI_OPT_TIMESTAMPS : 0) | (info.sack ? TCPI_OPT_SACK : 0) |
+      (info.ecn ? TCPI_OPT_ECN : 0) | (info.window_scaling ? TCPI_OPT_WSCALE : 0));
   out.tcpi_snd_wscale = info.snd_wscale & 0xf;
   out.tcpi_rcv_wscale = info.rcv_wscale & 0xf;
   out.tcpi_rto = info.rto;
@@ -44,6 +45,9 @@ namespace millrace::posix {
   out.tcpi_data_segs_in = info.data_segs_in;
   out.tcpi_data_segs_out = info.data_segs_out;
   out.tcpi_delivery_rate = info.delivery_rate;
+  out.tcpi_delivery_rate_app_limited = info.delivery_rate_app_limited ? 1 : 0;
+  out.tcpi_pacing_rate = info.pacing_rate != 0 ? info.pacing_rate : ~std::uint64_t{0};
+  out.tcpi_max_pacing_rate = ~std::uint64_t{0};
   out.tcpi_bytes_sent = info.bytes_sent;
   out.tcpi_bytes_retrans = info.bytes_retrans;
   out.tcpi_snd_wnd = info.snd_wnd;

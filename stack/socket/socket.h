@@ -93,7 +93,8 @@ enum class SocketOption : std::uint8_t {
 struct TcpInfo {
   std::uint8_t state = 0;  ///< Linux's numbers: 1 ESTABLISHED ... 11 CLOSING
   std::uint8_t retransmits = 0, probes = 0, backoff = 0;
-  bool timestamps = false, sack = false, window_scaling = false;
+  bool timestamps = false, sack = false, window_scaling = false, ecn = false;
+  std::uint8_t ca_state = 0;  ///< Linux's numbers: 0 Open, 1 Disorder, 2 CWR, 3 Recovery, 4 Loss
   std::uint8_t snd_wscale = 0, rcv_wscale = 0;
   std::uint32_t rto = 0, ato = 0, snd_mss = 0, rcv_mss = 0, advmss = 0, pmtu = 0;
   std::uint32_t unacked = 0, sacked = 0, lost = 0, retrans = 0;             ///< segments
@@ -104,7 +105,8 @@ struct TcpInfo {
   std::uint64_t bytes_acked = 0, bytes_received = 0, bytes_sent = 0, bytes_retrans = 0;
   std::uint32_t segs_out = 0, segs_in = 0, data_segs_in = 0, data_segs_out = 0, notsent_bytes = 0;
   std::uint32_t snd_wnd = 0;
-  std::uint64_t delivery_rate = 0;  ///< bytes/s
+  std::uint64_t delivery_rate = 0, pacing_rate = 0;  ///< bytes/s; pacing 0: not paced
+  bool delivery_rate_app_limited = false;
 };
 
 /// Sockets that have something to tell since the list was last drained. The Stack owns one; the posix room

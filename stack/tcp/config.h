@@ -43,7 +43,9 @@ struct Config {
   std::span<LiveEntry> live;
   // --- protocol features
   bool timestamps = true, sack = true, window_scaling = true;
-  bool rack = true;                           ///< RFC 8985; false: RFC 6675
+  enum class Ecn : std::uint8_t { kOff, kRequest, kAccept };
+  Ecn ecn = Ecn::kAccept;                    ///< as Linux's tcp_ecn: 0, 1 (both ways), 2 (when asked)
+  bool rack = true;                          ///< RFC 8985; false: RFC 6675
   std::optional<std::uint8_t> window_scale;  ///< of every window we advertise; unset: by receive_window_max
   wire::TcpOptions::Order option_order = wire::TcpOptions::Order::kLinux;  ///< in a SYN
   /// PSH on every super-segment, as Linux has it: it ends the wait of a receiver that merges segments.

@@ -28,7 +28,7 @@ constexpr std::array<CongestionEntry, 4> kEntries{{
     {"cubic", make<Cubic>},
     {"reno", make<Reno>},
     {"bbr", make<Bbr>},
-    {"dctcp", make<Dctcp>},
+    {"dctcp", make<Dctcp>, true},
 }};
 
 }  // namespace

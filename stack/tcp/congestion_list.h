@@ -16,6 +16,7 @@ struct CongestionEntry {
   std::string_view name;
   std::unique_ptr<CongestionControl> (*construct)(std::uint32_t mss, unsigned initial_window_segments,
                                                   std::uint64_t seed);
+  bool needs_ecn = false;  ///< a connection under it asks for ECN, whatever the configuration says
 
   /// `seed`: what the control decides by chance, it decides by this; another one for each connection.
   [[nodiscard]] std::unique_ptr<CongestionControl> make(std::uint32_t mss, unsigned initial_window_segments,

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <utility>
 
+#include "tcp/congestion_list.h"
 #include "tcp/listener.h"
 #include "tcp/tcp_socket.h"
 
@@ -15,6 +16,11 @@ constexpr std::uint32_t kHeaders = 40;  // IPv4 and TCP without options
 constexpr std::uint32_t kTimestampBytes = 12;
 constexpr std::uint32_t kMinSegment = 48;  // a floor under absurd MSS and MTU claims
 constexpr std::uint32_t kMaxSuperSegment = 65535 - 60 - 60;
+/// A congestion control that lives by ECN asks for it whatever the configuration says.
+bool wants_accurate_ecn(const Options& options) {
+  return congestion_list()[options.congestion].needs_ecn;
+}
+
 constexpr std::size_t kPressureLimit = 64 * 1024;  // send storage a socket when the context's budget runs low
 
 }  // namespace
@@ -43,6 +49,7 @@ void Connection::open_active(Instant now) {
   sender_.start(tcp_.isn().isn(key(), now));
   timestamps_ = tcp_.config().timestamps;
   sack_ = tcp_.config().sack;
+  ecn_ = tcp_.config().ecn == Config::Ecn::kRequest || wants_accurate_ecn(options_);
   offered_window_ = Receiver::initial_window(tcp_, options_.receive_buffer);
   tcp_.count(Counter::kActiveOpens);
   send_syn(false, now);
@@ -57,6 +64,7 @@ void Connection::open_passive(const Handshake& handshake, Listener* listener, co
   sender_.on_syn_sent(handshake.answered_at);
   timestamps_ = handshake.timestamps;
   sack_ = handshake.sack;
+  ecn_ = handshake.ecn;
   ts_recent_ = handshake.ts_recent;
   ts_recent_at_ = now;
   peer_mss_ = handshake.peer_mss;
@@ -403,8 +411,8 @@ std::uint32_t Connection::segment_payload(Instant now) {
   refresh_route(now);
   std::uint32_t mss = path_payload();
   if (mss != sender_.mss()) sender_.on_mss_change(mss, false, now);
-  if (sack_ && !receiver_.out_of_order().empty()) {
-    const auto blocks = std::min<std::size_t>(receiver_.out_of_order().range_count(), timestamps_ ? 3 : 4);
+  if (sack_ && receiver_.sack_block_count() != 0) {
+    const auto blocks = std::min<std::size_t>(receiver_.sack_block_count(), timestamps_ ? 3 : 4);
     mss -= static_cast<std::uint32_t>(std::min<std::size_t>(4 + 8 * blocks, mss / 2));
   }
   return mss;
@@ -418,10 +426,7 @@ std::uint32_t Connection::super_segment_payload(std::uint32_t mss) const {
 
 void Connection::fill_options(wire::TcpOptions& options, Instant now) const {
   if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_};
-  if (sack_ && !receiver_.out_of_order().empty()) {
-    options.sack_count =
-        receiver_.out_of_order().sack_blocks(std::span(options.sack).first(timestamps_ ? 3 : 4));
-  }
+  if (sack_) options.sack_count = receiver_.sack_blocks(std::span(options.sack).first(timestamps_ ? 3 : 4));
 }
 
 void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t length, Instant now) {
@@ -431,6 +436,7 @@ void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t 
   outgoing.ack = receiver_.rcv_nxt();
   outgoing.window = receiver_.advertise();
   outgoing.options = &options;
+  if (congestion_experienced_) outgoing.flags |= Flags::kEce;
   outgoing.tos = options_.tos;
   outgoing.ttl = options_.ttl;
   outgoing.dont_fragment = options_.mtu_discover != 0;
@@ -483,6 +489,8 @@ void Connection::send_syn(bool with_ack, Instant now) {
   out.seq = sender_.iss();
   out.ack = with_ack ? receiver_.rcv_nxt() : SeqNum{0};
   out.flags = static_cast<std::uint8_t>(Flags::kSyn | (with_ack ? Flags::kAck : 0));
+  // RFC 3168 §6.1.1, and §6.1.1.1: a path that swallows such a SYN lets the next one through.
+  if (ecn_ && (with_ack || syn_tries_ == 0)) out.flags |= with_ack ? Flags::kEce : Flags::kEce | Flags::kCwr;
   out.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(offered_window_, 65535));
   out.options = &options;
   out.tos = options_.tos;

@@ -55,7 +55,7 @@ struct Handshake {
   std::uint32_t offered_window = 0;  ///< in our SYN or SYN-ACK
   std::uint16_t peer_mss = 536;
   std::optional<std::uint8_t> peer_scale;  ///< unset: no window scaling either way
-  bool timestamps = false, sack = false;
+  bool timestamps = false, sack = false, ecn = false;
   std::uint32_t ts_recent = 0;
   bool syn_retransmitted = false;
   Instant answered_at{};  ///< when our SYN-ACK went out: the first RTT sample
@@ -147,6 +147,7 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   void on_acknowledged(Instant now);
   void on_text(Segment& segment, Instant now);
   void on_fin(Instant now);
+  void note_ecn(const Segment& segment, Instant now);
   void become_established(const Segment& segment, Instant now);
   void adopt_peer_options(const Segment& segment);
   void challenge_ack(Instant now);
@@ -184,6 +185,8 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   bool closed_by_application_ = false;
   bool send_shutdown_ = false, receive_shutdown_ = false;
   bool timestamps_ = false, sack_ = false;
+  bool ecn_ = false;                     ///< agreed on, or asked for in our SYN
+  bool congestion_experienced_ = false;  ///< ECE goes on what we send
   bool syn_retransmitted_ = false;
   /// Somebody was told that there is no room to send (a call, or readiness()): tell when there is.
   mutable bool wants_space_ = false;

@@ -71,6 +71,10 @@ void Connection::adopt_peer_options(const Segment& segment) {
   peer_mss_ = options.mss.value_or(536);  // RFC 9293 MUST-15
   timestamps_ = timestamps_ && options.timestamps.has_value();
   sack_ = sack_ && options.sack_permitted;
+  // RFC 3168 §6.1.1: ECE alone answers to our SYN; ECE and CWR is the peer's own, of a simultaneous open.
+  const bool both = segment.has(Flags::kEce) && segment.has(Flags::kCwr);
+  ecn_ = segment.has(Flags::kAck) ? ecn_ && segment.has(Flags::kEce) && !both && syn_tries_ == 0
+                                  : both && tcp_.config().ecn != Config::Ecn::kOff;
   peer_scaled_ = tcp_.config().window_scaling && options.window_scale.has_value();
   if (options.timestamps) {
     ts_recent_ = options.timestamps->value;
@@ -112,6 +116,7 @@ void Connection::on_syn_sent_segment(Segment& segment, Instant now) {
   }
   syn_deadline_ = kNever;
   state_ = State::kEstablished;
+  if (ecn_) sender_.use_ecn();
   // The window of a SYN is never scaled (RFC 7323 §2.2).
   sender_.establish(segment.window, segment.seq, segment.ack, scale, path_payload(), syn_retransmitted_, now);
   if (options_.quick_ack) receiver_.set_quick_ack(true);
@@ -170,6 +175,10 @@ bool Connection::check_sequence(const Segment& segment, Instant now) {
   if (acceptable) return true;
   tcp_.count(Counter::kOutOfWindow);
   if (!segment.has(Flags::kRst)) {
+    if (segment.payload_length != 0 && segment.seq < rcv_nxt && !segment.has(Flags::kSyn)) {
+      const SeqNum end = SeqNum::min(segment.seq + segment.payload_length, rcv_nxt);
+      receiver_.note_duplicate(segment.seq, end);
+    }
     if (segment.has(Flags::kSyn)) tcp_.count(Counter::kSynChallenge);
     send_duplicate_ack(segment, now);
   }
@@ -231,6 +240,7 @@ void Connection::on_reset(const Segment& segment, Instant now) {
 void Connection::become_established(const Segment& segment, Instant now) {
   state_ = State::kEstablished;
   syn_deadline_ = kNever;
+  if (ecn_) sender_.use_ecn();
   sender_.establish(std::uint32_t{segment.window} << pending_scale_, segment.seq, segment.ack, pending_scale_,
                     path_payload(), syn_retransmitted_, now);
   if (options_.quick_ack) receiver_.set_quick_ack(true);
@@ -323,6 +333,7 @@ void Connection::on_text(Segment& segment, Instant now) {
     if (urgent_.announce(mark, read_position())) notify(kPriority);
   }
   if (segment.length() == 0) return;
+  if (ecn_ && segment.payload_length != 0) note_ecn(segment, now);
   const bool urgent_byte_here = urgent_.pending && urgent_.byte == Urgent::Byte::kExpected &&
                                 urgent_.mark.in(segment.seq, segment.payload_length);
   if (urgent_byte_here) {
@@ -339,6 +350,21 @@ void Connection::on_text(Segment& segment, Instant now) {
     notify(kReadable);
   }
   if (outcome.fin) on_fin(now);
+}
+
+void Connection::note_ecn(const Segment& segment, Instant now) {
+  const bool marked = segment.ecn == kCongestionExperienced;
+  if (sender_.congestion() != nullptr && sender_.congestion()->needs_accurate_ecn()) {
+    // RFC 8257 §3.2: ECE says of exactly what an ACK covers whether it was marked; so a change is told at
+    // once.
+    if (marked == congestion_experienced_) return;
+    if (receiver_.unacknowledged() != 0) send_ack(now);
+    congestion_experienced_ = marked;
+    return;
+  }
+  // RFC 3168 §6.1.3: ECE until the peer says CWR. A segment may be marked anew.
+  if (segment.has(Flags::kCwr)) congestion_experienced_ = false;
+  if (marked) congestion_experienced_ = true;
 }
 
 void Connection::on_fin(Instant now) {

@@ -20,6 +20,7 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   info.probes = static_cast<std::uint8_t>(std::max<unsigned>(sender_.probes(), keepalive_probes_));
   info.timestamps = timestamps_;
   info.sack = sack_;
+  info.ecn = ecn_;
   info.snd_wscale = sender_.scale();
   info.rcv_wscale = receiver_.scale();
   info.window_scaling = info.rcv_wscale != 0;
@@ -30,6 +31,22 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   info.advmss = path_payload();  // Linux takes the timestamps off, too
   info.pmtu = route_.mtu;
   info.unacked = (sender_.outstanding() + mss - 1) / mss;
+  info.sacked = (sender_.board().sacked() + mss - 1) / mss;
+  info.lost = (sender_.board().lost() + mss - 1) / mss;
+  switch (sender_.phase()) {
+    case Sender::Phase::kOpen:
+      info.ca_state = sender_.board().sacked() != 0 ? 1 : 0;
+      break;
+    case Sender::Phase::kCwr:
+      info.ca_state = 2;
+      break;
+    case Sender::Phase::kRecovery:
+      info.ca_state = 3;
+      break;
+    case Sender::Phase::kLoss:
+      info.ca_state = 4;
+      break;
+  }
   info.last_data_sent = ms_ago(sender_.last_sent());
   info.last_data_recv = ms_ago(last_data_received_);
   info.last_ack_recv = ms_ago(last_received_);
@@ -37,7 +54,10 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   info.rttvar = us(sender_.rtt().rttvar());
   info.min_rtt = us(sender_.rtt().min_rtt());
   if (const CongestionControl* congestion = sender_.congestion(); congestion != nullptr) {
-    info.snd_cwnd = std::max(1u, congestion->cwnd() / mss);
+    info.snd_cwnd = std::max(1u, sender_.window() / mss);
+    info.pacing_rate = congestion->pacing_rate();
+    info.delivery_rate = sender_.last_rate().bytes_per_second;
+    info.delivery_rate_app_limited = sender_.last_rate().app_limited;
     info.snd_ssthresh = congestion->ssthresh() == UINT32_MAX ? 0x7fffffff : congestion->ssthresh() / mss;
   }
   info.rcv_space = receiver_.limit();

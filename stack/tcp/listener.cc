@@ -115,6 +115,7 @@ void Listener::on_syn(const FlowKey& key, Segment& segment, const ip::PacketInfo
   handshake.peer_mss = segment.options.mss.value_or(536);
   if (config.window_scaling) handshake.peer_scale = segment.options.window_scale;
   handshake.sack = config.sack && segment.options.sack_permitted;
+  handshake.ecn = config.ecn != Config::Ecn::kOff && segment.has(Flags::kEce) && segment.has(Flags::kCwr);
   handshake.timestamps = config.timestamps && segment.options.timestamps.has_value();
   if (handshake.timestamps) handshake.ts_recent = segment.options.timestamps->value;
   handshake.offered_window = Receiver::initial_window(tcp_, options_.receive_buffer);
@@ -139,6 +140,7 @@ void Listener::answer(Request& request, Instant now) {
   out.seq = handshake.iss;
   out.ack = handshake.irs + 1;
   out.flags = Flags::kSyn | Flags::kAck;
+  if (handshake.ecn) out.flags |= Flags::kEce;
   out.window = static_cast<std::uint16_t>(handshake.offered_window);
   out.options = &options;
   out.tos = options_.tos;

@@ -87,6 +87,7 @@ Receiver::Outcome Receiver::on_data(Segment& segment, Instant now) {
     // RFC 9293 §3.10.7.4: the part we have already is trimmed off.
     const std::uint32_t known = std::min(length, SeqNum::distance(seq, rcv_nxt_));
     tcp_.count(Counter::kOfoDuplicate, known);
+    note_duplicate(seq, seq + known);
     segment.packet->pull(known);
     seq += known;
     length -= known;
@@ -148,6 +149,7 @@ bool Receiver::store_out_of_order(Segment& segment) {
   if (out_of_order_.storage() > kStorageFactor * std::max(limit_, window())) return false;
   const std::uint32_t added = out_of_order_.insert(segment.seq, std::move(segment.packet));
   if (added == 0) {
+    note_duplicate(segment.seq, segment.seq + segment.payload_length);
     tcp_.count(Counter::kOfoDuplicate, segment.payload_length);
   } else {
     tcp_.count(Counter::kOfoQueue);
@@ -163,6 +165,12 @@ SeqNum Receiver::next_right_edge() const {
   return step >= std::min(limit_ / 2, receive_mss_) ? possible : right_edge_;
 }
 
+std::uint8_t Receiver::sack_blocks(std::span<wire::SackBlock> out) const {
+  std::uint8_t count = 0;
+  if (duplicate_ && !out.empty()) out[count++] = *duplicate_;
+  return static_cast<std::uint8_t>(count + out_of_order_.sack_blocks(out.subspan(count)));
+}
+
 std::uint16_t Receiver::advertise() {
   const SeqNum edge = next_right_edge();
   const std::uint32_t value = std::min(SeqNum::distance(rcv_nxt_, edge) >> scale_, kUnscaledMax);
@@ -173,6 +181,7 @@ std::uint16_t Receiver::advertise() {
 
 void Receiver::on_ack_sent() {
   last_ack_sent_ = rcv_nxt_;
+  duplicate_.reset();
   unacknowledged_ = 0;
   ack_now_ = false;
   delayed_ack_ = kNever;

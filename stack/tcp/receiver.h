@@ -53,7 +53,18 @@ class Receiver {
   /// By which what we advertise is shifted; 0 when scaling is not in force.
   [[nodiscard]] std::uint8_t scale() const { return scale_; }
 
+  /// A whole segment of text came again (RFC 2883): told in the next ACK.
+  void note_duplicate(SeqNum left, SeqNum right) {
+    if (right > left) duplicate_ = wire::SackBlock{left, right};
+  }
+
   // --- to the network
+  /// Blocks for the SACK option of the next segment: a duplicate first, then what came out of order, the
+  /// latest first. on_ack_sent() takes them as told.
+  [[nodiscard]] std::uint8_t sack_blocks(std::span<wire::SackBlock> out) const;
+  [[nodiscard]] std::size_t sack_block_count() const {
+    return out_of_order_.range_count() + (duplicate_ ? 1 : 0);
+  }
   /// Chooses the window for a segment that is about to go out, and takes it as advertised: 16 bits, scaled.
   [[nodiscard]] std::uint16_t advertise();
   /// A segment with our ACK went out.
@@ -66,6 +77,8 @@ class Receiver {
   /// Data went out: the flow is interactive and ACKs can ride on it.
   void on_data_sent() { quick_acks_ = 0; }
   void set_quick_ack(bool on) { quick_acks_ = on ? kQuickAcks : 0; }
+  /// Bytes in order that no ACK covers yet.
+  [[nodiscard]] std::uint32_t unacknowledged() const { return unacknowledged_; }
   [[nodiscard]] SeqNum last_ack_sent() const { return last_ack_sent_; }
   [[nodiscard]] const OutOfOrderQueue& out_of_order() const { return out_of_order_; }
   [[nodiscard]] std::uint32_t receive_mss() const { return receive_mss_; }
@@ -111,7 +124,8 @@ class Receiver {
   Duration round_trip_ = Duration::max();      ///< the shortest round: no shorter than the round trip
   std::uint32_t space_bytes_ = 0, space_ = 0;  ///< in order since space_start_; the most in a round trip
   std::uint32_t wanted_ = 0;                   ///< window
-  std::optional<SeqNum> fin_;                  ///< where the peer's FIN is, once seen
+  std::optional<wire::SackBlock> duplicate_;
+  std::optional<SeqNum> fin_;  ///< where the peer's FIN is, once seen
   Instant delayed_ack_ = kNever;
   ReceiveQueue queue_;
   OutOfOrderQueue out_of_order_;

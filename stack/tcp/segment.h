@@ -11,6 +11,8 @@ namespace millrace::tcp {
 
 using Flags = wire::TcpFlags;
 
+inline constexpr std::uint8_t kEcnMask = 3, kEct0 = 2, kCongestionExperienced = 3;
+
 /// A segment as a value: SEG.SEQ, SEG.ACK, SEG.LEN, SEG.WND, SEG.UP of RFC 9293, its options and its payload
 /// (data() of the packet at the first payload byte). A super-packet from GRO or LRO is one segment.
 struct Segment {
@@ -19,6 +21,7 @@ struct Segment {
   std::uint16_t window = 0;  ///< as on the wire, not scaled
   std::uint16_t urgent_pointer = 0;
   std::uint32_t payload_length = 0;
+  std::uint8_t ecn = 0;             ///< the codepoint of its IP header (RFC 3168 §5)
   std::uint16_t wire_segments = 1;  ///< how many segments of the wire are in it
   wire::TcpOptions options;
   PacketPtr packet;

@@ -58,14 +58,14 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
   // with one segment.
   if (syn_retransmitted) rtt_.reset_after_syn_timeout(3s);
   congestion_ = congestion_list()[connection_.options().congestion].make(
-      mss, syn_retransmitted ? 1 : tcp_.config().initial_window_segments);
+      mss, syn_retransmitted ? 1 : tcp_.config().initial_window_segments, iss_.value());
   last_sent_ = now;
 }
 
 void Sender::change_congestion() {
   if (congestion_ == nullptr) return;
-  congestion_ =
-      congestion_list()[connection_.options().congestion].make(mss_, tcp_.config().initial_window_segments);
+  congestion_ = congestion_list()[connection_.options().congestion].make(
+      mss_, tcp_.config().initial_window_segments, iss_.value());
   release_at_ = kNever;
   if (recovering()) phase_ = Phase::kOpen;
 }
@@ -113,7 +113,7 @@ std::uint32_t Sender::choose_length(std::uint32_t unsent, std::uint32_t room, st
 }
 
 bool Sender::paced_out(std::uint32_t wanted, Instant now) {
-  if (pacer_.rate() == 0 || pacer_.allowed(now) >= std::min(wanted, mss_)) return false;
+  if (pacer_.rate() == 0 || pacer_.allowed(now) >= std::min(wanted, pacer_.quantum())) return false;
   release_at_ = pacer_.wait(wanted, now);
   return true;
 }

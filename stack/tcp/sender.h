@@ -113,7 +113,8 @@ class Sender {
   [[nodiscard]] const CongestionControl* congestion() const { return congestion_.get(); }
   [[nodiscard]] const Scoreboard& board() const { return board_; }
   [[nodiscard]] const Rack& rack() const { return rack_; }
-  [[nodiscard]] const DeliveryRate& delivery_rate() const { return rate_; }
+  /// The latest valid measurement.
+  [[nodiscard]] const RateSample& last_rate() const { return last_rate_; }
   [[nodiscard]] Phase phase() const { return phase_; }
   /// What may be in flight now.
   [[nodiscard]] std::uint32_t window() const;
@@ -245,6 +246,7 @@ class Sender {
   Prr prr_;
   Undo undo_;
   DeliveryRate rate_;
+  RateSample last_rate_;
   Pacer pacer_;
   std::unique_ptr<CongestionControl> congestion_;
   Scoreboard board_;

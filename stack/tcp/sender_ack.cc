@@ -193,6 +193,7 @@ void Sender::tell_congestion(const Segment& segment, const Ack& ack, bool in_rec
   sample.in_recovery = in_recovery;
   sample.ece = ecn_ && segment.has(Flags::kEce);
   sample.rate = rate_.finish(rtt_.min_rtt());
+  if (sample.rate.valid) last_rate_ = sample.rate;
   congestion_->on_ack(sample);
   if (recovering())
     prr_.on_ack(ack.delivered, in_flight(), ack.advanced && ack.lost == 0, force_retransmission_ ? mss_ : 0,

@@ -266,6 +266,7 @@ void Tcp::on_packet(PacketPtr packet, const ip::PacketInfo& info, Instant now) {
   segment.urgent_pointer = header->urgent_pointer;
   segment.payload_length = length - header_length;
   segment.wire_segments = wire_segments;
+  segment.ecn = info.tos & kEcnMask;
   if (header_length > wire::TcpHeader::kSize) {
     segment.options = wire::TcpOptions::parse(header->options(packet->linear()));
   }
@@ -367,7 +368,7 @@ Result<void> Tcp::send_segment(const FlowKey& key, const Outgoing& outgoing, Pac
   options.protocol = wire::kProtocolTcp;
   options.ttl = outgoing.ttl;
   options.tos = outgoing.tos;
-  if (outgoing.ecn_capable) options.tos = static_cast<std::uint8_t>((options.tos & ~3u) | std::uint32_t{2});
+  if (outgoing.ecn_capable) options.tos = static_cast<std::uint8_t>((options.tos & ~kEcnMask) | kEct0);
   options.dont_fragment = outgoing.dont_fragment;
   if (route != nullptr) return ip_.output(std::move(packet), options, *route, now);
   return ip_.output(std::move(packet), options, now);

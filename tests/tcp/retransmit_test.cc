@@ -270,7 +270,7 @@ TEST(Keepalive, IsAnswered) {
   t.after(10s).inject(ack(1).seq(0));
   t.expect(ack(1).seq(1));
   t.after(10s).inject(data(0, 1));  // with a byte of garbage, as old stacks do
-  t.expect(ack(1).seq(1));
+  t.expect(ack(1).seq(1).sack(0, 1));
 }
 
 }  // namespace
