@@ -1,6 +1,7 @@
 #include "tcp/ooo_queue.h"
 
 #include <algorithm>
+#include <array>
 #include <span>
 
 namespace millrace::tcp {
@@ -64,6 +65,12 @@ std::uint32_t OutOfOrderQueue::insert(SeqNum seq, PacketPtr payload) {
   return length;
 }
 
+bool OutOfOrderQueue::touches(SeqNum seq, std::uint32_t length) const {
+  const auto it = std::lower_bound(ranges_.begin(), ranges_.end(), seq,
+                                   [](const Range& range, SeqNum s) { return range.right < s; });
+  return it != ranges_.end() && it->left <= seq + length;
+}
+
 bool OutOfOrderQueue::take_ready(SeqNum rcv_nxt, PacketQueue& out, SeqNum& right) {
   while (!ranges_.empty() && ranges_.front().left <= rcv_nxt) {
     Range& range = ranges_.front();
@@ -91,21 +98,22 @@ bool OutOfOrderQueue::take_ready(SeqNum rcv_nxt, PacketQueue& out, SeqNum& right
 }
 
 std::uint8_t OutOfOrderQueue::sack_blocks(std::span<wire::SackBlock> out) const {
-  std::uint8_t count = 0;
-  std::uint32_t below = 0;
-  bool bounded = false;
-  while (count < out.size()) {
-    const Range* best = nullptr;
-    for (const Range& range : ranges_) {
-      if (bounded && static_cast<std::int32_t>(range.touched - below) >= 0) continue;
-      if (best == nullptr || static_cast<std::int32_t>(range.touched - best->touched) > 0) best = &range;
+  // The most recently touched ones, the latest first: one walk, as there may be thousands.
+  constexpr std::size_t kMost = 4;
+  std::array<const Range*, kMost + 1> latest{};
+  const std::size_t wanted = std::min(out.size(), kMost);
+  std::size_t count = 0;
+  for (const Range& range : ranges_) {
+    std::size_t place = count;
+    for (; place != 0; --place) {
+      if (static_cast<std::int32_t>(range.touched - latest[place - 1]->touched) <= 0) break;
+      latest[place] = latest[place - 1];
     }
-    if (best == nullptr) break;
-    out[count++] = {best->left, best->right};
-    below = best->touched;
-    bounded = true;
+    latest[place] = &range;
+    count = std::min(count + 1, wanted);
   }
-  return count;
+  for (std::size_t i = 0; i < count; ++i) out[i] = {latest[i]->left, latest[i]->right};
+  return static_cast<std::uint8_t>(count);
 }
 
 void OutOfOrderQueue::clear() {

@@ -32,6 +32,8 @@ class OutOfOrderQueue {
   [[nodiscard]] std::uint32_t bytes() const { return bytes_; }
   [[nodiscard]] std::size_t storage() const { return storage_; }
   [[nodiscard]] std::size_t range_count() const { return ranges_.size(); }
+  /// Bytes [seq, seq + length) touch a range, and so make no new one.
+  [[nodiscard]] bool touches(SeqNum seq, std::uint32_t length) const;
 
  private:
   struct Range {

@@ -9,7 +9,8 @@ namespace millrace::tcp {
 namespace {
 
 constexpr std::uint32_t kFloorWindow = 4096;
-constexpr std::size_t kMaxRanges = 512;
+/// A burst that fills a long path makes as many holes as it overruns the queue by segments.
+constexpr std::size_t kMaxRanges = 4096;
 /// Storage out of order may exceed the window by this factor: small segments in larger buffers.
 constexpr std::size_t kStorageFactor = 2;
 constexpr std::uint32_t kUnscaledMax = 65535;
@@ -145,7 +146,9 @@ void Receiver::deliver(PacketPtr payload) {
 }
 
 bool Receiver::store_out_of_order(Segment& segment) {
-  if (out_of_order_.range_count() >= kMaxRanges) return false;
+  if (out_of_order_.range_count() >= kMaxRanges &&
+      !out_of_order_.touches(segment.seq, segment.payload_length))
+    return false;
   if (out_of_order_.storage() > kStorageFactor * std::max(limit_, window())) return false;
   const std::uint32_t added = out_of_order_.insert(segment.seq, std::move(segment.packet));
   if (added == 0) {

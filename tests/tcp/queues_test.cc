@@ -85,6 +85,32 @@ TEST_P(OutOfOrderModel, HoldsTheBytesOfAMap) {
   EXPECT_EQ(pool.bytes_in_use(), 0u);
 }
 
+TEST(OutOfOrderQueue, ReportsTheLatestRangesFirst) {
+  PacketPool pool;
+  OutOfOrderQueue queue;
+  const auto insert = [&](std::uint32_t seq) {
+    PacketPtr packet = pool.allocate(100);
+    packet->put(100);
+    EXPECT_EQ(queue.insert(SeqNum{seq}, std::move(packet)), 100u);
+  };
+  for (const std::uint32_t seq : {1000u, 5000u, 3000u, 7000u, 9000u}) insert(seq);
+  insert(3100);
+  std::array<wire::SackBlock, 4> blocks;
+  ASSERT_EQ(queue.sack_blocks(blocks), 4);
+  const std::uint32_t wanted[][2] = {{3000, 3200}, {9000, 9100}, {7000, 7100}, {5000, 5100}};
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(blocks[i].left, SeqNum{wanted[i][0]});
+    EXPECT_EQ(blocks[i].right, SeqNum{wanted[i][1]});
+  }
+  EXPECT_EQ(queue.sack_blocks(std::span{blocks}.first(2)), 2);
+  EXPECT_EQ(blocks[1].left, SeqNum{9000});
+  EXPECT_TRUE(queue.touches(SeqNum{3200}, 100)) << "right behind a range";
+  EXPECT_TRUE(queue.touches(SeqNum{6900}, 100)) << "right in front of one";
+  EXPECT_TRUE(queue.touches(SeqNum{5010}, 10));
+  EXPECT_FALSE(queue.touches(SeqNum{3201}, 100));
+  EXPECT_FALSE(queue.touches(SeqNum{9101}, 100));
+}
+
 INSTANTIATE_TEST_SUITE_P(FromSeed, OutOfOrderModel, testing::Range<std::uint64_t>(1, 21));
 
 class SendQueueModel : public testing::TestWithParam<std::uint64_t> {};
