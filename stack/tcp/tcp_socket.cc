@@ -356,6 +356,10 @@ Result<std::int64_t> TcpSocket::option(SocketOption option) const {
 bool TcpSocket::tcp_info(TcpInfo& info, Instant now) const {
   info.state = static_cast<std::uint8_t>(listener_ != nullptr ? State::kListen : State::kClosed);
   if (connection_ != nullptr) connection_->fill(info, now);
+  if (listener_ != nullptr) {  // Linux: how many wait for accept(), and how many may
+    info.unacked = static_cast<std::uint32_t>(listener_->queued());
+    info.sacked = static_cast<std::uint32_t>(listener_->backlog());
+  }
   return true;
 }
 
