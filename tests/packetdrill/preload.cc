@@ -64,6 +64,13 @@ int getsockopt_any(int fd, int level, int option, void* value, socklen_t* length
   const bool padded = level == IPPROTO_TCP && option == TCP_INFO && value != nullptr && length != nullptr;
   const socklen_t room = padded ? *length : 0;
   const int result = mr_getsockopt(own, level, option, value, length);
+  const bool size = level == SOL_SOCKET && (option == SO_RCVBUF || option == SO_SNDBUF);
+  if (result == 0 && size && adapter()->plain_buffer_sizes() && *length == sizeof(int)) {
+    int doubled;
+    std::memcpy(&doubled, value, sizeof doubled);
+    const int plain = doubled / 2;
+    std::memcpy(value, &plain, sizeof plain);
+  }
   if (result == 0 && padded && *length < room) {
     // packetdrill insists on the fields of the kernels since, whose counts here are none.
     std::memset(static_cast<char*>(value) + *length, 0, room - *length);
