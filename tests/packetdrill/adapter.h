@@ -47,6 +47,7 @@ class Adapter {
   /// The congestion control of new sockets; empty: the stack's default.
   [[nodiscard]] const std::string& congestion() const { return profile_.congestion; }
 
+  [[nodiscard]] std::uint32_t mtu() const { return profile_.mtu; }
   [[nodiscard]] bool plain_buffer_sizes() const { return profile_.plain_buffer_sizes; }
 
   // --- the script's thread

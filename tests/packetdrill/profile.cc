@@ -32,6 +32,7 @@ void be_freebsd(Profile& profile) {
   tcp.push_super_segments = false;
   tcp.receive_window_initial = 65536;
   tcp.receive_window_max = 65536;
+  tcp.quick_acks = 0;
   profile.plain_buffer_sizes = true;
 }
 
