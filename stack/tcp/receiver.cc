@@ -40,6 +40,7 @@ std::uint32_t Receiver::initial_window(const Tcp& tcp, std::uint32_t fixed_size)
 
 void Receiver::start(SeqNum irs, std::uint32_t window, bool scaled, std::uint32_t fixed_size) {
   rcv_nxt_ = irs + 1;
+  quick_acks_ = tcp_.config().quick_acks;
   last_ack_sent_ = rcv_nxt_;
   right_edge_ = rcv_nxt_ + window;
   scale_ = scaled ? window_scale(tcp_.config()) : 0;

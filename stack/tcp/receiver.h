@@ -94,7 +94,7 @@ class Receiver {
   void stop();
 
  private:
-  static constexpr std::uint8_t kQuickAcks = 16;
+  static constexpr std::uint8_t kQuickAcks = 16;  ///< that TCP_QUICKACK asks for
 
   [[nodiscard]] std::uint32_t free_space() const {
     return limit_ > queue_.bytes() ? limit_ - queue_.bytes() : 0;
@@ -115,7 +115,7 @@ class Receiver {
   std::uint32_t receive_mss_ = 536;
   std::uint32_t unacknowledged_ = 0;  ///< bytes in order since the last ACK went out
   std::uint8_t scale_ = 0;
-  std::uint8_t quick_acks_ = kQuickAcks;
+  std::uint8_t quick_acks_ = 0;
   bool ack_now_ = false;
   bool window_was_used_ = false;  ///< the peer filled more than half of the window
   // Dynamic right-sizing:

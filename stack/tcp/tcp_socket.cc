@@ -335,10 +335,12 @@ Result<std::int64_t> TcpSocket::option(SocketOption option) const {
     case SocketOption::kSendBuffer:
       return static_cast<std::int64_t>(options.send_buffer != 0 ? options.send_buffer
                                                                 : tcp_.config().send_buffer);
-    case SocketOption::kReceiveBuffer:
+    case SocketOption::kReceiveBuffer: {
       if (options.receive_buffer != 0) break;
-      return static_cast<std::int64_t>(2 * (connection_ != nullptr ? connection_->receiver().limit()
-                                                                   : tcp_.config().receive_window_initial));
+      // None yet, or none any more, outside of a connection that is established.
+      const std::size_t limit = connection_ != nullptr ? connection_->receiver().limit() : 0;
+      return static_cast<std::int64_t>(2 * (limit != 0 ? limit : tcp_.config().receive_window_initial));
+    }
     case SocketOption::kMaxSegment:
       if (connection_ != nullptr && connection_->state() != State::kSynSent) {
         return static_cast<std::int64_t>(connection_->sender().mss());
@@ -356,6 +358,10 @@ Result<std::int64_t> TcpSocket::option(SocketOption option) const {
 bool TcpSocket::tcp_info(TcpInfo& info, Instant now) const {
   info.state = static_cast<std::uint8_t>(listener_ != nullptr ? State::kListen : State::kClosed);
   if (connection_ != nullptr) connection_->fill(info, now);
+  if (listener_ != nullptr) {  // Linux: how many wait for accept(), and how many may
+    info.unacked = static_cast<std::uint32_t>(listener_->queued());
+    info.sacked = static_cast<std::uint32_t>(listener_->backlog());
+  }
   return true;
 }
 

@@ -179,8 +179,10 @@ std::size_t TcpOptions::emit(std::span<std::uint8_t> out, Order order) const {
       writer.byte(kNop).byte(kNop);
     }
     writer.option(kTimestamps, kTimestampsLength).u32(timestamps->value).u32(timestamps->echo);
-  } else if (sack_permitted) {
+  } else if (sack_permitted && order == Order::kLinux) {
     writer.byte(kNop).byte(kNop).option(kSackPermitted, kSackPermittedLength);
+  } else if (sack_permitted) {
+    writer.option(kSackPermitted, kSackPermittedLength).byte(kEnd).byte(kEnd);
   }
   if (order == Order::kLinux) emit_window_scale();
   if (user_timeout) writer.option(kUserTimeout, kUserTimeoutLength).u16(*user_timeout);

@@ -69,7 +69,7 @@ struct TcpOptions {
   /// things.
   enum class Order : std::uint8_t {
     kLinux,  ///< MSS, SACK permitted, timestamps, window scale
-    kBsd,    ///< MSS, window scale, SACK permitted, timestamps
+    kBsd,  ///< MSS, window scale, SACK permitted, timestamps; where the last are not there, filled at the end
   };
   /// Writes size() bytes and returns their number.
   std::size_t emit(std::span<std::uint8_t> out, Order order = Order::kLinux) const;

@@ -47,6 +47,9 @@ class Adapter {
   /// The congestion control of new sockets; empty: the stack's default.
   [[nodiscard]] const std::string& congestion() const { return profile_.congestion; }
 
+  [[nodiscard]] std::uint32_t mtu() const { return profile_.mtu; }
+  [[nodiscard]] bool plain_buffer_sizes() const { return profile_.plain_buffer_sizes; }
+
   // --- the script's thread
   void inject(std::span<const std::uint8_t> packet);
   /// Runs the stack to the moment at which it sends next. False: it never will.

@@ -45,6 +45,19 @@ ssize_t send_file(int own, int in, off_t* offset, size_t size) {
   return static_cast<ssize_t>(done);
 }
 
+/// FreeBSD rounds the buffer of a connection up to whole segments.
+int as_whole_segments(int own, int bytes) {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  const bool connected = mr_getsockopt(own, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 &&
+                         info.tcpi_state != TCP_SYN_SENT && info.tcpi_state != TCP_LISTEN &&
+                         info.tcpi_state != TCP_CLOSE;
+  if (!connected) return bytes;
+  constexpr int kHeaders = 40;
+  const int segment = static_cast<int>(adapter()->mtu()) - kHeaders;
+  return (bytes + segment - 1) / segment * segment;
+}
+
 }  // namespace
 
 int close_any(int fd) {
@@ -64,6 +77,14 @@ int getsockopt_any(int fd, int level, int option, void* value, socklen_t* length
   const bool padded = level == IPPROTO_TCP && option == TCP_INFO && value != nullptr && length != nullptr;
   const socklen_t room = padded ? *length : 0;
   const int result = mr_getsockopt(own, level, option, value, length);
+  const bool size = level == SOL_SOCKET && (option == SO_RCVBUF || option == SO_SNDBUF);
+  if (result == 0 && size && adapter()->plain_buffer_sizes() && *length == sizeof(int)) {
+    int number;
+    std::memcpy(&number, value, sizeof number);
+    number /= 2;
+    if (option == SO_RCVBUF) number = as_whole_segments(own, number);
+    std::memcpy(value, &number, sizeof number);
+  }
   if (result == 0 && padded && *length < room) {
     // packetdrill insists on the fields of the kernels since, whose counts here are none.
     std::memset(static_cast<char*>(value) + *length, 0, room - *length);

@@ -32,6 +32,8 @@ void be_freebsd(Profile& profile) {
   tcp.push_super_segments = false;
   tcp.receive_window_initial = 65536;
   tcp.receive_window_max = 65536;
+  tcp.quick_acks = 0;
+  profile.plain_buffer_sizes = true;
 }
 
 std::string apply_flag(std::string_view flag, Profile& profile) {
@@ -110,6 +112,18 @@ constexpr Setting kSettings[] = {
      [](const std::string& text, Profile& p) { set_seconds(text, p.context.stack.tcp.keepalive_interval); }},
     {"net.ipv4.tcp_keepalive_probes",
      [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.keepalive_count); }},
+    // FreeBSD's.
+    {"net.inet.tcp.rfc1323",
+     [](const std::string& text, Profile& p) {
+       // 1: all of the RFC, 2: only scaled windows, 3: only timestamps.
+       tcp::Config& tcp = p.context.stack.tcp;
+       tcp.window_scaling = text == "1" || text == "2";
+       tcp.timestamps = text == "1" || text == "3";
+     }},
+    {"net.inet.tcp.sack.enable",
+     [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.sack); }},
+    {"net.inet.tcp.cc.algorithm",
+     [](const std::string& text, Profile& p) { p.congestion = text == "newreno" ? "reno" : text; }},
     {"net.ipv4.tcp_congestion_control", [](const std::string& text, Profile& p) { p.congestion = text; }},
 };
 

@@ -14,6 +14,8 @@ struct Profile {
   posix::ContextConfig context;
   std::uint32_t mtu = 1500;
   std::string congestion;  ///< of new sockets; empty: the stack's default
+  /// SO_RCVBUF and SO_SNDBUF read back as they were set, not doubled as Linux has it.
+  bool plain_buffer_sizes = false;
 };
 
 /// `flags` is what packetdrill's --so_flags says: "linux" (also when empty) or "freebsd", then any of

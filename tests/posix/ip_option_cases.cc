@@ -1,6 +1,7 @@
 #include <linux/tcp.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 
 #include "differential_cases.h"
@@ -122,6 +123,22 @@ std::vector<Case> ip_option_cases() {
          s.note_result("getsockopt", s.calls().getsockopt(client, SOL_SOCKET, SO_MEMINFO, info, &length));
          s.note(std::to_string(length));
          s.setsockopt(client, SOL_SOCKET, SO_MEMINFO, 1);
+       }},
+      {"QueueOfAListener",
+       [](Script& s) {
+         const int listening = s.listener(0, 7);
+         const auto look = [&] {
+           tcp_info info{};
+           socklen_t length = sizeof info;
+           s.calls().getsockopt(listening, IPPROTO_TCP, TCP_INFO, &info, &length);
+           s.note("state " + std::to_string(info.tcpi_state) + ", " + std::to_string(info.tcpi_unacked) +
+                  " of " + std::to_string(info.tcpi_sacked));
+         };
+         look();
+         const int client = s.stream();
+         s.connect(client, s.name_of(listening));
+         s.await(listening, POLLIN);
+         look();
        }},
       {"CookieTellsSocketsApart",
        [](Script& s) {

@@ -43,6 +43,15 @@ TEST(Ack, AtTheStartOfAConnectionIsNotDelayed) {
   t.expect(ack(101));
 }
 
+TEST(Ack, AtTheStartOfAConnectionIsDelayedWhereSoConfigured) {
+  TcpScript::Options options;
+  options.stack.tcp.quick_acks = 0;
+  TcpScript t(options);
+  t.establish();
+  t.inject(data(1, 101));
+  t.expect_after(40ms, ack(101));
+}
+
 TEST(Ack, RidesOnData) {
   TcpScript t;
   t.establish();

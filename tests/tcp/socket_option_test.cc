@@ -19,6 +19,18 @@ void listen_deferring(TcpScript& t, std::int64_t seconds) {
   t.expect(synack());
 }
 
+TEST(SocketOption, ReceiveBufferIsKnownBeforeAndAfterTheConnection) {
+  TcpScript t;
+  EXPECT_EQ(t.connect(), Error::kInProgress);
+  t.expect(syn());
+  EXPECT_EQ(*t.socket().option(SocketOption::kReceiveBuffer), 131072);
+  t.inject(synack().mss(1460));
+  t.expect(ack(1));
+  EXPECT_GE(*t.socket().option(SocketOption::kReceiveBuffer), 131070);
+  t.inject(rst(1));
+  EXPECT_EQ(*t.socket().option(SocketOption::kReceiveBuffer), 131072);
+}
+
 TEST(DeferAccept, ABareAckDoesNotMakeAConnection) {
   TcpScript t;
   listen_deferring(t, 30);

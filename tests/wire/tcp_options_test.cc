@@ -82,6 +82,11 @@ TEST(TcpOptions, BsdSynLayout) {
   ASSERT_EQ(options.emit(bytes, TcpOptions::Order::kBsd), bytes.size());
   EXPECT_EQ(bytes, (Bytes{2, 4, 0x05, 0xb4, 1, 3, 3, 6, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0}));
   EXPECT_EQ(TcpOptions::parse(bytes), options);
+  options.timestamps.reset();
+  bytes.resize(options.size());
+  ASSERT_EQ(options.emit(bytes, TcpOptions::Order::kBsd), bytes.size());
+  EXPECT_EQ(bytes, (Bytes{2, 4, 0x05, 0xb4, 1, 3, 3, 6, 4, 2, 0, 0}));
+  EXPECT_EQ(TcpOptions::parse(bytes), options);
 }
 
 TEST(TcpOptions, TimestampsAloneAreTwelveAlignedBytes) {
