@@ -269,7 +269,7 @@ void Connection::abort(Instant now) {
 
 /// tcp(7) TCP_NODELAY: setting it sends what is pending, also what TCP_CORK or MSG_MORE held back.
 void Connection::push_held(Instant now) {
-  sender_.hold_partial(false);
+  sender_.release_partial();
   const bool cork = std::exchange(options_.cork, false);
   sender_.transmit(now);
   options_.cork = cork;

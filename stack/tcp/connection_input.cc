@@ -49,7 +49,6 @@ void Connection::on_segment(Segment& segment, Instant now) {
     on_reset(segment, now);
     return;
   }
-  note_timestamp(segment, now);
   // Fourth, SYN: in a synchronized state it is challenged, wherever it lies (RFC 5961 §4.2).
   if (segment.has(Flags::kSyn)) {
     tcp_.count(Counter::kSynChallenge);
@@ -59,6 +58,8 @@ void Connection::on_segment(Segment& segment, Instant now) {
   // Fifth, ACK.
   if (!check_ack(segment, now)) return;
   if (state_ == State::kClosed) return;
+  // Only now: the timestamp of a segment with a senseless ACK would make PAWS drop the peer's good ones.
+  note_timestamp(segment, now);
   // Sixth to eighth: URG, text, FIN.
   on_text(segment, now);
   update_timer(now);
@@ -116,6 +117,7 @@ void Connection::on_syn_sent_segment(Segment& segment, Instant now) {
   }
   syn_deadline_ = kNever;
   state_ = State::kEstablished;
+  last_data_received_ = now;  // from when TCP_INFO counts, as Linux
   if (ecn_) sender_.use_ecn();
   // The window of a SYN is never scaled (RFC 7323 §2.2).
   sender_.establish(segment.window, segment.seq, segment.ack, scale, path_payload(), syn_retransmitted_, now);
@@ -240,6 +242,7 @@ void Connection::on_reset(const Segment& segment, Instant now) {
 void Connection::become_established(const Segment& segment, Instant now) {
   state_ = State::kEstablished;
   syn_deadline_ = kNever;
+  last_data_received_ = now;
   if (ecn_) sender_.use_ecn();
   sender_.establish(std::uint32_t{segment.window} << pending_scale_, segment.seq, segment.ack, pending_scale_,
                     path_payload(), syn_retransmitted_, now);
@@ -324,7 +327,8 @@ void Connection::on_text(Segment& segment, Instant now) {
       segment.seq + segment.payload_length > receiver_.rcv_nxt()) {
     // Nobody will read it: the peer must know (RFC 9293 §3.10.4, as Linux and BSD).
     tcp_.count(Counter::kAfterClose);
-    send_reset(now);
+    // Its SEQ is what the peer acknowledges, so that it is believed whatever has arrived (RFC 5961 §3.2).
+    tcp_.send_reset_for(key(), segment, {}, now);
     enter_closed(Error::kNone, now);
     return;
   }
@@ -394,7 +398,7 @@ void Connection::on_icmp_error(const ip::IcmpError& error, Instant now) {
   if (state_ == State::kClosed) return;
   // RFC 5927 §4.1: only what is in flight can have caused an error.
   const SeqNum seq{load_be32(error.transport_header.data() + 4)};
-  if (seq < sender_.snd_una() || seq > sender_.snd_nxt()) {
+  if (seq < sender_.snd_una() || seq >= sender_.snd_nxt()) {
     tcp_.count(Counter::kIcmpIgnored);
     return;
   }

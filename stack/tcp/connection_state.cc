@@ -32,7 +32,9 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   info.pmtu = route_.mtu;
   info.unacked = (sender_.outstanding() + mss - 1) / mss;
   info.sacked = (sender_.board().sacked() + mss - 1) / mss;
-  info.lost = (sender_.board().lost() + mss - 1) / mss;
+  // Linux counts as lost also what is sent again and on its way.
+  info.retrans = (sender_.board().sent_again() + mss - 1) / mss;
+  info.lost = (sender_.board().lost() + mss - 1) / mss + info.retrans;
   switch (sender_.phase()) {
     case Sender::Phase::kOpen:
       info.ca_state = sender_.board().sacked() != 0 ? 1 : 0;
@@ -62,7 +64,7 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   }
   info.rcv_space = receiver_.limit();
   info.rcv_ssthresh = receiver_.window();
-  info.reordering = 3;
+  info.reordering = std::max<std::uint32_t>(3, (sender_.rack().reordering() + mss - 1) / mss);
   info.total_retrans = sender_.retransmitted_segments();
   info.bytes_acked = bytes_acked_;
   info.bytes_received = bytes_received_;

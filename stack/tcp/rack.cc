@@ -8,7 +8,10 @@ void Rack::on_arrival(const Arrival& arrival, Duration min_rtt, Instant now) {
   const Duration rtt = now - arrival.sent_at;
   if (!arrival.retransmitted) {
     // Step 3: something sent once, below what has arrived already.
-    if (arrival.end < fack_) reordering_seen_ = true;
+    if (arrival.end < fack_) {
+      reordering_seen_ = true;
+      reordering_ = std::max(reordering_, SeqNum::distance(arrival.start, fack_));
+    }
   } else if (arrival.of_earlier_copy || rtt < min_rtt) {
     // Step 2: it was the first transmission that arrived.
     fack_ = SeqNum::max(fack_, arrival.end);

@@ -14,7 +14,7 @@ class Rack {
  public:
   /// What an ACK says of one piece that it delivers.
   struct Arrival {
-    SeqNum end;
+    SeqNum start, end;
     Instant sent_at;
     bool retransmitted = false;
     /// The ACK answers to an earlier transmission than the last (its echoed timestamp says so).
@@ -40,6 +40,8 @@ class Rack {
   template <typename F>
   [[nodiscard]] Duration detect(Scoreboard& board, const Context& context, Instant now, F&& lost);
 
+  /// The farthest that something was overtaken, in bytes.
+  [[nodiscard]] std::uint32_t reordering() const { return reordering_; }
   [[nodiscard]] bool reordering_seen() const { return reordering_seen_; }
   [[nodiscard]] Duration rtt() const { return rtt_; }
 
@@ -53,6 +55,7 @@ class Rack {
 
   bool valid_ = false;
   bool reordering_seen_ = false;
+  std::uint32_t reordering_ = 0;
   std::uint8_t multiplier_ = 1;
   std::uint8_t persist_ = kPersist;
   bool dsack_round_ = false;  ///< the window grew in this round trip already

@@ -37,6 +37,7 @@ void Scoreboard::leave(Segment& segment) {
     case Segment::Fate::kInFlight:
       by_time_.erase(by_time_.iterator_to(segment));
       in_flight_ -= segment.length;
+      if (segment.retransmitted()) sent_again_ -= segment.length;
       break;
     case Segment::Fate::kLost:
       lost_.erase(lost_.iterator_to(segment));
@@ -94,6 +95,7 @@ void Scoreboard::unmark_lost() {
     segment.fate = Segment::Fate::kInFlight;
     by_time_.push_front(segment);
     in_flight_ += segment.length;
+    if (segment.retransmitted()) sent_again_ += segment.length;
   }
 }
 
@@ -148,6 +150,7 @@ void Scoreboard::on_retransmitted(Segment& segment, Instant now) {
   segment.sent_at = now;
   by_time_.push_back(segment);
   in_flight_ += segment.length;
+  sent_again_ += segment.length;
 }
 
 Scoreboard::Segment* Scoreboard::find(SeqNum seq) {

@@ -111,7 +111,10 @@ class Scoreboard {
   [[nodiscard]] std::size_t count() const { return count_; }
   [[nodiscard]] std::uint32_t in_flight() const { return in_flight_; }
   [[nodiscard]] std::uint32_t sacked() const { return sacked_; }
+  /// Lost and not sent again yet.
   [[nodiscard]] std::uint32_t lost() const { return lost_bytes_; }
+  /// Sent again and in flight.
+  [[nodiscard]] std::uint32_t sent_again() const { return sent_again_; }
   /// End of the highest segment reported; meaningful while sacked() is not 0.
   [[nodiscard]] SeqNum highest_sacked() const { return highest_sacked_; }
   void clear();
@@ -140,7 +143,7 @@ class Scoreboard {
   ByTime by_time_;
   Lost lost_;
   std::size_t count_ = 0;
-  std::uint32_t in_flight_ = 0, sacked_ = 0, lost_bytes_ = 0;
+  std::uint32_t in_flight_ = 0, sacked_ = 0, lost_bytes_ = 0, sent_again_ = 0;
   SeqNum highest_sacked_;
 };
 
@@ -160,6 +163,7 @@ void Scoreboard::acknowledge(SeqNum una, F&& arrived) {
     switch (first.fate) {
       case Segment::Fate::kInFlight:
         in_flight_ -= bytes;
+        if (first.retransmitted()) sent_again_ -= bytes;
         break;
       case Segment::Fate::kLost:
         lost_bytes_ -= bytes;

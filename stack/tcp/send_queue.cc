@@ -51,8 +51,9 @@ bool SendQueue::add_chunk(std::size_t wanted, std::size_t limit) {
   // A writer of small pieces that are not acknowledged at once gets larger chunks as its queue grows, as far
   // as the limit leaves room for their storage. An empty queue always gets one of the smallest.
   wanted = std::clamp<std::size_t>(std::max<std::size_t>(wanted, bytes_), 1, kLargestChunk);
+  // Below the limit there is always room for one of the smallest, so that a write of the limit's size fits.
   std::size_t room = storage_ < limit ? limit - storage_ : 0;
-  if (storage_ == 0) room = std::max<std::size_t>(room, PacketPool::kClassBytes.front());
+  if (storage_ == 0 || room != 0) room = std::max<std::size_t>(room, PacketPool::kClassBytes.front());
   std::size_t size = 0;
   for (const std::uint32_t bytes : PacketPool::kClassBytes) {
     if (bytes > room) break;

@@ -43,7 +43,7 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
                        std::uint32_t mss, bool syn_retransmitted, Instant now) {
   snd_una_ = iss_ + 1;
   snd_nxt_ = SeqNum::max(snd_nxt_, snd_una_);
-  recover_ = snd_sml_ = snd_up_ = rtt_round_end_ = snd_una_;
+  recover_ = snd_sml_ = snd_up_ = push_end_ = rtt_round_end_ = max_flight_end_ = snd_una_;
   rack_.start(snd_una_);
   snd_wnd_ = max_window_ = snd_wnd;
   snd_wl1_ = wl1;
@@ -112,6 +112,19 @@ std::uint32_t Sender::choose_length(std::uint32_t unsent, std::uint32_t room, st
   return room == window_room() && length >= max_window_ / 2 ? length : 0;
 }
 
+void Sender::note_flight() {
+  if (snd_una_ < max_flight_end_ && in_flight() <= max_flight_) return;
+  max_flight_ = in_flight();
+  max_flight_end_ = snd_nxt_;
+}
+
+/// RFC 7661 §4.1 in Linux's reading: beyond slow start the window must have been full, within it more than
+/// half of it used, as it doubles.
+bool Sender::window_was_used() const {
+  const std::uint32_t cwnd = congestion_->cwnd();
+  return cwnd_limited_ || (cwnd < congestion_->ssthresh() && cwnd / 2 < max_flight_);
+}
+
 bool Sender::paced_out(std::uint32_t wanted, Instant now) {
   if (pacer_.rate() == 0 || pacer_.allowed(now) >= std::min(wanted, pacer_.quantum())) return false;
   release_at_ = pacer_.wait(wanted, now);
@@ -121,10 +134,7 @@ bool Sender::paced_out(std::uint32_t wanted, Instant now) {
 void Sender::transmit(Instant now) {
   if (congestion_ == nullptr) return;
   const bool fin_due = fin_queued_ && snd_nxt_ <= data_end();
-  if (not_sent() == 0 && !fin_due && board_.lost() == 0) {
-    cwnd_limited_ = false;
-    return;
-  }
+  if (not_sent() == 0 && !fin_due && board_.lost() == 0) return;
   release_at_ = kNever;
   pacer_.set_rate(congestion_->pacing_rate(), mss_, now);
   const std::uint32_t mss = connection_.segment_payload(now);
@@ -155,7 +165,7 @@ void Sender::transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now) {
 }
 
 void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
-  if (board_.empty() && not_sent() != 0 && now - last_sent_ > rtt_.rto())
+  if (board_.empty() && not_sent() != 0 && window_room() != 0 && now - last_sent_ > rtt_.rto())
     congestion_->on_idle_restart(now - last_sent_, rtt_.rto());
   bool waiting = false;
   for (;;) {
@@ -163,7 +173,7 @@ void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
     const bool fin_due = fin_queued_ && snd_nxt_ <= data_end();
     waiting = unsent != 0 || fin_due;
     if (!waiting) {
-      cwnd_limited_ = false;
+      cwnd_limited_ = in_flight() + mss > window();
       break;
     }
     const std::uint32_t cwnd = window();
@@ -173,6 +183,10 @@ void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
     if (unsent != 0) {
       // CWR belongs on one segment, not on each of a super-segment (RFC 3168 §6.1.2).
       length = choose_length(unsent, std::min(room, cwnd_room), mss, send_cwr_ ? mss : most);
+      // Half the window is the most for one, so that two are on their way and the ACK clock ticks; what
+      // little would be left over is shared evenly.
+      const std::uint32_t half = std::max(mss, cwnd / 2 / mss * mss);
+      if (length > half) length = length - half < half / 4 ? (length / 2 + mss - 1) / mss * mss : half;
       if (length == 0) {
         cwnd_limited_ = cwnd_room < std::min(unsent, mss) && cwnd_room <= room;
         break;
@@ -226,6 +240,7 @@ bool Sender::send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant
   segment->delivery = rate_.on_segment_sent(now, segment->length, in_flight());
   const SeqNum seq = snd_nxt_;
   snd_nxt_ += segment->length;
+  note_flight();
   if (length % mss != 0) snd_sml_ = SeqNum::max(snd_sml_, snd_nxt_);
   emit(seq, length, fin, mss, std::move(packet), now);
   if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit || backoff_ == 0) {
@@ -266,7 +281,7 @@ void Sender::emit(SeqNum seq, std::uint32_t length, bool fin, std::uint32_t mss,
   out.seq = seq;
   out.flags = Flags::kAck;
   if (fin) out.flags |= Flags::kFin;
-  if (length != 0 && seq + length == data_end()) out.flags |= Flags::kPsh;
+  if (length != 0 && seq + length == data_end() && data_end() == push_end_) out.flags |= Flags::kPsh;
   if (urgent_ && snd_up_ > seq) {
     out.flags |= Flags::kUrg;
     out.urgent_pointer =

@@ -61,7 +61,13 @@ class Sender {
     snd_up_ = data_end();
     urgent_ = true;
   }
-  void hold_partial(bool hold) { hold_partial_ = hold; }
+  /// What is held back for more to come may go.
+  void release_partial() { hold_partial_ = false; }
+  /// After each write. `hold`: more is to come (MSG_MORE); else PSH marks what ends here.
+  void hold_partial(bool hold) {
+    hold_partial_ = hold;
+    if (!hold) push_end_ = data_end();
+  }
   /// The connection's options name another congestion control: it begins as at the start.
   void change_congestion();
 
@@ -162,6 +168,8 @@ class Sender {
   [[nodiscard]] std::uint32_t choose_length(std::uint32_t unsent, std::uint32_t room, std::uint32_t mss,
                                             std::uint32_t most) const;
   [[nodiscard]] std::uint32_t window_room() const;
+  void note_flight();
+  [[nodiscard]] bool window_was_used() const;
   [[nodiscard]] bool paced_out(std::uint32_t wanted, Instant now);
   void transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now);
   void transmit_new(std::uint32_t mss, std::uint32_t most, Instant now);
@@ -214,9 +222,12 @@ class Sender {
   SeqNum snd_up_;       ///< one past the last urgent byte
   SeqNum snd_sml_;      ///< end of the last segment smaller than the MSS (Minshall's variant of Nagle)
   SeqNum recover_;      ///< what was outstanding when the phase began ends here (RFC 6582, RecoveryPoint)
-  SeqNum rtt_round_end_;
+  SeqNum push_end_;     ///< end of the last write that did not say MSG_MORE
+  SeqNum rtt_round_end_, max_flight_end_;
   SeqNum tail_end_;  ///< TLP.end_seq
   std::uint32_t snd_wnd_ = 0, max_window_ = 0, mss_ = 536;
+  std::uint32_t max_flight_ =
+      0;  ///< the most in flight since max_flight_end_ was set, a round trip ago at most
   std::uint32_t left_by_duplicates_ = 0;  ///< bytes that duplicate ACKs without SACK say have arrived
   std::uint32_t retransmitted_ = 0;
   std::uint64_t retransmitted_bytes_ = 0;

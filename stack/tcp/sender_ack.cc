@@ -75,6 +75,7 @@ void Sender::advance(const Segment& segment, Ack& ack) {
   una_position_ += ack.acked;
   if (urgent_ && snd_una_ >= snd_up_) urgent_ = false;
   timeouts_ = 0;
+  hold_partial_ = false;  // MSG_MORE waits no longer than for something new, as in Linux
   unanswered_since_ = board_.empty() ? kNever : ack.now;
   if (left_by_duplicates_ != 0) {
     // The duplicates spoke of what this ACK covers, but for the segment that was missing.
@@ -89,6 +90,7 @@ void Sender::arrived(const SentSegment& sent, std::uint32_t bytes, const Segment
   ack.delivered += bytes;
   rate_.on_segment_delivered(sent.delivery, bytes, ack.now);
   Rack::Arrival arrival;
+  arrival.start = sent.seq;
   arrival.end = sent.seq + bytes;
   arrival.sent_at = sent.sent_at;
   arrival.retransmitted = sent.retransmitted();
@@ -180,7 +182,8 @@ void Sender::take_rtt_sample(const Segment& segment, const Ack& ack) {
 void Sender::tell_congestion(const Segment& segment, const Ack& ack, bool in_recovery) {
   AckSample sample;
   sample.now = ack.now;
-  sample.acked = ack.acked;
+  // What duplicates or SACK had told of before is not news.
+  sample.acked = std::min(ack.acked, ack.delivered);
   sample.delivered = ack.delivered;
   sample.lost = ack.lost;
   sample.prior_in_flight = ack.prior_in_flight;
@@ -189,7 +192,7 @@ void Sender::tell_congestion(const Segment& segment, const Ack& ack, bool in_rec
   sample.acked_total = una_position_;
   sample.sent_total = position(snd_nxt_);
   sample.rtt = ack.retransmitted ? Duration{-1} : ack.newest_rtt;
-  sample.cwnd_limited = cwnd_limited_;
+  sample.cwnd_limited = window_was_used();
   sample.in_recovery = in_recovery;
   sample.ece = ecn_ && segment.has(Flags::kEce);
   sample.rate = rate_.finish(rtt_.min_rtt());

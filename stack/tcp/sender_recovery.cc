@@ -147,7 +147,12 @@ void Sender::enter_cwr(const Ack& ack) {
 }
 
 void Sender::leave_recovery(Instant now) {
-  if (phase_ != Phase::kLoss) congestion_->on_recovery_exit(now, in_flight());
+  // PRR has brought the flight to ssthresh, and the window is that (RFC 9937 §5), be the application slower;
+  // RFC 6582 §3.2 step 3 fears the burst.
+  if (phase_ != Phase::kLoss) {
+    const bool sack = connection_.uses_sack();
+    congestion_->on_recovery_exit(now, sack ? std::max(in_flight(), congestion_->ssthresh()) : in_flight());
+  }
   if (phase_ == Phase::kRecovery) rack_.on_recovery_exit();
   phase_ = Phase::kOpen;
   left_by_duplicates_ = 0;

@@ -10,7 +10,7 @@ namespace millrace::tcp {
 namespace {
 
 /// RFC 8985 §7.2 has no floor; below this, a peer that is woken late would be probed for nothing.
-constexpr Duration kMinProbeTimeout = 10ms;
+constexpr Duration kMinProbeTimeout = 5ms;
 constexpr Duration kMaxAckDelay = 200ms;  // TLP.max_ack_delay
 constexpr Duration kFirstProbeTimeout = 1s;
 
@@ -29,8 +29,7 @@ void Sender::arm(Instant now) {
     timeout = std::max(2 * rtt_.srtt(), kMinProbeTimeout);
     if (outstanding() <= mss_) timeout += kMaxAckDelay;
   }
-  if (now + timeout >= timer_) return;
-  timer_ = now + timeout;
+  timer_ = std::min(timer_, now + timeout);
   timer_kind_ = TimerKind::kTailProbe;
 }
 
@@ -130,6 +129,7 @@ bool Sender::on_persist_timer(unsigned limit, Instant now) {
     const std::uint32_t mss = connection_.segment_payload(now);
     const std::uint32_t length = std::min({not_sent(), snd_wnd_, mss});
     const bool fin = fin_queued_ && length == not_sent() && snd_wnd_ > length;
+    push_end_ = data_end();
     static_cast<void>(send_new(length, fin, mss, now));
     return true;
   }

@@ -92,6 +92,13 @@ constexpr Setting kSettings[] = {
      [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.sack); }},
     {"net.ipv4.tcp_window_scaling",
      [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.window_scaling); }},
+    {"net.ipv4.tcp_ecn",
+     [](const std::string& text, Profile& p) {
+       using Ecn = tcp::Config::Ecn;
+       p.context.stack.tcp.ecn = text == "0" ? Ecn::kOff : text == "1" ? Ecn::kRequest : Ecn::kAccept;
+     }},
+    {"net.ipv4.tcp_recovery",
+     [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.rack); }},
     {"net.ipv4.tcp_syn_retries",
      [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.syn_retries); }},
     {"net.ipv4.tcp_synack_retries",

@@ -84,7 +84,7 @@ TEST(Memory, AFullPoolFreezesNothing) {
   TcpScript::Options options = with_pool(1 << 20);
   options.caps.scatter = options.caps.tx_checksum = true;  // without, each frame is a copy
   TcpScript t(options);
-  t.establish();
+  t.establish(syn().mss(1460));
   t.write(1000);
   t.expect(data(1, 1001));
   // Somebody else takes all there is.

@@ -52,7 +52,7 @@ TEST(Rto, IsCappedAndTheConnectionGivenUp) {
   rfc("9293", "3.8.3", "MUST-20: R2 ends the connection; SHLD-11: after 100 s at least");
   rfc("6298", "2.5", "an upper bound of 60 s or more");
   TcpScript t;
-  t.establish();
+  t.establish(syn().mss(1460));
   t.write(10);
   t.expect(data(1, 11));
   Duration rto = 200ms;
@@ -96,7 +96,7 @@ TEST(Rto, RetransmittedDataGivesNoSampleAndTheBackOffStays) {
   rfc("6298", "5", "a backed-off RTO stays until a new sample is there");
   rfc("9293", "3.8.1", "MUST-18: Karn's algorithm");
   TcpScript t;
-  t.establish();
+  t.establish(syn().mss(1460));
   t.write(10);
   t.expect(data(1, 11));
   t.expect_after(200ms, data(1, 11));
@@ -177,7 +177,7 @@ TEST(Rto, UserTimeoutEndsTheConnectionEarlier) {
   rfc("9293", "3.8.3", "MUST-21: the application can set R2");
   rfc("5482", "3", "the user timeout");
   TcpScript t;
-  t.establish();
+  t.establish(syn().mss(1460));
   t.set_option(SocketOption::kUserTimeout, 2000);
   t.write(10);
   t.expect(data(1, 11));
