@@ -387,7 +387,9 @@ void Connection::output(Instant now) {
       break;
   }
   if (options_.not_sent_low_water != 0) tell_space();  // sending makes room, not only acknowledgements
-  if (receiver_.ack_now() && state_ != State::kSynSent && state_ != State::kSynReceived) send_ack(now);
+  if (state_ != State::kSynSent && state_ != State::kSynReceived) {
+    while (receiver_.ack_now()) send_ack(now);
+  }
   publish();
   update_timer(now);
 }

@@ -119,6 +119,7 @@ void Connection::on_syn_sent_segment(Segment& segment, Instant now) {
   state_ = State::kEstablished;
   last_data_received_ = now;  // from when TCP_INFO counts, as Linux
   if (ecn_) sender_.use_ecn();
+  if (sack_) receiver_.use_sack();
   // The window of a SYN is never scaled (RFC 7323 §2.2).
   sender_.establish(segment.window, segment.seq, segment.ack, scale, path_payload(), syn_retransmitted_, now);
   if (options_.quick_ack) receiver_.set_quick_ack(true);
@@ -244,6 +245,7 @@ void Connection::become_established(const Segment& segment, Instant now) {
   syn_deadline_ = kNever;
   last_data_received_ = now;
   if (ecn_) sender_.use_ecn();
+  if (sack_) receiver_.use_sack();
   sender_.establish(std::uint32_t{segment.window} << pending_scale_, segment.seq, segment.ack, pending_scale_,
                     path_payload(), syn_retransmitted_, now);
   if (options_.quick_ack) receiver_.set_quick_ack(true);

@@ -169,9 +169,21 @@ SeqNum Receiver::next_right_edge() const {
   return step >= std::min(limit_ / 2, receive_mss_) ? possible : right_edge_;
 }
 
+void Receiver::note_duplicate(SeqNum left, SeqNum right) {
+  if (!sack_ || right <= left) return;
+  if (duplicate_count_ != 0) {
+    wire::SackBlock& last = duplicates_[duplicate_count_ - 1];
+    if (left <= last.right && right >= last.left) {
+      last = {SeqNum::min(left, last.left), SeqNum::max(right, last.right)};
+      return;
+    }
+  }
+  if (duplicate_count_ < kDuplicates) duplicates_[duplicate_count_++] = {left, right};
+}
+
 std::uint8_t Receiver::sack_blocks(std::span<wire::SackBlock> out) const {
   std::uint8_t count = 0;
-  if (duplicate_ && !out.empty()) out[count++] = *duplicate_;
+  if (duplicate_count_ != 0 && !out.empty()) out[count++] = duplicates_[0];
   return static_cast<std::uint8_t>(count + out_of_order_.sack_blocks(out.subspan(count)));
 }
 
@@ -185,11 +197,13 @@ std::uint16_t Receiver::advertise() {
 
 void Receiver::on_ack_sent() {
   last_ack_sent_ = rcv_nxt_;
-  duplicate_.reset();
   unacknowledged_ = 0;
   ack_now_ = false;
   delayed_ack_ = kNever;
   if (quick_acks_ != 0) --quick_acks_;
+  if (duplicate_count_ == 0) return;
+  std::copy(duplicates_.begin() + 1, duplicates_.begin() + duplicate_count_, duplicates_.begin());
+  if (--duplicate_count_ != 0) ack_now_ = true;
 }
 
 void Receiver::on_delayed_ack_timer() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -53,17 +54,17 @@ class Receiver {
   /// By which what we advertise is shifted; 0 when scaling is not in force.
   [[nodiscard]] std::uint8_t scale() const { return scale_; }
 
-  /// A whole segment of text came again (RFC 2883): told in the next ACK.
-  void note_duplicate(SeqNum left, SeqNum right) {
-    if (right > left) duplicate_ = wire::SackBlock{left, right};
-  }
+  /// A segment's text came again (RFC 2883): each is told once, in an ACK of its own where they do not touch.
+  void note_duplicate(SeqNum left, SeqNum right);
+  /// SACK is in force.
+  void use_sack() { sack_ = true; }
 
   // --- to the network
   /// Blocks for the SACK option of the next segment: a duplicate first, then what came out of order, the
   /// latest first. on_ack_sent() takes them as told.
   [[nodiscard]] std::uint8_t sack_blocks(std::span<wire::SackBlock> out) const;
   [[nodiscard]] std::size_t sack_block_count() const {
-    return out_of_order_.range_count() + (duplicate_ ? 1 : 0);
+    return out_of_order_.range_count() + (duplicate_count_ != 0 ? 1 : 0);
   }
   /// Chooses the window for a segment that is about to go out, and takes it as advertised: 16 bits, scaled.
   [[nodiscard]] std::uint16_t advertise();
@@ -124,7 +125,10 @@ class Receiver {
   Duration round_trip_ = Duration::max();      ///< the shortest round: no shorter than the round trip
   std::uint32_t space_bytes_ = 0, space_ = 0;  ///< in order since space_start_; the most in a round trip
   std::uint32_t wanted_ = 0;                   ///< window
-  std::optional<wire::SackBlock> duplicate_;
+  static constexpr std::size_t kDuplicates = 8;
+  std::array<wire::SackBlock, kDuplicates> duplicates_;  ///< not told yet, the oldest first
+  std::uint8_t duplicate_count_ = 0;
+  bool sack_ = false;
   std::optional<SeqNum> fin_;  ///< where the peer's FIN is, once seen
   Instant delayed_ack_ = kNever;
   ReceiveQueue queue_;

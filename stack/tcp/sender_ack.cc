@@ -182,8 +182,10 @@ void Sender::take_rtt_sample(const Segment& segment, const Ack& ack) {
 void Sender::tell_congestion(const Segment& segment, const Ack& ack, bool in_recovery) {
   AckSample sample;
   sample.now = ack.now;
-  // What duplicates or SACK had told of before is not news.
-  sample.acked = std::min(ack.acked, ack.delivered);
+  // What duplicates or SACK had told of before is not news. While losses may be behind SACK only an ACK that
+  // advances lets the window grow; where packets overtake each other, each that arrives does.
+  const bool overtaking = rack_.reordering() > 3 * mss_;
+  sample.acked = ack.advanced || overtaking ? ack.delivered : 0;
   sample.delivered = ack.delivered;
   sample.lost = ack.lost;
   sample.prior_in_flight = ack.prior_in_flight;

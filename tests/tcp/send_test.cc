@@ -241,9 +241,11 @@ TEST(Push, EndsWhatWasWrittenAndOnDemandEverySuperSegment) {
     TcpScript t(options);
     t.establish();
     t.write(std::size_t{12} * 1460);  // more than the initial window
-    for (std::uint32_t i = 0; i < 9; ++i) t.expect(data(1 + i * 1460, 1 + (i + 1) * 1460).no_psh());
-    const Seg last = data(1 + 9 * 1460, 1 + 10 * 1460);
-    t.expect(every ? Seg(last).psh() : Seg(last).no_psh());
+    // Two super-segments of half the window.
+    for (std::uint32_t i = 0; i < 10; ++i) {
+      const Seg segment = data(1 + i * 1460, 1 + (i + 1) * 1460);
+      t.expect(every && i % 5 == 4 ? Seg(segment).psh() : Seg(segment).no_psh());
+    }
     t.inject(ack(1 + 10 * 1460));
     t.expect(data(1 + 10 * 1460, 1 + 11 * 1460).no_psh());
     t.expect(data(1 + 11 * 1460, 1 + 12 * 1460).psh());
