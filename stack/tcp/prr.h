@@ -13,6 +13,7 @@ class Prr {
     recover_flight_ = std::max(in_flight, 1u);
     ssthresh_ = ssthresh;
     delivered_ = sent_ = 0;
+    cwnd_ = in_flight;
   }
   /// `safe`: the ACK advanced snd_una and marked nothing lost. `must`: at least so many bytes are to go now,
   /// the fast retransmission.

@@ -43,7 +43,8 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
                        std::uint32_t mss, bool syn_retransmitted, Instant now) {
   snd_una_ = iss_ + 1;
   snd_nxt_ = SeqNum::max(snd_nxt_, snd_una_);
-  recover_ = snd_sml_ = snd_up_ = rtt_round_end_ = snd_una_;
+  snd_sml_ = snd_up_ = rtt_round_end_ = snd_una_;
+  recover_ = snd_una_ - 1;
   rack_.start(snd_una_);
   snd_wnd_ = max_window_ = snd_wnd;
   snd_wl1_ = wl1;
@@ -227,7 +228,7 @@ bool Sender::send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant
   const SeqNum seq = snd_nxt_;
   snd_nxt_ += segment->length;
   if (length % mss != 0) snd_sml_ = SeqNum::max(snd_sml_, snd_nxt_);
-  emit(seq, length, fin, mss, std::move(packet), now);
+  emit(seq, length, fin, false, mss, std::move(packet), now);
   if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit || backoff_ == 0) {
     if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit || may_probe_tail()) arm(now);
   }
@@ -255,12 +256,12 @@ bool Sender::send_again(SentSegment& segment, std::uint32_t most, std::uint32_t 
   undo_.on_retransmitted(segments, connection_.timestamp(now));
   board_.on_retransmitted(segment, now);
   segment.delivery = rate_.on_segment_sent(now, covered, in_flight());
-  emit(seq, length, fin, mss, std::move(packet), now);
+  emit(seq, length, fin, true, mss, std::move(packet), now);
   if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit) arm_retransmission(now);
   return true;
 }
 
-void Sender::emit(SeqNum seq, std::uint32_t length, bool fin, std::uint32_t mss, PacketPtr packet,
+void Sender::emit(SeqNum seq, std::uint32_t length, bool fin, bool again, std::uint32_t mss, PacketPtr packet,
                   Instant now) {
   Tcp::Outgoing out;
   out.seq = seq;
@@ -273,7 +274,6 @@ void Sender::emit(SeqNum seq, std::uint32_t length, bool fin, std::uint32_t mss,
         static_cast<std::uint16_t>(std::min<std::uint32_t>(SeqNum::distance(seq, snd_up_), 65535));
   }
   if (length > mss) out.gso_size = static_cast<std::uint16_t>(mss);
-  const bool again = seq + length + (fin ? 1u : 0u) != snd_nxt_;
   if (length != 0 && ecn_ && !again) {
     // RFC 3168 §6.1.5: not on what is sent again.
     out.ecn_capable = true;

@@ -72,6 +72,9 @@ void Sender::advance(const Segment& segment, Ack& ack) {
     queue_front_ += n;
   }
   snd_una_ = segment.ack;
+  // What lies behind snd_una says nothing more; left there, it would seem to lie ahead after 2 GiB.
+  if (phase_ == Phase::kOpen && recover_ < snd_una_) recover_ = snd_una_ - 1;
+  snd_sml_ = SeqNum::max(snd_sml_, snd_una_);
   una_position_ += ack.acked;
   if (urgent_ && snd_una_ >= snd_up_) urgent_ = false;
   timeouts_ = 0;

@@ -95,8 +95,8 @@ void Sender::change_phase(Ack& ack, bool ece) {
       }
       if (ack.lost != 0) {
         enter_recovery(ack);
-      } else if (ece && phase_ == Phase::kOpen) {
-        enter_cwr(ack);
+      } else if (ece && phase_ == Phase::kOpen && snd_una_ > recover_) {
+        enter_cwr(ack);  // not for what was sent before the last reduction
       }
       break;
     case Phase::kRecovery:
@@ -127,6 +127,7 @@ void Sender::enter_recovery(Ack& ack) {
   tcp_.count(connection_.uses_sack() ? Counter::kSackRecovery : Counter::kRenoRecovery);
   if (phase_ == Phase::kOpen) {
     congestion_->on_loss(loss_sample(ack.now));
+    send_cwr_ = ecn_;  // RFC 3168 §6.1.2: whatever the window is reduced for
     undo_.start(snd_una_);
   }
   phase_ = Phase::kRecovery;
@@ -170,6 +171,7 @@ void Sender::check_tail_probe(const Ack& ack) {
     // The probe repaired the only loss: the path was congested all the same.
     tcp_.count(Counter::kLossProbeRecovery);
     congestion_->on_loss(loss_sample(ack.now));
+    send_cwr_ = ecn_;
     congestion_->on_recovery_exit(ack.now, in_flight());
     undo_.stop();
   } else if (ack.duplicate && ack.delivered == 0) {
@@ -192,6 +194,7 @@ bool Sender::try_undo(const Ack& ack) {
 
 void Sender::undo(Instant now) {
   undo_.stop();
+  send_cwr_ = false;
   congestion_->on_undo(now);
   board_.unmark_lost();
   phase_ = Phase::kOpen;

@@ -68,6 +68,7 @@ void Sender::on_timeout(Instant now) {
   congestion_->on_rto({now, outstanding(), position(snd_nxt_)}, first);
   if (timeouts_ == 0) undo_.start(snd_una_);
   // RFC 5682: only when nothing else has been sent again.
+  send_cwr_ = ecn_;
   frto_ = timeouts_ == 0 && (phase_ == Phase::kOpen || phase_ == Phase::kCwr);
   phase_ = Phase::kLoss;
   recover_ = snd_nxt_;
