@@ -185,7 +185,7 @@ TEST(EcnSender, MarksNewDataOnly) {
   t.expect_after(40ms, data(2001, 3001).ack(101).ecn(0));  // the probe repeats the last segment
   t.inject(data(101, 201).ack(1));
   t.expect_after(40ms, ack(201).ecn(0));
-  t.expect_after(220ms, data(1, 1001).ecn(0));  // the timer the first
+  t.expect_after(180ms, data(1, 1001).ecn(0));  // the timer the first
 }
 
 TEST(EcnSender, EchoReducesTheWindowOnceARoundTrip) {
