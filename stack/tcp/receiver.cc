@@ -165,9 +165,9 @@ SeqNum Receiver::next_right_edge() const {
   return step >= std::min(limit_ / 2, receive_mss_) ? possible : right_edge_;
 }
 
-std::uint8_t Receiver::sack_blocks(std::span<wire::SackBlock> out) const {
+std::uint8_t Receiver::sack_blocks(std::span<wire::SackBlock> out, bool with_duplicate) const {
   std::uint8_t count = 0;
-  if (duplicate_ && !out.empty()) out[count++] = *duplicate_;
+  if (with_duplicate && duplicate_ && !out.empty()) out[count++] = *duplicate_;
   return static_cast<std::uint8_t>(count + out_of_order_.sack_blocks(out.subspan(count)));
 }
 
@@ -179,11 +179,11 @@ std::uint16_t Receiver::advertise() {
   return static_cast<std::uint16_t>(value);
 }
 
-void Receiver::on_ack_sent() {
+void Receiver::on_ack_sent(bool duplicate_told) {
   last_ack_sent_ = rcv_nxt_;
-  duplicate_.reset();
+  if (duplicate_told) duplicate_.reset();
   unacknowledged_ = 0;
-  ack_now_ = false;
+  ack_now_ = duplicate_.has_value();
   delayed_ack_ = kNever;
   if (quick_acks_ != 0) --quick_acks_;
 }
