@@ -150,8 +150,8 @@ void Sender::transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now) {
     if (length > mss && length < segment->length) length -= length % mss;
     if (!force_retransmission_ && paced_out(length, now)) return;
     if (pacer_.rate() != 0) length = std::min(length, std::max(mss, pacer_.allowed(now) / mss * mss));
-    force_retransmission_ = false;
     if (!send_again(*segment, length, mss, now)) return;
+    force_retransmission_ = false;
   }
 }
 
@@ -229,8 +229,11 @@ bool Sender::send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant
   snd_nxt_ += segment->length;
   if (length % mss != 0) snd_sml_ = SeqNum::max(snd_sml_, snd_nxt_);
   emit(seq, length, fin, false, mss, std::move(packet), now);
-  if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit || backoff_ == 0) {
-    if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit || may_probe_tail()) arm(now);
+  // RFC 6298 (5.1): a timer that runs goes on, or small writes would put it off again and again.
+  if (timer_ == kNever || timer_kind_ == TimerKind::kPersist) {
+    arm(now);
+  } else {
+    arm_tail_probe(now);
   }
   return true;
 }
@@ -243,17 +246,20 @@ bool Sender::send_again(SentSegment& segment, std::uint32_t most, std::uint32_t 
   // Its FIN goes with all of its data, or alone.
   const bool fin = seq + length == data_end() && segment.end() > data_end();
   const std::uint32_t covered = length + (fin ? 1u : 0u);
-  if (packet == nullptr || covered == 0 || (covered < segment.length && !board_.split(segment, covered))) {
+  if (packet == nullptr || covered == 0) {
     tcp_.count(Counter::kOutNoMemory);
     if (timer_ == kNever) arm_retransmission(now);
     return false;
   }
+  // Without memory to tell them apart, all of the segment counts as sent again: what was not will be found
+  // lost once more, when this has arrived.
+  if (covered < segment.length) static_cast<void>(board_.split(segment, covered));
   const std::uint32_t segments = std::max<std::uint32_t>(1, (length + mss - 1) / mss);
   tcp_.count(Counter::kRetransSegs, segments);
   if (phase_ == Phase::kLoss) tcp_.count(Counter::kSlowStartRetrans, segments);
   retransmitted_ += segments;
   retransmitted_bytes_ += length;
-  undo_.on_retransmitted(segments, connection_.timestamp(now));
+  undo_.on_retransmitted(seq, seq + covered, segments, connection_.timestamp(now));
   board_.on_retransmitted(segment, now);
   segment.delivery = rate_.on_segment_sent(now, covered, in_flight());
   emit(seq, length, fin, true, mss, std::move(packet), now);
