@@ -196,7 +196,10 @@ void Sender::take_rtt_sample(const Segment& segment, const Ack& ack) {
   // G).
   if (snd_una_ < rtt_round_end_ && rtt_.valid()) return;
   rtt_round_end_ = snd_nxt_;
+  const bool first = !rtt_.valid();
   rtt_.sample(rtt);
+  // What is outstanding need not wait for a second or three that were a guess.
+  if (first && !board_.empty()) arm(ack.now);
 }
 
 void Sender::tell_congestion(const Segment& segment, const Ack& ack, bool in_recovery) {

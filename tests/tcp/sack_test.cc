@@ -111,6 +111,25 @@ TEST(Sack, LostFinIsSentAgain) {
   t.expect_nothing_for(10s);
 }
 
+TEST(Sack, FirstRoundTripTimeReplacesTheGuessOfTheTimer) {
+  // RFC 6675 has no timer for the reordering of a few segments, so that the retransmission timer must do.
+  TcpScript::Options options;
+  options.stack.tcp.rack = false;
+  TcpScript t(options);
+  EXPECT_EQ(t.connect(), Error::kInProgress);
+  t.expect(syn());
+  t.expect_after(1s, syn());
+  t.after(10ms).inject(synack().mss(kMss).sack_ok());
+  t.expect(ack(1));
+  t.set_option(SocketOption::kNoDelay, 1);
+  t.write(10);
+  t.write(10);
+  t.expect_stream(1, 21);
+  t.after(kRoundTrip).inject(ack(1).sack(11, 21));
+  t.expect_after(220ms, data(1, 11));  // not 3 s
+  t.inject(ack(21));
+}
+
 // --- DSACK, as the receiver
 
 TEST(Dsack, DuplicateSegmentIsReportedOnce) {
