@@ -426,15 +426,18 @@ std::uint32_t Connection::super_segment_payload(std::uint32_t mss) const {
   return std::max(mss, most - most % mss);
 }
 
-void Connection::fill_options(wire::TcpOptions& options, Instant now) const {
+void Connection::fill_options(wire::TcpOptions& options, bool with_duplicate, Instant now) const {
   if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_};
-  if (sack_) options.sack_count = receiver_.sack_blocks(std::span(options.sack).first(timestamps_ ? 3 : 4));
+  if (!sack_) return;
+  options.sack_count =
+      receiver_.sack_blocks(std::span(options.sack).first(timestamps_ ? 3 : 4), with_duplicate);
 }
 
 void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t length, Instant now) {
   refresh_route(now);
   wire::TcpOptions options;
-  fill_options(options, now);
+  const bool one_piece = outgoing.gso_size == 0;
+  fill_options(options, one_piece, now);
   outgoing.ack = receiver_.rcv_nxt();
   outgoing.window = receiver_.advertise();
   outgoing.options = &options;
@@ -448,7 +451,7 @@ void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t 
     bytes_sent_ += length;
     receiver_.on_data_sent();
   }
-  receiver_.on_ack_sent();
+  receiver_.on_ack_sent(one_piece || !sack_);
   // A packet that is lost below (no route, a full queue) is lost as on any network: timers repeat it.
   static_cast<void>(tcp_.send_segment(key(), outgoing, std::move(payload), &route_, now));
   outgoing.options = nullptr;  // they end here

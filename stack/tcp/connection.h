@@ -158,7 +158,7 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   void send_ack(Instant now);
   void send_reset(Instant now);
   void push_held(Instant now);
-  void fill_options(wire::TcpOptions& options, Instant now) const;
+  void fill_options(wire::TcpOptions& options, bool with_duplicate, Instant now) const;
   [[nodiscard]] std::uint32_t path_payload() const;
   void refresh_route(Instant now);
   void enter_closed(Error error, Instant now);

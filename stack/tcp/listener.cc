@@ -213,6 +213,8 @@ void Listener::on_request_segment(Request& request, Segment& segment, Instant no
   // The peer repeats its SYN: our answer was lost.
   if (segment.has(Flags::kSyn) && !segment.has(Flags::kAck | Flags::kRst) && segment.seq == handshake.irs) {
     handshake.syn_retransmitted = true;
+    // RFC 3168 §6.1.1.1: a peer that asks again without does not believe in ECN on this path.
+    if (!segment.has(Flags::kEce) || !segment.has(Flags::kCwr)) handshake.ecn = false;
     answer_limited(true);
     return;
   }

@@ -13,6 +13,7 @@ class Prr {
     recover_flight_ = std::max(in_flight, 1u);
     ssthresh_ = ssthresh;
     delivered_ = sent_ = 0;
+    cwnd_ = in_flight;
   }
   /// `safe`: the ACK advanced snd_una and marked nothing lost. `must`: at least so many bytes are to go now,
   /// the fast retransmission.
@@ -29,6 +30,8 @@ class Prr {
       if (safe) limit += mss;
       limit = std::min<std::int64_t>(limit, ssthresh_ - in_flight);
     }
+    // With nothing in flight no ACK would come to let the rest out, but the timer expire.
+    if (in_flight == 0) limit = std::max<std::int64_t>(limit, mss);
     limit = std::max<std::int64_t>(limit, must);
     cwnd_ = in_flight + static_cast<std::uint32_t>(std::max<std::int64_t>(limit, 0));
   }

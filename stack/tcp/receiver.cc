@@ -181,9 +181,9 @@ void Receiver::note_duplicate(SeqNum left, SeqNum right) {
   if (duplicate_count_ < kDuplicates) duplicates_[duplicate_count_++] = {left, right};
 }
 
-std::uint8_t Receiver::sack_blocks(std::span<wire::SackBlock> out) const {
+std::uint8_t Receiver::sack_blocks(std::span<wire::SackBlock> out, bool with_duplicate) const {
   std::uint8_t count = 0;
-  if (duplicate_count_ != 0 && !out.empty()) out[count++] = duplicates_[0];
+  if (with_duplicate && duplicate_count_ != 0 && !out.empty()) out[count++] = duplicates_[0];
   return static_cast<std::uint8_t>(count + out_of_order_.sack_blocks(out.subspan(count)));
 }
 
@@ -195,15 +195,16 @@ std::uint16_t Receiver::advertise() {
   return static_cast<std::uint16_t>(value);
 }
 
-void Receiver::on_ack_sent() {
+void Receiver::on_ack_sent(bool duplicate_told) {
   last_ack_sent_ = rcv_nxt_;
   unacknowledged_ = 0;
-  ack_now_ = false;
   delayed_ack_ = kNever;
   if (quick_acks_ != 0) --quick_acks_;
-  if (duplicate_count_ == 0) return;
-  std::copy(duplicates_.begin() + 1, duplicates_.begin() + duplicate_count_, duplicates_.begin());
-  if (--duplicate_count_ != 0) ack_now_ = true;
+  if (duplicate_told && duplicate_count_ != 0) {
+    std::copy(duplicates_.begin() + 1, duplicates_.begin() + duplicate_count_, duplicates_.begin());
+    --duplicate_count_;
+  }
+  ack_now_ = duplicate_count_ != 0;
 }
 
 void Receiver::on_delayed_ack_timer() {

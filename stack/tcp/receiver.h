@@ -62,14 +62,15 @@ class Receiver {
   // --- to the network
   /// Blocks for the SACK option of the next segment: a duplicate first, then what came out of order, the
   /// latest first. on_ack_sent() takes them as told.
-  [[nodiscard]] std::uint8_t sack_blocks(std::span<wire::SackBlock> out) const;
+  [[nodiscard]] std::uint8_t sack_blocks(std::span<wire::SackBlock> out, bool with_duplicate) const;
   [[nodiscard]] std::size_t sack_block_count() const {
     return out_of_order_.range_count() + (duplicate_count_ != 0 ? 1 : 0);
   }
   /// Chooses the window for a segment that is about to go out, and takes it as advertised: 16 bits, scaled.
   [[nodiscard]] std::uint16_t advertise();
-  /// A segment with our ACK went out.
-  void on_ack_sent();
+  /// A segment with our ACK went out. `duplicate_told`: as a super-segment it would have told of the
+  /// duplicate in every piece, and RFC 2883 §4 has it told once; then an ACK of its own does.
+  void on_ack_sent(bool duplicate_told);
   [[nodiscard]] bool ack_now() const { return ack_now_; }
   void request_ack() { ack_now_ = true; }
   /// kNever: no delayed ACK is pending.

@@ -5,6 +5,15 @@
 
 namespace millrace::tcp {
 
+namespace {
+
+struct BySeq {
+  bool operator()(SeqNum a, const SentSegment& b) const { return a < b.seq; }
+  bool operator()(const SentSegment& a, SeqNum b) const { return a.seq < b; }
+};
+
+}  // namespace
+
 SentSegment* SentSegmentPool::allocate() {
   if (free_.empty()) {
     if ((blocks_.size() + 1) * kBlock > limit_) return nullptr;
@@ -88,12 +97,14 @@ void Scoreboard::mark_all_lost() {
 }
 
 void Scoreboard::unmark_lost() {
-  // Sent longest ago of all: to the front, the last of them first.
+  // Most often sent longest ago of all, in sequence: to the front, the last of them first.
   while (!lost_.empty()) {
     Segment& segment = *lost_.rbegin();
     leave(segment);
     segment.fate = Segment::Fate::kInFlight;
-    by_time_.push_front(segment);
+    auto at = by_time_.begin();
+    while (at != by_time_.end() && sent_before(*at, segment)) ++at;
+    by_time_.insert(at, segment);
     in_flight_ += segment.length;
     if (segment.retransmitted()) sent_again_ += segment.length;
   }
@@ -111,7 +122,7 @@ void Scoreboard::renege() {
 
 bool Scoreboard::split(Segment& segment, std::uint32_t length) {
   assert(length != 0 && length < segment.length);
-  Segment* rest = pool_.allocate();
+  Segment* rest = count_ < kMostPieces ? pool_.allocate() : nullptr;
   if (rest == nullptr) return false;
   rest->seq = segment.seq + length;
   rest->length = segment.length - length;
@@ -148,16 +159,14 @@ void Scoreboard::on_retransmitted(Segment& segment, Instant now) {
   segment.fate = Segment::Fate::kInFlight;
   if (segment.retransmissions != 255) ++segment.retransmissions;
   segment.sent_at = now;
-  by_time_.push_back(segment);
+  auto at = by_time_.end();
+  while (at != by_time_.begin() && sent_before(segment, *std::prev(at))) --at;
+  by_time_.insert(at, segment);
   in_flight_ += segment.length;
   sent_again_ += segment.length;
 }
 
 Scoreboard::Segment* Scoreboard::find(SeqNum seq) {
-  struct BySeq {
-    bool operator()(SeqNum a, const Segment& b) const { return a < b.seq; }
-    bool operator()(const Segment& a, SeqNum b) const { return a.seq < b; }
-  };
   auto at = all_.upper_bound(seq, BySeq{});
   if (at == all_.begin()) return nullptr;
   --at;
@@ -172,7 +181,9 @@ Scoreboard::Segment* Scoreboard::next_sent(Segment& segment) {
 SeqNum Scoreboard::below_sacked(std::uint32_t bytes) const {
   std::uint32_t seen = 0;
   if (sacked_ > bytes) {
-    for (auto at = all_.rbegin(); at != all_.rend(); ++at) {
+    // From the highest that is reported: behind it there may be thousands.
+    for (auto at = all_.upper_bound(highest_sacked_ - 1, BySeq{}); at != all_.begin();) {
+      --at;
       if (at->fate != Segment::Fate::kSacked) continue;
       seen += at->length;
       if (seen > bytes) return at->seq;

@@ -61,7 +61,7 @@ class SentSegmentPool {
 ///
 /// Neighbours that are sacked become one, so that the blocks a peer repeats in every ACK cost one look-up,
 /// and an ACK is worth work only for what is new in it. Those in flight are also in the order of their last
-/// transmission (RFC 8985 §6.2), those lost in sequence.
+/// transmission (RFC 8985 §6.2; in sequence where it was at one instant), those lost in sequence.
 class Scoreboard {
  public:
   using Segment = SentSegment;
@@ -88,7 +88,8 @@ class Scoreboard {
   void unmark_lost();
   /// The peer has thrown away what it had reported (RFC 2018 §8): all of it is lost.
   void renege();
-  /// Cuts a segment in two so that it is `length` long; false without memory.
+  /// Cuts a segment in two so that it is `length` long; false without memory, or when there are too many
+  /// pieces: a peer could report every second byte.
   [[nodiscard]] bool split(Segment& segment, std::uint32_t length);
   /// Joins to a lost segment those after it that are lost too, as far as they make at most `most` together.
   void join_lost(Segment& segment, std::uint32_t most);
@@ -120,6 +121,8 @@ class Scoreboard {
   void clear();
 
  private:
+  static constexpr std::size_t kMostPieces = 32768;
+
   using All = boost::intrusive::set<Segment, boost::intrusive::constant_time_size<false>>;
   using ByTime = boost::intrusive::list<
       Segment,
@@ -135,6 +138,10 @@ class Scoreboard {
   /// Leaves the list and the sum of its fate.
   void leave(Segment& segment);
   void become_sacked(Segment& segment);
+  /// Whether it was sent before the other one.
+  [[nodiscard]] static bool sent_before(const Segment& a, const Segment& b) {
+    return a.sent_at < b.sent_at || (a.sent_at == b.sent_at && a.end() < b.end());
+  }
   void merge_sacked(Segment& segment);
   void erase(Segment& segment);
 

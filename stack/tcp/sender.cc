@@ -43,7 +43,8 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
                        std::uint32_t mss, bool syn_retransmitted, Instant now) {
   snd_una_ = iss_ + 1;
   snd_nxt_ = SeqNum::max(snd_nxt_, snd_una_);
-  recover_ = snd_sml_ = snd_up_ = push_end_ = rtt_round_end_ = max_flight_end_ = snd_una_;
+  snd_sml_ = snd_up_ = push_end_ = rtt_round_end_ = max_flight_end_ = snd_una_;
+  recover_ = snd_una_ - 1;
   rack_.start(snd_una_);
   snd_wnd_ = max_window_ = snd_wnd;
   snd_wl1_ = wl1;
@@ -159,8 +160,8 @@ void Sender::transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now) {
     if (length > mss && length < segment->length) length -= length % mss;
     if (!force_retransmission_ && paced_out(length, now)) return;
     if (pacer_.rate() != 0) length = std::min(length, std::max(mss, pacer_.allowed(now) / mss * mss));
-    force_retransmission_ = false;
     if (!send_again(*segment, length, mss, now)) return;
+    force_retransmission_ = false;
   }
 }
 
@@ -242,9 +243,12 @@ bool Sender::send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant
   snd_nxt_ += segment->length;
   note_flight();
   if (length % mss != 0) snd_sml_ = SeqNum::max(snd_sml_, snd_nxt_);
-  emit(seq, length, fin, mss, std::move(packet), now);
-  if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit || backoff_ == 0) {
-    if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit || may_probe_tail()) arm(now);
+  emit(seq, length, fin, false, mss, std::move(packet), now);
+  // RFC 6298 (5.1): a timer that runs goes on, or small writes would put it off again and again.
+  if (timer_ == kNever || timer_kind_ == TimerKind::kPersist) {
+    arm(now);
+  } else {
+    arm_tail_probe(now);
   }
   return true;
 }
@@ -257,25 +261,28 @@ bool Sender::send_again(SentSegment& segment, std::uint32_t most, std::uint32_t 
   // Its FIN goes with all of its data, or alone.
   const bool fin = seq + length == data_end() && segment.end() > data_end();
   const std::uint32_t covered = length + (fin ? 1u : 0u);
-  if (packet == nullptr || covered == 0 || (covered < segment.length && !board_.split(segment, covered))) {
+  if (packet == nullptr || covered == 0) {
     tcp_.count(Counter::kOutNoMemory);
     if (timer_ == kNever) arm_retransmission(now);
     return false;
   }
+  // Without memory to tell them apart, all of the segment counts as sent again: what was not will be found
+  // lost once more, when this has arrived.
+  if (covered < segment.length) static_cast<void>(board_.split(segment, covered));
   const std::uint32_t segments = std::max<std::uint32_t>(1, (length + mss - 1) / mss);
   tcp_.count(Counter::kRetransSegs, segments);
   if (phase_ == Phase::kLoss) tcp_.count(Counter::kSlowStartRetrans, segments);
   retransmitted_ += segments;
   retransmitted_bytes_ += length;
-  undo_.on_retransmitted(segments, connection_.timestamp(now));
+  undo_.on_retransmitted(seq, seq + covered, segments, connection_.timestamp(now));
   board_.on_retransmitted(segment, now);
   segment.delivery = rate_.on_segment_sent(now, covered, in_flight());
-  emit(seq, length, fin, mss, std::move(packet), now);
+  emit(seq, length, fin, true, mss, std::move(packet), now);
   if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit) arm_retransmission(now);
   return true;
 }
 
-void Sender::emit(SeqNum seq, std::uint32_t length, bool fin, std::uint32_t mss, PacketPtr packet,
+void Sender::emit(SeqNum seq, std::uint32_t length, bool fin, bool again, std::uint32_t mss, PacketPtr packet,
                   Instant now) {
   Tcp::Outgoing out;
   out.seq = seq;
@@ -288,7 +295,6 @@ void Sender::emit(SeqNum seq, std::uint32_t length, bool fin, std::uint32_t mss,
         static_cast<std::uint16_t>(std::min<std::uint32_t>(SeqNum::distance(seq, snd_up_), 65535));
   }
   if (length > mss) out.gso_size = static_cast<std::uint16_t>(mss);
-  const bool again = seq + length + (fin ? 1u : 0u) != snd_nxt_;
   if (length != 0 && ecn_ && !again) {
     // RFC 3168 §6.1.5: not on what is sent again.
     out.ecn_capable = true;

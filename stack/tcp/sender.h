@@ -150,7 +150,7 @@ class Sender {
     std::uint32_t acked = 0, delivered = 0, lost = 0;
     bool advanced = false;
     bool duplicate = false;      ///< as RFC 5681 §2 defines it
-    bool original = false;       ///< it delivers something that was sent once only
+    bool original = false;       ///< it delivers something from before `recover` that was sent once only
     bool echo_is_early = false;  ///< its timestamp answers to what was sent before the first retransmission
     bool retransmitted = false;  ///< ... and something that was sent again
     bool repeated = false;       ///< ... that had arrived before: it answers to the copy, with an old echo
@@ -178,7 +178,9 @@ class Sender {
   [[nodiscard]] bool send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant now);
   /// Sends the first `most` bytes of it again.
   [[nodiscard]] bool send_again(SentSegment& segment, std::uint32_t most, std::uint32_t mss, Instant now);
-  void emit(SeqNum seq, std::uint32_t length, bool fin, std::uint32_t mss, PacketPtr packet, Instant now);
+  /// `again`: it, or a part of it, was sent before.
+  void emit(SeqNum seq, std::uint32_t length, bool fin, bool again, std::uint32_t mss, PacketPtr packet,
+            Instant now);
 
   // sender_ack.cc: what an ACK tells
   bool update_window(const Segment& segment);
@@ -186,6 +188,7 @@ class Sender {
   [[nodiscard]] bool take_dsack(const Segment& segment, Ack& ack);
   void arrived(const SentSegment& segment, std::uint32_t bytes, const Segment& by, Ack& ack);
   void take_rtt_sample(const Segment& segment, const Ack& ack);
+  void take_late_report(const Segment& segment, bool window_changed, Instant now);
   void advance(const Segment& segment, Ack& ack);
   void count_duplicate(Ack& ack);
   void tell_congestion(const Segment& segment, const Ack& ack, bool in_recovery);
@@ -200,7 +203,7 @@ class Sender {
   void enter_recovery(Ack& ack);
   void enter_cwr(const Ack& ack);
   void leave_recovery(Instant now);
-  void check_tail_probe(const Ack& ack);
+  void check_tail_probe(const Segment& segment, const Ack& ack);
   [[nodiscard]] bool try_undo(const Ack& ack);
   void undo(Instant now);
   [[nodiscard]] LossSample loss_sample(Instant now) const;
@@ -209,6 +212,7 @@ class Sender {
   [[nodiscard]] bool may_probe_tail() const;
   void arm(Instant now);
   void arm_retransmission(Instant now);
+  void arm_tail_probe(Instant now);
   void disarm() { timer_ = kNever; }
   void on_timeout(Instant now);
   void on_tail_timer(Instant now);
@@ -246,11 +250,13 @@ class Sender {
   bool force_retransmission_ = false;  ///< the first of a recovery goes whatever the window says
   bool tail_probed_ = false;           ///< TLP.end_seq is set
   bool tail_was_retransmission_ = false;
-  bool frto_ = false;  ///< after a timeout: nothing but the head was sent again yet
+  bool frto_ = false;        ///< after a timeout: nothing but the head was sent again yet
+  bool dsack_seen_ = false;  ///< the peer knows DSACK
   bool ecn_ = false;
   bool send_cwr_ = false;
   bool syn_timed_ = false;
-  Instant timer_ = kNever, reordering_at_ = kNever, release_at_ = kNever;
+  Instant timer_ = kNever, retransmit_at_ = kNever;  ///< the latter also while a probe comes first
+  Instant reordering_at_ = kNever, release_at_ = kNever;
   Instant syn_sent_at_{}, last_sent_{}, unanswered_since_ = kNever;
   RttEstimator rtt_;
   Rack rack_;

@@ -30,6 +30,7 @@ bool Sender::process_ack(const Segment& segment, Instant now) {
   }
   if (board_.empty()) {
     if (segment.ack == snd_una_) unanswered_since_ = kNever;
+    take_late_report(segment, window_changed, now);
     return false;
   }
   Ack ack;
@@ -45,9 +46,11 @@ bool Sender::process_ack(const Segment& segment, Instant now) {
   // RFC 5681 §2: a duplicate ACK has no data, no SYN or FIN, the same window, while something is outstanding.
   ack.duplicate = !ack.advanced && segment.ack == snd_una_ && segment.length() == 0 && !window_changed;
   if (ack.duplicate && !sack) count_duplicate(ack);
+  // RFC 6675 §2: with SACK, a duplicate ACK is one that reports something new.
+  if (sack && !ack.advanced && ack.delivered != 0 && duplicate_acks_ < 255) ++duplicate_acks_;
   if (ack.delivered != 0) take_rtt_sample(segment, ack);
   if (sack) find_losses(ack);
-  check_tail_probe(ack);
+  check_tail_probe(segment, ack);
   const bool recovered = recovering();
   change_phase(ack, ecn_ && segment.has(Flags::kEce));
   // The ACK that ends a recovery belongs to it.
@@ -61,6 +64,17 @@ bool Sender::process_ack(const Segment& segment, Instant now) {
   return ack.advanced;
 }
 
+/// Nothing is outstanding: what an ACK can still tell is that something came twice.
+void Sender::take_late_report(const Segment& segment, bool window_changed, Instant now) {
+  if (!connection_.uses_sack() || congestion_ == nullptr) return;
+  Ack ack;
+  ack.now = now;
+  ack.duplicate = segment.ack == snd_una_ && segment.length() == 0 && !window_changed;
+  if (segment.options.sack_count != 0) static_cast<void>(take_dsack(segment, ack));
+  check_tail_probe(segment, ack);
+  if (ack.dsack) static_cast<void>(try_undo(ack));
+}
+
 void Sender::advance(const Segment& segment, Ack& ack) {
   ack.acked = SeqNum::distance(snd_una_, segment.ack);
   board_.acknowledge(
@@ -72,6 +86,9 @@ void Sender::advance(const Segment& segment, Ack& ack) {
     queue_front_ += n;
   }
   snd_una_ = segment.ack;
+  // What lies behind snd_una says nothing more; left there, it would seem to lie ahead after 2 GiB.
+  if (phase_ == Phase::kOpen && recover_ < snd_una_) recover_ = snd_una_ - 1;
+  snd_sml_ = SeqNum::max(snd_sml_, snd_una_);
   una_position_ += ack.acked;
   if (urgent_ && snd_una_ >= snd_up_) urgent_ = false;
   timeouts_ = 0;
@@ -95,7 +112,7 @@ void Sender::arrived(const SentSegment& sent, std::uint32_t bytes, const Segment
   arrival.sent_at = sent.sent_at;
   arrival.retransmitted = sent.retransmitted();
   if (!sent.retransmitted()) {
-    ack.original = true;
+    ack.original |= sent.end() <= recover_;
     const Duration rtt = ack.now - sent.sent_at;
     ack.oldest_rtt = std::max(ack.oldest_rtt, rtt);
     ack.newest_rtt = ack.newest_rtt < Duration{0} ? rtt : std::min(ack.newest_rtt, rtt);
@@ -120,18 +137,23 @@ bool Sender::take_dsack(const Segment& segment, Ack& ack) {
       SeqNum::distance(first.left, snd_nxt_) > (1u << 30))
     return false;
   tcp_.count(Counter::kDsackReceived);
-  ack.dsack = true;
+  ack.dsack = dsack_seen_ = true;
   ack.dsack_end = first.right;
   const std::uint32_t bytes = SeqNum::distance(first.left, first.right);
-  undo_.on_dsack(first.left, (bytes + mss_ - 1) / mss_);
+  undo_.on_dsack(first.left, first.right, (bytes + mss_ - 1) / mss_);
   if (!(tail_probed_ && first.right == tail_end_)) rack_.on_dsack(snd_una_, snd_nxt_);
   return true;
 }
 
 void Sender::take_sack_blocks(const Segment& segment, Ack& ack) {
-  const std::size_t first = take_dsack(segment, ack) ? 1 : 0;
-  for (std::size_t i = first; i < segment.options.sack_count; ++i) {
-    wire::SackBlock block = segment.options.sack[i];
+  // In sequence: where ACKs were lost, one of them tells of several holes' far sides at once, the latest
+  // first, and that is no reordering.
+  auto blocks = segment.options.sack;
+  const auto begin = blocks.begin() + (take_dsack(segment, ack) ? 1 : 0);
+  const auto end = blocks.begin() + segment.options.sack_count;
+  std::sort(begin, end, [](const wire::SackBlock& a, const wire::SackBlock& b) { return a.left < b.left; });
+  for (auto at = begin; at != end; ++at) {
+    wire::SackBlock block = *at;
     if (block.left >= block.right || block.right > snd_nxt_ || block.right <= snd_una_) {
       // Below snd_una: reordered or a late duplicate's. Beyond snd_nxt: nonsense.
       if (block.left >= block.right || block.right > snd_nxt_) tcp_.count(Counter::kSackDiscarded);
@@ -176,7 +198,10 @@ void Sender::take_rtt_sample(const Segment& segment, const Ack& ack) {
   // G).
   if (snd_una_ < rtt_round_end_ && rtt_.valid()) return;
   rtt_round_end_ = snd_nxt_;
+  const bool first = !rtt_.valid();
   rtt_.sample(rtt);
+  // What is outstanding need not wait for a second or three that were a guess.
+  if (first && !board_.empty()) arm(ack.now);
 }
 
 void Sender::tell_congestion(const Segment& segment, const Ack& ack, bool in_recovery) {

@@ -59,7 +59,7 @@ void Sender::find_losses_by_sacked_bytes(Ack& ack) {
 void Sender::mark_head_lost(Ack& ack) {
   SentSegment* head = board_.head();
   if (head == nullptr || head->fate != SentSegment::Fate::kInFlight) return;
-  if (head->length > mss_ && !board_.split(*head, mss_)) return;
+  if (head->length > mss_) static_cast<void>(board_.split(*head, mss_));
   mark_lost(*head, ack);
 }
 
@@ -93,10 +93,15 @@ void Sender::change_phase(Ack& ack, bool ece) {
           (snd_una_ > recover_ || board_.head()->retransmissions == 0)) {
         mark_head_lost(ack);
       }
+      // RFC 6675 §5 (1): the third one, however small the segments it reports.
+      if (connection_.uses_sack() && !tcp_.config().rack && duplicate_acks_ >= kDuplicateThreshold &&
+          board_.head() != nullptr && !board_.head()->retransmitted()) {
+        mark_head_lost(ack);
+      }
       if (ack.lost != 0) {
         enter_recovery(ack);
-      } else if (ece && phase_ == Phase::kOpen) {
-        enter_cwr(ack);
+      } else if (ece && phase_ == Phase::kOpen && snd_una_ > recover_) {
+        enter_cwr(ack);  // not for what was sent before the last reduction
       }
       break;
     case Phase::kRecovery:
@@ -127,7 +132,8 @@ void Sender::enter_recovery(Ack& ack) {
   tcp_.count(connection_.uses_sack() ? Counter::kSackRecovery : Counter::kRenoRecovery);
   if (phase_ == Phase::kOpen) {
     congestion_->on_loss(loss_sample(ack.now));
-    undo_.start(snd_una_);
+    send_cwr_ = ecn_;  // RFC 3168 §6.1.2: whatever the window is reduced for
+    undo_.start();
   }
   phase_ = Phase::kRecovery;
   recover_ = snd_nxt_;
@@ -160,7 +166,7 @@ void Sender::leave_recovery(Instant now) {
   force_retransmission_ = frto_ = false;
 }
 
-void Sender::check_tail_probe(const Ack& ack) {
+void Sender::check_tail_probe(const Segment& segment, const Ack& ack) {
   // RFC 8985 §7.4.2.
   if (!tail_probed_) return;
   if (!tail_was_retransmission_) {
@@ -171,13 +177,15 @@ void Sender::check_tail_probe(const Ack& ack) {
     tail_probed_ = false;  // it was there twice: nothing was lost
   } else if (snd_una_ > tail_end_) {
     tail_probed_ = false;
-    if (phase_ != Phase::kOpen) return;
+    if (phase_ != Phase::kOpen || ack.lost != 0) return;  // there is, or will be, a reduction anyway
     // The probe repaired the only loss: the path was congested all the same.
     tcp_.count(Counter::kLossProbeRecovery);
     congestion_->on_loss(loss_sample(ack.now));
+    send_cwr_ = ecn_;
     congestion_->on_recovery_exit(ack.now, in_flight());
     undo_.stop();
-  } else if (ack.duplicate && ack.delivered == 0) {
+  } else if (ack.duplicate && snd_una_ == tail_end_ && segment.options.sack_count == 0) {
+    // The peer knows no DSACK, but has answered to both copies.
     tail_probed_ = false;
   }
 }
@@ -185,7 +193,13 @@ void Sender::check_tail_probe(const Ack& ack) {
 // --- undo
 
 bool Sender::try_undo(const Ack& ack) {
-  const bool by_echo = ack.echo_is_early && ack.advanced;
+  // RFC 3522 §3.2 step (5): an ACK of everything, or one that tells of a duplicate, may be the answer to a
+  // repetition whose first answer was lost. And in a recovery, the next hole may have been sent again too,
+  // and be a real loss: then it is for what follows to tell.
+  const SentSegment* head = board_.head();
+  const bool told = !ack.dsack && (head != nullptr || dsack_seen_);
+  const bool next_is_open = phase_ == Phase::kRecovery && head != nullptr && head->retransmitted();
+  const bool by_echo = ack.echo_is_early && ack.advanced && told && !next_is_open;
   const bool by_dsack = ack.dsack && undo_.all_duplicates();
   if (!by_echo && !by_dsack) return false;
   tcp_.count(by_dsack                 ? Counter::kDsackUndo
@@ -197,6 +211,7 @@ bool Sender::try_undo(const Ack& ack) {
 
 void Sender::undo(Instant now) {
   undo_.stop();
+  send_cwr_ = false;
   congestion_->on_undo(now);
   board_.unmark_lost();
   phase_ = Phase::kOpen;

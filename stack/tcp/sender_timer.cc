@@ -23,18 +23,25 @@ bool Sender::may_probe_tail() const {
 
 void Sender::arm(Instant now) {
   arm_retransmission(now);
+  arm_tail_probe(now);
+}
+
+/// RFC 8985 §7.2: a probe goes out two round trips after what was sent last, if that is before the
+/// retransmission timer expires, which runs on.
+void Sender::arm_tail_probe(Instant now) {
   if (!may_probe_tail()) return;
   Duration timeout = kFirstProbeTimeout;
   if (rtt_.valid()) {
     timeout = std::max(2 * rtt_.srtt(), kMinProbeTimeout);
     if (outstanding() <= mss_) timeout += kMaxAckDelay;
   }
-  timer_ = std::min(timer_, now + timeout);
+  // Where the timeout would come first, the probe takes its place (RFC 8985 §7.2).
+  timer_ = std::min(retransmit_at_, now + timeout);
   timer_kind_ = TimerKind::kTailProbe;
 }
 
 void Sender::arm_retransmission(Instant now) {
-  timer_ = now + rtt_.backed_off(backoff_);
+  timer_ = retransmit_at_ = now + rtt_.backed_off(backoff_);
   timer_kind_ = TimerKind::kRetransmit;
 }
 
@@ -65,8 +72,10 @@ void Sender::on_timeout(Instant now) {
   // RFC 5681 §3.1 equation (4), RFC 6582 §3.2 step 4. What a recovery has reduced is not reduced again.
   const bool first = timeouts_ == 0 && phase_ != Phase::kRecovery;
   congestion_->on_rto({now, outstanding(), position(snd_nxt_)}, first);
-  if (timeouts_ == 0) undo_.start(snd_una_);
+  // Within a recovery there is one reduction to take back, that at its start.
+  if (first) undo_.start();
   // RFC 5682: only when nothing else has been sent again.
+  send_cwr_ = ecn_;
   frto_ = timeouts_ == 0 && (phase_ == Phase::kOpen || phase_ == Phase::kCwr);
   phase_ = Phase::kLoss;
   recover_ = snd_nxt_;

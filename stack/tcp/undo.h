@@ -12,22 +12,28 @@ namespace millrace::tcp {
 /// detection, RFC 3522).
 class Undo {
  public:
-  void start(SeqNum snd_una) {
+  void start() {
     active_ = true;
     any_ = false;
-    from_ = snd_una;
     open_ = 0;
   }
   void stop() { active_ = false; }
   /// `timestamp`: TSval of the segment sent again.
-  void on_retransmitted(std::uint32_t segments, std::uint32_t timestamp) {
+  void on_retransmitted(SeqNum left, SeqNum right, std::uint32_t segments, std::uint32_t timestamp) {
     if (!active_) return;
-    if (!any_) first_timestamp_ = timestamp;
+    if (!any_) {
+      first_timestamp_ = timestamp;
+      from_ = left;
+      to_ = right;
+    }
+    from_ = SeqNum::min(from_, left);
+    to_ = SeqNum::max(to_, right);
     any_ = true;
     open_ += segments;
   }
-  void on_dsack(SeqNum left, std::uint32_t segments) {
-    if (active_ && left >= from_) open_ -= std::min(open_, segments);
+  /// What lies outside of all that was sent again, the network has doubled.
+  void on_dsack(SeqNum left, SeqNum right, std::uint32_t segments) {
+    if (active_ && any_ && left >= from_ && right <= to_) open_ -= std::min(open_, segments);
   }
   /// RFC 3522 §3.2 step 4: the echoed timestamp is older than the first retransmission.
   [[nodiscard]] bool echo_is_early(std::uint32_t echo) const {
@@ -40,7 +46,7 @@ class Undo {
  private:
   bool active_ = false;
   bool any_ = false;
-  SeqNum from_;
+  SeqNum from_, to_;  ///< from the first to the last byte of what was sent again
   std::uint32_t open_ = 0;
   std::uint32_t first_timestamp_ = 0;
 };

@@ -38,6 +38,7 @@ void SimulatedApp::start(std::unique_ptr<Socket> socket, bool connecting, Instan
   started_ = true;
   connecting_ = connecting;
   if (plan_.no_delay) static_cast<void>(socket_->set_option(SocketOption::kNoDelay, 1, now));
+  static_cast<void>(socket_->set_option(SocketOption::kCongestion, plan_.congestion, now));
 }
 
 Instant SimulatedApp::wake_at() const {

@@ -20,6 +20,7 @@ struct AppPlan {
   Duration longest_pause{0};
   bool send_after_end_of_file = false;  ///< a server that answers once it has all of the question
   bool no_delay = false;
+  std::uint32_t congestion = 0;                ///< which of congestion_list()
   double more = 0;                             ///< probability of MSG_MORE
   double peek = 0;                             ///< probability of peeking before a read
   std::uint64_t abort_at = ~std::uint64_t{0};  ///< bytes sent at which it resets the connection (SO_LINGER 0)

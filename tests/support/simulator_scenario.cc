@@ -87,6 +87,19 @@ void draw_stack(Dice& dice, StackConfig& stack) {
   if (dice.chance(0.15)) stack.pool.bytes = dice.one_of<std::size_t>({1 << 20, 2 << 20, 8 << 20});
 }
 
+/// How losses are found and what the window does about them. Of dice of its own, so that all else stays as it
+/// was.
+void draw_recovery(Dice& dice, Scenario& scenario) {
+  for (StackConfig& stack : scenario.stacks) {
+    stack.tcp.rack = dice.chance(0.8);
+    if (dice.chance(0.3)) stack.tcp.ecn = tcp::Config::Ecn::kRequest;
+    if (dice.chance(0.1)) stack.tcp.max_sent_segments = dice.one_of<std::size_t>({64, 128, 512});
+  }
+  for (Scenario::Pair& pair : scenario.pairs) {
+    for (AppPlan* app : {&pair.client, &pair.server}) app->congestion = dice.between(0, 3);
+  }
+}
+
 void make_patient(StackConfig& stack) {
   // At 20 % loss each way a round fails in a third of all cases: the defaults would give up now and then, and
   // rightly so.
@@ -151,6 +164,8 @@ Scenario Scenario::from_seed(std::uint64_t seed) {
     if (!large && dice.chance(0.12)) draw_early_end(dice, pair);
     scenario.pairs.push_back(pair);
   }
+  Dice more(seed * 2 + 2);
+  draw_recovery(more, scenario);
   return scenario;
 }
 
@@ -166,7 +181,8 @@ std::string Scenario::to_string() const {
     text << "  stack: timestamps " << stack.tcp.timestamps << " sack " << stack.tcp.sack << " scaling "
          << stack.tcp.window_scaling << " send buffer " << stack.tcp.send_buffer << " window "
          << stack.tcp.receive_window_initial << ".." << stack.tcp.receive_window_max << " pool "
-         << stack.pool.bytes << '\n';
+         << stack.pool.bytes << " rack " << stack.tcp.rack << " ecn " << static_cast<int>(stack.tcp.ecn)
+         << " sent segments " << stack.tcp.max_sent_segments << '\n';
   }
   for (const Pair& pair : pairs) {
     text << "  pair: client on "
@@ -174,7 +190,8 @@ std::string Scenario::to_string() const {
     for (const AppPlan* app : {&pair.client, &pair.server}) {
       text << "; " << (app == &pair.client ? "client" : "server") << " sends " << app->bytes << " by "
            << app->write_chunk << ", reads by " << app->read_chunk << ", pauses " << app->write_pause << '/'
-           << app->read_pause << " up to " << to_ms(app->longest_pause) << " ms";
+           << app->read_pause << ", control " << app->congestion << ", up to " << to_ms(app->longest_pause)
+           << " ms";
       if (app->send_after_end_of_file) text << ", after end of file";
       if (app->abort_at != ~std::uint64_t{0}) text << ", aborts at " << app->abort_at;
       if (app->leave_at != ~std::uint64_t{0}) text << ", leaves at " << app->leave_at;

@@ -180,8 +180,9 @@ std::vector<std::uint8_t> TcpScript::frame_of(const Seg& wanted) {
   header.checksum = wire::transport_checksum(kPeer, kOwn, wire::kProtocolTcp, message);
   header.emit(message);
   note("<", segment, conversation.peer_port, now_);
-  return ethernet(kOwnMac, kPeerMac, wire::kEtherTypeIpv4,
-                  ipv4(ipv4_header(kPeer, kOwn, wire::kProtocolTcp), message));
+  wire::Ipv4Header outer = ipv4_header(kPeer, kOwn, wire::kProtocolTcp);
+  outer.tos = segment.type_of_service.value_or(0);
+  return ethernet(kOwnMac, kPeerMac, wire::kEtherTypeIpv4, ipv4(outer, message));
 }
 
 void TcpScript::inject_frame(const std::vector<std::uint8_t>& frame) {

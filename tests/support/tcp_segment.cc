@@ -12,6 +12,8 @@ std::string Seg::to_string() const {
   if (has(Flags::kRst)) letters += 'R';
   if (has(Flags::kPsh)) letters += 'P';
   if (has(Flags::kUrg)) letters += 'U';
+  if (has(Flags::kEce)) letters += 'E';
+  if (has(Flags::kCwr)) letters += 'W';
   if (has(Flags::kAck)) letters += '.';
   text << (letters.empty() ? "-" : letters);
   if (at) {
@@ -22,6 +24,7 @@ std::string Seg::to_string() const {
   if (acknowledges) text << " ack " << *acknowledges;
   if (window) text << " win " << *window;
   if (has(Flags::kUrg)) text << " urg " << urgent;
+  if (type_of_service && *type_of_service != 0) text << " tos " << unsigned{*type_of_service};
   std::string options;
   const auto option = [&options](const std::string& one) { options += (options.empty() ? "" : ",") + one; };
   if (max_segment) option("mss " + std::to_string(*max_segment));

@@ -28,7 +28,8 @@ struct Seg {
   std::optional<bool> has_timestamps;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> blocks;
   std::uint16_t urgent = 0;
-  std::optional<std::uint8_t> time_to_live, type_of_service;  ///< of the IP header; only compared
+  std::optional<std::uint8_t> time_to_live;     ///< of the IP header; only compared
+  std::optional<std::uint8_t> type_of_service;  ///< ... with the ECN codepoint in its last two bits
   bool push_matters = false;
   bool super = false;  ///< expected as, or injected as, one super-segment
 
@@ -50,6 +51,10 @@ struct Seg {
   Seg& urg(std::uint16_t pointer) { return urgent = pointer, flags |= Flags::kUrg, *this; }
   Seg& ttl(std::uint8_t value) { return time_to_live = value, *this; }
   Seg& tos(std::uint8_t value) { return type_of_service = value, *this; }
+  /// RFC 3168 §5: not ECN-capable 0, ECT(0) 2, CE 3.
+  Seg& ecn(std::uint8_t codepoint) { return tos(codepoint); }
+  Seg& ece() { return set(Flags::kEce); }
+  Seg& cwr() { return set(Flags::kCwr); }
   Seg& psh() { return flags |= Flags::kPsh, push_matters = true, *this; }
   Seg& no_psh() { return push_matters = true, *this; }
   Seg& fin() { return flags |= Flags::kFin, *this; }

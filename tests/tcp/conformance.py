@@ -22,13 +22,17 @@ TITLES = {
     "1122": "Requirements for Internet hosts",
     "1191": "Path MTU discovery",
     "1337": "TIME-WAIT assassination hazards",
-    "2018": "Selective acknowledgment options (receiver)",
+    "2018": "Selective acknowledgment options",
     "2525": "Known TCP implementation problems",
+    "2883": "SACK of duplicates (DSACK)",
     "3042": "Limited transmit",
+    "3168": "Explicit congestion notification",
     "3465": "Appropriate byte counting",
+    "3522": "Eifel detection",
     "4015": "Undoing a reaction to nothing",
     "5482": "User timeout",
     "5681": "Congestion control",
+    "5682": "F-RTO",
     "5827": "Early retransmit",
     "5927": "ICMP attacks against TCP",
     "5961": "Robustness to blind in-window attacks",
@@ -38,15 +42,18 @@ TITLES = {
     "6298": "Retransmission timer",
     "6528": "Initial sequence numbers",
     "6582": "NewReno",
+    "6675": "Loss recovery with SACK",
     "6691": "TCP options and MSS",
     "6928": "Initial window of ten segments",
     "7323": "Window scaling, timestamps, PAWS",
     "7661": "Congestion window validation",
     "8257": "DCTCP",
     "8511": "Alternative back-off with ECN",
+    "8985": "RACK-TLP",
     "9293": "Transmission Control Protocol",
     "9406": "HyStart++",
     "9438": "CUBIC",
+    "9937": "Proportional rate reduction",
     "draft-ietf-ccwg-bbr": "BBR version 3",
 }
 HEAD = """# What of TCP's RFCs is shown by tests
@@ -55,8 +62,8 @@ Made by `tests/tcp/conformance.py` from the tests' own words (`rfc(...)` in test
 names it passes. Rules that no test names are not listed. A test with several forms counts once, and passes when all do.
 
 On purpose otherwise, with Linux's values: a SYN is given up after 127 s by default, not three minutes (RFC 9293 MUST-23;
-TCP_SYNCNT sets it), and the RTO is at least 200 ms, not a second (RFC 6298 (2.4)). Not yet: the sender recovers by NewReno
-and makes no use of the SACK blocks it gets (RFC 6675).
+TCP_SYNCNT sets it), and the RTO is at least 200 ms, not a second (RFC 6298 (2.4)). Losses are found by RACK; by RFC 6675
+only where that is configured.
 
 """
 
