@@ -53,7 +53,8 @@ void Connection::open_passive(const Handshake& handshake, Listener* listener, co
                               Instant now) {
   listener_ = listener;
   sender_.start(handshake.iss);
-  sender_.on_syn_sent(handshake.answered_at);
+  // Nobody knows when a SYN cookie went out: there is no first sample of the round trip then.
+  if (handshake.answered_at != Instant{}) sender_.on_syn_sent(handshake.answered_at);
   timestamps_ = handshake.timestamps;
   sack_ = handshake.sack;
   ts_recent_ = handshake.ts_recent;

@@ -89,6 +89,10 @@ void Tcp::on_time_wait_segment(TimeWait& entry, Segment& segment, const ip::Pack
     if (both_stamped ? (age > 0 || (age == 0 && segment.seq > entry.rcv_nxt)) : segment.seq > entry.rcv_nxt) {
       const FlowKey key = entry.key();
       if (Listener* listener = ports_.find_listener(key.local, flows_.hash_of(key)); listener != nullptr) {
+        if (!listener->has_room_for_reuse()) {
+          count(Counter::kListenDrops);
+          return;
+        }
         const SeqNum last = entry.snd_nxt;
         count(Counter::kTimeWaitRecycled);
         remove_time_wait(entry);
@@ -135,6 +139,7 @@ Tcp::Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, TimerWheel& ti
       ready_(ready),
       rng_(rng),
       isn_(rng),
+      syn_cookies_(rng),
       flows_(rng.u64(), rng.u64()),
       send_budget_(pool.limits().bytes / kSendShare),
       receive_budget_(pool.limits().bytes / kPromiseShare),
@@ -301,9 +306,9 @@ void Tcp::on_orphan_segment(const FlowKey& key, Segment& segment, const ip::Pack
     send_reset_for(key, segment, info, now);
     return;
   }
-  // RFC 9293 §3.10.7.2.
+  // RFC 9293 §3.10.7.2, with SYN cookies (RFC 4987 §3.6) before it.
   if (segment.has(Flags::kAck)) {
-    send_reset_for(key, segment, info, now);
+    if (!listener->on_cookie(key, segment, now)) send_reset_for(key, segment, info, now);
   } else if (segment.has(Flags::kSyn)) {
     listener->on_syn(key, segment, info, nullptr, now);
   }

@@ -20,6 +20,7 @@
 #include "tcp/memory_budget.h"
 #include "tcp/port_table.h"
 #include "tcp/segment.h"
+#include "tcp/syn_cookie.h"
 
 namespace millrace::tcp {
 
@@ -61,11 +62,13 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] ReadyList& ready_list() { return ready_; }
   [[nodiscard]] Rng& rng() { return rng_; }
   [[nodiscard]] FlowTable& flows() { return flows_; }
+  [[nodiscard]] const FlowTable& flows() const { return flows_; }
   [[nodiscard]] PortTable& ports() { return ports_; }
   [[nodiscard]] MemoryBudget& send_budget() { return send_budget_; }
   [[nodiscard]] MemoryBudget& receive_budget() { return receive_budget_; }
   [[nodiscard]] const MemoryBudget& receive_budget() const { return receive_budget_; }
   [[nodiscard]] const IsnGenerator& isn() const { return isn_; }
+  [[nodiscard]] const SynCookies& syn_cookies() const { return syn_cookies_; }
   [[nodiscard]] LiveTable& live() { return live_; }
   void count(Counter counter, std::uint64_t n = 1) { counters_.add(counter, n); }
 
@@ -116,6 +119,7 @@ class Tcp final : public ip::Transport {
   ReadyList& ready_;
   Rng& rng_;
   IsnGenerator isn_;
+  SynCookies syn_cookies_;
   FlowTable flows_;
   PortTable ports_;
   MemoryBudget send_budget_, receive_budget_;

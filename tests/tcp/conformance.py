@@ -25,6 +25,7 @@ TITLES = {
     "2018": "Selective acknowledgment options (receiver)",
     "2525": "Known TCP implementation problems",
     "3042": "Limited transmit",
+    "4987": "SYN flooding attacks and their mitigation",
     "5482": "User timeout",
     "5681": "Congestion control",
     "5827": "Early retransmit",
