@@ -20,8 +20,8 @@ struct Config {
   std::size_t max_connections = std::size_t{1} << 20;
   std::size_t max_time_wait = std::size_t{1} << 18;
   // --- listening
-  int max_backlog = 4096;              ///< somaxconn
-  std::size_t max_syn_backlog = 4096;  ///< SYN-RECEIVED requests a listener
+  int max_backlog = 4096;                 ///< somaxconn
+  std::size_t max_syn_backlog = 4096;     ///< SYN-RECEIVED requests a listener
   unsigned syn_backlog_source_share = 2;  ///< one source address may hold this part of them (1/n); 1: all
   SynCookies syn_cookies = SynCookies::kWhenFull;
   unsigned syn_ack_retries = 5;
@@ -45,6 +45,7 @@ struct Config {
   // --- protocol features
   bool timestamps = true, sack = true, window_scaling = true;
   unsigned initial_window_segments = 10;      ///< RFC 6928
+  bool time_wait_ignores_reset = true;        ///< RFC 1337 §3; Linux's tcp_rfc1337 is off unless set
   unsigned challenge_acks_per_second = 1000;  ///< RFC 5961 §7
   Duration duplicate_ack_interval =
       500ms;  ///< at most one answer to out-of-window control segments a connection

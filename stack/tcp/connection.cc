@@ -37,9 +37,11 @@ Connection::~Connection() {
 
 // --- opening
 
-void Connection::open_active(Instant now) {
+void Connection::open_active(std::optional<SeqNum> iss_after, Instant now) {
   state_ = State::kSynSent;
-  sender_.start(tcp_.isn().isn(key(), now));
+  SeqNum iss = tcp_.isn().isn(key(), now);
+  if (iss_after && iss <= *iss_after) iss = *iss_after + 65536 + (tcp_.rng().u32() & 0xffff);
+  sender_.start(iss);
   timestamps_ = tcp_.config().timestamps;
   sack_ = tcp_.config().sack;
   offered_window_ = Receiver::initial_window(tcp_, options_.receive_buffer);

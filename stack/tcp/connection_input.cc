@@ -169,8 +169,11 @@ bool Connection::check_sequence(const Segment& segment, Instant now) {
   }
   if (acceptable) return true;
   tcp_.count(Counter::kOutOfWindow);
-  if (!segment.has(Flags::kRst)) {
-    if (segment.has(Flags::kSyn)) tcp_.count(Counter::kSynChallenge);
+  if (segment.has(Flags::kRst)) return false;
+  if (segment.has(Flags::kSyn) && state_ != State::kSynReceived) {
+    tcp_.count(Counter::kSynChallenge);  // RFC 5961 §4.2: wherever it lies
+    challenge_ack(now);
+  } else {
     send_duplicate_ack(segment, now);
   }
   return false;
@@ -194,10 +197,17 @@ void Connection::send_duplicate_ack(const Segment& segment, Instant now) {
 }
 
 void Connection::challenge_ack(Instant now) {
+  // One connection's share first: who attacks it does not use up what the others have in common, and learns
+  // nothing of how much of that is left.
+  if (last_duplicate_ack_ != kEpoch && now - last_duplicate_ack_ < tcp_.config().duplicate_ack_interval) {
+    tcp_.count(Counter::kChallengeAckLimited);
+    return;
+  }
   if (!tcp_.challenge_ack_allowed(now)) {
     tcp_.count(Counter::kChallengeAckLimited);
     return;
   }
+  last_duplicate_ack_ = now;
   tcp_.count(Counter::kChallengeAck);
   receiver_.request_ack();
 }
@@ -368,7 +378,7 @@ void Connection::on_icmp_error(const ip::IcmpError& error, Instant now) {
   if (state_ == State::kClosed) return;
   // RFC 5927 §4.1: only what is in flight can have caused an error.
   const SeqNum seq{load_be32(error.transport_header.data() + 4)};
-  if (seq < sender_.snd_una() || seq > sender_.snd_max()) {
+  if (seq < sender_.snd_una() || seq >= sender_.snd_max()) {
     tcp_.count(Counter::kIcmpIgnored);
     return;
   }

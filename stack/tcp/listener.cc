@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/byte_order.h"
 #include "tcp/receiver.h"
 #include "tcp/tcp.h"
 #include "tcp/tcp_socket.h"
@@ -139,6 +140,20 @@ void Listener::on_request_timer(Request& request, Instant now) {
   tcp_.timers().arm(request.timer, now + std::min<Duration>(tcp_.config().rto_initial *
                                                                 (1LL << std::min<int>(request.retries, 30)),
                                                             tcp_.config().rto_max));
+}
+
+void Listener::on_request_icmp(Request& request, const ip::IcmpError& error) {
+  using Kind = ip::IcmpError::Kind;
+  const SeqNum seq{load_be32(error.transport_header.data() + 4)};
+  if (seq != request.handshake.iss) {
+    tcp_.count(Counter::kIcmpIgnored);  // RFC 5927 §4.1
+    return;
+  }
+  // As Linux: a host that cannot be reached did not send the SYN. The peer of a false alarm sends it again.
+  if (error.kind != Kind::kNetworkUnreachable && error.kind != Kind::kHostUnreachable) return;
+  tcp_.count(Counter::kAttemptFails);
+  tcp_.count(Counter::kListenDrops);
+  delete &request;
 }
 
 bool Listener::request_acceptable(const Request& request, const Segment& segment) const {

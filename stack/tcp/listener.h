@@ -71,6 +71,8 @@ class Listener {
   [[nodiscard]] bool on_cookie(const FlowKey& key, Segment& segment, Instant now);
   /// A segment for a request of ours; `request` may be gone afterwards.
   void on_request_segment(Request& request, Segment& segment, Instant now);
+  /// About our SYN-ACK; `request` may be gone afterwards.
+  void on_request_icmp(Request& request, const ip::IcmpError& error);
 
   [[nodiscard]] bool has_connection() const { return !accept_queue_.empty(); }
   /// Null when there is none.

@@ -78,6 +78,10 @@ void Tcp::remove_time_wait(TimeWait& entry) {
 
 void Tcp::on_time_wait_segment(TimeWait& entry, Segment& segment, const ip::PacketInfo& info, Instant now) {
   if (segment.has(Flags::kRst)) {
+    if (!config_.time_wait_ignores_reset && segment.seq == entry.rcv_nxt) {
+      remove_time_wait(entry);
+      return;
+    }
     count(Counter::kRstIgnored);  // RFC 1337: no assassination
     return;
   }
@@ -318,7 +322,13 @@ void Tcp::on_icmp_error(const ip::IcmpError& error, Instant now) {
   const Endpoint local{error.source, load_be16(error.transport_header.data())};
   const Endpoint remote{error.destination, load_be16(error.transport_header.data() + 2)};
   Flow* flow = flows_.find(FlowKey{local, remote});
-  if (flow == nullptr || flow->kind() != Flow::Kind::kConnection) return;
+  if (flow == nullptr) return;
+  if (flow->kind() == Flow::Kind::kRequest) {
+    auto& request = *static_cast<Request*>(flow);
+    request.listener.on_request_icmp(request, error);
+    return;
+  }
+  if (flow->kind() != Flow::Kind::kConnection) return;
   static_cast<Connection*>(flow)->on_icmp_error(error, now);
 }
 
