@@ -13,6 +13,7 @@ namespace millrace::tcp {
 
 /// Limits and defaults. Values are Linux's where users would compare them.
 struct Config {
+  enum class SynCookies : std::uint8_t { kOff, kWhenFull, kAlways };  ///< net.ipv4.tcp_syncookies
   // --- memory
   std::size_t send_buffer = std::size_t{1} << 20;  ///< storage bytes a socket may queue for sending
   std::size_t receive_window_initial = 64 * 1024;  ///< the first window offered
@@ -22,9 +23,12 @@ struct Config {
   std::size_t max_connections = std::size_t{1} << 20;
   std::size_t max_time_wait = std::size_t{1} << 18;
   // --- listening
-  int max_backlog = 4096;              ///< somaxconn
-  std::size_t max_syn_backlog = 4096;  ///< SYN-RECEIVED requests a listener
+  int max_backlog = 4096;                 ///< somaxconn
+  std::size_t max_syn_backlog = 4096;     ///< SYN-RECEIVED requests a listener
+  unsigned syn_backlog_source_share = 2;  ///< one source address may hold this part of them (1/n); 1: all
+  SynCookies syn_cookies = SynCookies::kWhenFull;
   unsigned syn_ack_retries = 5;
+  bool abort_on_overflow = false;  ///< a full accept queue resets the peer instead of letting it wait
   // --- connecting
   unsigned syn_retries = 6;
   std::uint16_t ephemeral_first = 32768, ephemeral_last = 60999;
@@ -52,6 +56,7 @@ struct Config {
   /// PSH on every super-segment, as Linux has it: it ends the wait of a receiver that merges segments.
   bool push_super_segments = false;
   unsigned initial_window_segments = 10;      ///< RFC 6928
+  bool time_wait_ignores_reset = true;        ///< RFC 1337 §3; Linux's tcp_rfc1337 is off unless set
   unsigned challenge_acks_per_second = 1000;  ///< RFC 5961 §7
   Duration duplicate_ack_interval =
       500ms;  ///< at most one answer to out-of-window control segments a connection

@@ -44,9 +44,11 @@ Connection::~Connection() {
 
 // --- opening
 
-void Connection::open_active(Instant now) {
+void Connection::open_active(std::optional<SeqNum> iss_after, Instant now) {
   state_ = State::kSynSent;
-  sender_.start(tcp_.isn().isn(key(), now));
+  SeqNum iss = tcp_.isn().isn(key(), now);
+  if (iss_after && iss <= *iss_after) iss = *iss_after + 65536 + (tcp_.rng().u32() & 0xffff);
+  sender_.start(iss);
   timestamps_ = tcp_.config().timestamps;
   sack_ = tcp_.config().sack;
   ecn_ = tcp_.config().ecn == Config::Ecn::kRequest || wants_accurate_ecn(options_);
@@ -61,7 +63,8 @@ void Connection::open_passive(const Handshake& handshake, Listener* listener, co
                               Instant now) {
   listener_ = listener;
   sender_.start(handshake.iss);
-  sender_.on_syn_sent(handshake.answered_at);
+  // Nobody knows when a SYN cookie went out: there is no first sample of the round trip then.
+  if (handshake.answered_at != Instant{}) sender_.on_syn_sent(handshake.answered_at);
   timestamps_ = handshake.timestamps;
   sack_ = handshake.sack;
   ecn_ = handshake.ecn;

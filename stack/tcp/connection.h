@@ -70,7 +70,8 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   ~Connection();
 
   // --- opening
-  void open_active(Instant now);
+  /// `iss_after`: the new ISS must lie behind it (the flow was in TIME-WAIT).
+  void open_active(std::optional<SeqNum> iss_after, Instant now);
   /// `segment`, the third of a passive open, was acceptable; it is passed to on_segment() afterwards.
   void open_passive(const Handshake& handshake, Listener* listener, const Segment& segment, Instant now);
 

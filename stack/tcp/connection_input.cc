@@ -177,12 +177,15 @@ bool Connection::check_sequence(const Segment& segment, Instant now) {
   }
   if (acceptable) return true;
   tcp_.count(Counter::kOutOfWindow);
-  if (!segment.has(Flags::kRst)) {
-    if (segment.payload_length != 0 && segment.seq < rcv_nxt && !segment.has(Flags::kSyn)) {
-      const SeqNum end = SeqNum::min(segment.seq + segment.payload_length, rcv_nxt);
-      receiver_.note_duplicate(segment.seq, end);
-    }
-    if (segment.has(Flags::kSyn)) tcp_.count(Counter::kSynChallenge);
+  if (segment.has(Flags::kRst)) return false;
+  if (segment.payload_length != 0 && segment.seq < rcv_nxt && !segment.has(Flags::kSyn)) {
+    const SeqNum end = SeqNum::min(segment.seq + segment.payload_length, rcv_nxt);
+    receiver_.note_duplicate(segment.seq, end);
+  }
+  if (segment.has(Flags::kSyn) && state_ != State::kSynReceived) {
+    tcp_.count(Counter::kSynChallenge);  // RFC 5961 §4.2: wherever it lies
+    challenge_ack(now);
+  } else {
     send_duplicate_ack(segment, now);
   }
   return false;
@@ -206,10 +209,17 @@ void Connection::send_duplicate_ack(const Segment& segment, Instant now) {
 }
 
 void Connection::challenge_ack(Instant now) {
+  // One connection's share first: who attacks it does not use up what the others have in common, and learns
+  // nothing of how much of that is left.
+  if (last_duplicate_ack_ != kEpoch && now - last_duplicate_ack_ < tcp_.config().duplicate_ack_interval) {
+    tcp_.count(Counter::kChallengeAckLimited);
+    return;
+  }
   if (!tcp_.challenge_ack_allowed(now)) {
     tcp_.count(Counter::kChallengeAckLimited);
     return;
   }
+  last_duplicate_ack_ = now;
   tcp_.count(Counter::kChallengeAck);
   receiver_.request_ack();
 }

@@ -21,7 +21,14 @@ enum class Counter : std::uint8_t {
   kNoPort,           ///< no connection and no listener: answered with RST
   kListenOverflows,  ///< accept queue full
   kListenDrops,
-  kReqQFullDrop,  ///< SYN queue full
+  kReqQFullDrop,       ///< SYN queue full
+  kReqQFullDoCookies,  ///< ... and answered with a cookie
+  kSynSourceLimited,   ///< SYN of a source address that holds its share of the SYN queue
+  kSynEvicted,         ///< requests that made room for a new SYN
+  kEmbryonicRsts,      ///< requests that ended with a RST
+  kSyncookiesSent,
+  kSyncookiesRecv,    ///< ACKs that brought a cookie back
+  kSyncookiesFailed,  ///< ... that was none
   kPawsEstab,     ///< PAWS rejected
   kOutOfWindow,   ///< unacceptable sequence number
   kChallengeAck,

@@ -2,21 +2,12 @@
 
 #include <algorithm>
 
+#include "base/byte_order.h"
 #include "tcp/receiver.h"
 #include "tcp/tcp.h"
 #include "tcp/tcp_socket.h"
 
 namespace millrace::tcp {
-
-namespace {
-
-constexpr std::uint32_t kHeaders = 40;
-
-std::uint32_t timestamp(std::uint32_t offset, Instant now) {
-  return offset + static_cast<std::uint32_t>(to_ms(now.time_since_epoch()));
-}
-
-}  // namespace
 
 // --- Request
 
@@ -34,12 +25,15 @@ Request::Request(Tcp& tcp, Listener& owner, const FlowKey& key)
   tcp_.request_born();
   listener.requests_.push_back(*this);
   ++listener.request_count_;
+  source_hash = Listener::source_hash_of(tcp, key);
+  listener.sources_.add(source_hash);
 }
 
 Request::~Request() {
   tcp_.flows().remove(*this);
   tcp_.request_gone();
   --listener.request_count_;
+  listener.sources_.remove(source_hash);
 }
 
 // --- Listener
@@ -83,59 +77,15 @@ Connection* Listener::accept() {
   return &connection;
 }
 
-void Listener::on_syn(const FlowKey& key, Segment& segment, const ip::PacketInfo& info,
-                      const SeqNum* iss_after, Instant now) {
-  if (info.broadcast || segment.has(Flags::kFin)) {
-    tcp_.count(Counter::kListenDrops);
-    return;
-  }
-  if (accept_queue_full()) {
-    tcp_.count(Counter::kListenOverflows);
-    tcp_.count(Counter::kListenDrops);
-    return;
-  }
-  const std::size_t most = std::min(tcp_.config().max_syn_backlog, std::max<std::size_t>(backlog_, 8) * 2);
-  if (request_count_ >= most) {
-    tcp_.count(Counter::kReqQFullDrop);
-    tcp_.count(Counter::kListenDrops);
-    return;
-  }
-  const auto route = tcp_.ip().route(key.remote.address, now);
-  if (!route) {
-    tcp_.count(Counter::kListenDrops);
-    return;
-  }
-  auto* request = new Request(tcp_, *this, key);
-  Handshake& handshake = request->handshake;
-  const Config& config = tcp_.config();
-  handshake.irs = segment.seq;
-  handshake.iss = tcp_.isn().isn(key, now);
-  if (iss_after != nullptr && handshake.iss <= *iss_after)
-    handshake.iss = *iss_after + 65536 + (tcp_.rng().u32() & 0xffff);
-  handshake.peer_mss = segment.options.mss.value_or(536);
-  if (config.window_scaling) handshake.peer_scale = segment.options.window_scale;
-  handshake.sack = config.sack && segment.options.sack_permitted;
-  handshake.ecn = config.ecn != Config::Ecn::kOff && segment.has(Flags::kEce) && segment.has(Flags::kCwr);
-  handshake.timestamps = config.timestamps && segment.options.timestamps.has_value();
-  if (handshake.timestamps) handshake.ts_recent = segment.options.timestamps->value;
-  handshake.offered_window = Receiver::initial_window(tcp_, options_.receive_buffer);
-  request->ts_offset = tcp_.isn().timestamp_offset(key);
-  const std::uint32_t mtu = std::clamp<std::uint32_t>(route->mtu, 88, 65535);
-  request->mss = static_cast<std::uint16_t>(mtu - kHeaders);
-  if (options_.max_segment != 0) request->mss = std::min(request->mss, options_.max_segment);
-  answer(*request, now);
-  tcp_.timers().arm(request->timer, now + config.rto_initial);
-}
+// --- requests
 
-void Listener::answer(Request& request, Instant now) {
-  const Handshake& handshake = request.handshake;
+void Listener::send_syn_ack(const FlowKey& key, const Handshake& handshake, std::uint16_t mss,
+                            std::uint32_t ts_value, Instant now) {
   wire::TcpOptions options;
-  options.mss = request.mss;
+  options.mss = mss;
   if (handshake.peer_scale) options.window_scale = Receiver::window_scale(tcp_.config());
   options.sack_permitted = handshake.sack;
-  if (handshake.timestamps) {
-    options.timestamps = wire::TcpOptions::Timestamps{timestamp(request.ts_offset, now), handshake.ts_recent};
-  }
+  if (handshake.timestamps) options.timestamps = wire::TcpOptions::Timestamps{ts_value, handshake.ts_recent};
   Tcp::Outgoing out;
   out.seq = handshake.iss;
   out.ack = handshake.irs + 1;
@@ -146,8 +96,12 @@ void Listener::answer(Request& request, Instant now) {
   out.tos = options_.tos;
   out.ttl = options_.ttl;
   out.dont_fragment = options_.mtu_discover != 0;
+  static_cast<void>(tcp_.send_segment(key, out, nullptr, nullptr, now));
+}
+
+void Listener::answer(Request& request, Instant now) {
   request.last_answer = now;
-  static_cast<void>(tcp_.send_segment(request.key(), out, nullptr, nullptr, now));
+  send_syn_ack(request.key(), request.handshake, request.mss, timestamp(request.ts_offset, now), now);
 }
 
 void Listener::send_ack(const Request& request, Instant now) {
@@ -187,6 +141,20 @@ void Listener::on_request_timer(Request& request, Instant now) {
   tcp_.timers().arm(request.timer, now + std::min<Duration>(tcp_.config().rto_initial *
                                                                 (1LL << std::min<int>(request.retries, 30)),
                                                             tcp_.config().rto_max));
+}
+
+void Listener::on_request_icmp(Request& request, const ip::IcmpError& error) {
+  using Kind = ip::IcmpError::Kind;
+  const SeqNum seq{load_be32(error.transport_header.data() + 4)};
+  if (seq != request.handshake.iss) {
+    tcp_.count(Counter::kIcmpIgnored);  // RFC 5927 §4.1
+    return;
+  }
+  // As Linux: a host that cannot be reached did not send the SYN. The peer of a false alarm sends it again.
+  if (error.kind != Kind::kNetworkUnreachable && error.kind != Kind::kHostUnreachable) return;
+  tcp_.count(Counter::kAttemptFails);
+  tcp_.count(Counter::kListenDrops);
+  delete &request;
 }
 
 bool Listener::request_acceptable(const Request& request, const Segment& segment) const {
@@ -240,6 +208,7 @@ void Listener::on_request_segment(Request& request, Segment& segment, Instant no
       return;
     }
     tcp_.count(Counter::kAttemptFails);
+    tcp_.count(Counter::kEmbryonicRsts);
     delete &request;
     return;
   }
@@ -260,6 +229,15 @@ void Listener::on_request_segment(Request& request, Segment& segment, Instant no
   if (accept_queue_full() || tcp_.connection_count() >= tcp_.config().max_connections) {
     // As Linux does: the ACK is dropped, the SYN-ACK will be repeated, and perhaps there is room then.
     tcp_.count(Counter::kListenOverflows);
+    tcp_.count(Counter::kListenDrops);
+    request.acknowledged = true;
+    if (tcp_.config().abort_on_overflow) {
+      tcp_.count(Counter::kEmbryonicRsts);
+      tcp_.count(Counter::kAttemptFails);
+      const FlowKey key = request.key();
+      delete &request;
+      tcp_.send_reset_for(key, segment, {}, now);
+    }
     return;
   }
   const auto route = tcp_.ip().route(request.remote().address, now);
@@ -270,11 +248,16 @@ void Listener::on_request_segment(Request& request, Segment& segment, Instant no
   Handshake agreed = handshake;
   agreed.answered_at = request.last_answer;
   delete &request;
-  auto* connection = new Connection(tcp_, key, options_, *route);
+  become_connection(key, agreed, *route, segment, now);
+}
+
+void Listener::become_connection(const FlowKey& key, const Handshake& handshake, const ip::RouteResult& route,
+                                 Segment& segment, Instant now) {
+  auto* connection = new Connection(tcp_, key, options_, route);
   tcp_.connection_born();
   tcp_.flows().insert(*connection);
   tcp_.count(Counter::kPassiveOpens);
-  connection->open_passive(agreed, this, segment, now);
+  connection->open_passive(handshake, this, segment, now);
   accept_queue_.push_back(*connection);
   ++queued_;
   connection->on_segment(segment, now);

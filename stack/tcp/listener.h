@@ -11,6 +11,7 @@
 #include "tcp/flow_table.h"
 #include "tcp/options.h"
 #include "tcp/segment.h"
+#include "tcp/syn_sources.h"
 
 namespace millrace::tcp {
 
@@ -27,7 +28,8 @@ class Request final
 
   Handshake handshake;
   std::uint32_t ts_offset = 0;
-  std::uint16_t mss = 536;  ///< ours, advertised
+  std::uint32_t source_hash = 0;  ///< of the peer's address, for SynSources
+  std::uint16_t mss = 536;        ///< ours, advertised
   std::uint8_t retries = 0;
   bool acknowledged = false;  ///< by a bare ACK, which TCP_DEFER_ACCEPT does not take for enough
   Instant last_answer{};
@@ -60,8 +62,17 @@ class Listener {
   /// or null.
   void on_syn(const FlowKey& key, Segment& segment, const ip::PacketInfo& info, const SeqNum* iss_after,
               Instant now);
+  /// Whether a SYN that ends a TIME-WAIT entry would be taken: it never gets a cookie, whose number may lie
+  /// among those of the old connection.
+  [[nodiscard]] bool has_room_for_reuse() const {
+    return !accept_queue_full() && request_count_ < 2 * syn_backlog();
+  }
+  /// A segment with ACK that belongs to nothing: false when it brings no cookie of ours back.
+  [[nodiscard]] bool on_cookie(const FlowKey& key, Segment& segment, Instant now);
   /// A segment for a request of ours; `request` may be gone afterwards.
   void on_request_segment(Request& request, Segment& segment, Instant now);
+  /// About our SYN-ACK; `request` may be gone afterwards.
+  void on_request_icmp(Request& request, const ip::IcmpError& error);
 
   [[nodiscard]] bool has_connection() const { return !accept_queue_.empty(); }
   /// Null when there is none.
@@ -71,9 +82,26 @@ class Listener {
 
  private:
   [[nodiscard]] bool accept_queue_full() const { return queued_ > backlog_; }
+  [[nodiscard]] static std::uint32_t source_hash_of(const Tcp& tcp, const FlowKey& key);
+  [[nodiscard]] static std::uint32_t timestamp(std::uint32_t offset, Instant now) {
+    return offset + static_cast<std::uint32_t>(to_ms(now.time_since_epoch()));
+  }
+  // listener_syn.cc
+  [[nodiscard]] std::size_t syn_backlog() const;
+  /// A full SYN queue, or a source that has its share of it: false when the SYN is dealt with.
+  [[nodiscard]] bool admit(const FlowKey& key, const Segment& segment, Instant now);
+  [[nodiscard]] bool evict();
+  [[nodiscard]] Handshake read_syn(const Segment& segment) const;
+  [[nodiscard]] std::uint16_t own_mss(const ip::RouteResult& route) const;
+  void send_cookie(const FlowKey& key, const Segment& segment, Instant now);
+  // listener.cc
+  void send_syn_ack(const FlowKey& key, const Handshake& handshake, std::uint16_t mss, std::uint32_t ts_value,
+                    Instant now);
   void answer(Request& request, Instant now);
   void send_ack(const Request& request, Instant now);
   void on_request_timer(Request& request, Instant now);
+  void become_connection(const FlowKey& key, const Handshake& handshake, const ip::RouteResult& route,
+                         Segment& segment, Instant now);
   [[nodiscard]] bool request_acceptable(const Request& request, const Segment& segment) const;
 
   Tcp& tcp_;
@@ -83,6 +111,8 @@ class Listener {
   std::size_t backlog_ = 0;
   std::size_t queued_ = 0;
   std::size_t request_count_ = 0;
+  Instant cookie_sent_ = kNever;  ///< the last one; kNever: none
+  SynSources sources_;
   boost::intrusive::list<Connection, boost::intrusive::base_hook<AcceptHook>,
                          boost::intrusive::constant_time_size<false>>
       accept_queue_;

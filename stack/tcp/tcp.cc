@@ -77,6 +77,10 @@ void Tcp::remove_time_wait(TimeWait& entry) {
 
 void Tcp::on_time_wait_segment(TimeWait& entry, Segment& segment, const ip::PacketInfo& info, Instant now) {
   if (segment.has(Flags::kRst)) {
+    if (!config_.time_wait_ignores_reset && segment.seq == entry.rcv_nxt) {
+      remove_time_wait(entry);
+      return;
+    }
     count(Counter::kRstIgnored);  // RFC 1337: no assassination
     return;
   }
@@ -88,6 +92,10 @@ void Tcp::on_time_wait_segment(TimeWait& entry, Segment& segment, const ip::Pack
     if (both_stamped ? (age > 0 || (age == 0 && segment.seq > entry.rcv_nxt)) : segment.seq > entry.rcv_nxt) {
       const FlowKey key = entry.key();
       if (Listener* listener = ports_.find_listener(key.local, flows_.hash_of(key)); listener != nullptr) {
+        if (!listener->has_room_for_reuse()) {
+          count(Counter::kListenDrops);
+          return;
+        }
         const SeqNum last = entry.snd_nxt;
         count(Counter::kTimeWaitRecycled);
         remove_time_wait(entry);
@@ -135,6 +143,7 @@ Tcp::Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, TimerWheel& ti
       rng_(rng),
       isn_(rng),
       sent_segments_(config.max_sent_segments),
+      syn_cookies_(rng),
       flows_(rng.u64(), rng.u64()),
       send_budget_(pool.limits().bytes / kSendShare),
       receive_budget_(pool.limits().bytes / kPromiseShare),
@@ -302,9 +311,9 @@ void Tcp::on_orphan_segment(const FlowKey& key, Segment& segment, const ip::Pack
     send_reset_for(key, segment, info, now);
     return;
   }
-  // RFC 9293 §3.10.7.2.
+  // RFC 9293 §3.10.7.2, with SYN cookies (RFC 4987 §3.6) before it.
   if (segment.has(Flags::kAck)) {
-    send_reset_for(key, segment, info, now);
+    if (!listener->on_cookie(key, segment, now)) send_reset_for(key, segment, info, now);
   } else if (segment.has(Flags::kSyn)) {
     listener->on_syn(key, segment, info, nullptr, now);
   }
@@ -314,7 +323,13 @@ void Tcp::on_icmp_error(const ip::IcmpError& error, Instant now) {
   const Endpoint local{error.source, load_be16(error.transport_header.data())};
   const Endpoint remote{error.destination, load_be16(error.transport_header.data() + 2)};
   Flow* flow = flows_.find(FlowKey{local, remote});
-  if (flow == nullptr || flow->kind() != Flow::Kind::kConnection) return;
+  if (flow == nullptr) return;
+  if (flow->kind() == Flow::Kind::kRequest) {
+    auto& request = *static_cast<Request*>(flow);
+    request.listener.on_request_icmp(request, error);
+    return;
+  }
+  if (flow->kind() != Flow::Kind::kConnection) return;
   static_cast<Connection*>(flow)->on_icmp_error(error, now);
 }
 

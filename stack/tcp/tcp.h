@@ -21,6 +21,7 @@
 #include "tcp/port_table.h"
 #include "tcp/scoreboard.h"
 #include "tcp/segment.h"
+#include "tcp/syn_cookie.h"
 
 namespace millrace::tcp {
 
@@ -62,12 +63,14 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] ReadyList& ready_list() { return ready_; }
   [[nodiscard]] Rng& rng() { return rng_; }
   [[nodiscard]] FlowTable& flows() { return flows_; }
+  [[nodiscard]] const FlowTable& flows() const { return flows_; }
   [[nodiscard]] PortTable& ports() { return ports_; }
   [[nodiscard]] MemoryBudget& send_budget() { return send_budget_; }
   [[nodiscard]] MemoryBudget& receive_budget() { return receive_budget_; }
   [[nodiscard]] const MemoryBudget& receive_budget() const { return receive_budget_; }
   [[nodiscard]] SentSegmentPool& sent_segments() { return sent_segments_; }
   [[nodiscard]] const IsnGenerator& isn() const { return isn_; }
+  [[nodiscard]] const SynCookies& syn_cookies() const { return syn_cookies_; }
   [[nodiscard]] LiveTable& live() { return live_; }
   void count(Counter counter, std::uint64_t n = 1) { counters_.add(counter, n); }
 
@@ -120,6 +123,7 @@ class Tcp final : public ip::Transport {
   Rng& rng_;
   IsnGenerator isn_;
   SentSegmentPool sent_segments_;
+  SynCookies syn_cookies_;
   FlowTable flows_;
   PortTable ports_;
   MemoryBudget send_budget_, receive_budget_;

@@ -71,7 +71,8 @@ Result<void> TcpSocket::bind(const Endpoint& local) {
   return result;
 }
 
-bool TcpSocket::flow_free(const Endpoint& local, const Endpoint& remote, Instant now) const {
+bool TcpSocket::flow_free(const Endpoint& local, const Endpoint& remote, std::optional<SeqNum>& iss_after,
+                          Instant now) const {
   Flow* flow = tcp_.flows().find(FlowKey{local, remote});
   if (flow == nullptr) return true;
   if (flow->kind() != Flow::Kind::kTimeWait) return false;
@@ -79,12 +80,14 @@ bool TcpSocket::flow_free(const Endpoint& local, const Endpoint& remote, Instant
   // the new one.
   auto& entry = *static_cast<TimeWait*>(flow);
   if (!entry.timestamps || now - entry.ts_recent_at < 1s) return false;
+  iss_after = entry.snd_nxt;
   tcp_.count(Counter::kTimeWaitRecycled);
   tcp_.remove_time_wait(entry);
   return true;
 }
 
-Result<std::uint16_t> TcpSocket::choose_port(const IpAddress& local, const Endpoint& remote, Instant now) {
+Result<std::uint16_t> TcpSocket::choose_port(const IpAddress& local, const Endpoint& remote,
+                                             std::optional<SeqNum>& iss_after, Instant now) {
   const std::uint32_t first = tcp_.config().ephemeral_first;
   const std::uint32_t count = tcp_.config().ephemeral_last - first + 1u;
   const std::uint32_t offset = tcp_.isn().port_offset(local, remote) + tcp_.next_port_increment();
@@ -95,11 +98,11 @@ Result<std::uint16_t> TcpSocket::choose_port(const IpAddress& local, const Endpo
     if (tcp_.flows().find(FlowKey{{local, port}, remote}) == nullptr) return port;
     // A client that has been through all ports would look at each of them for ever: after some that are
     // taken, one in TIME-WAIT that may be taken again will do.
-    if (i >= kLookForUnused && flow_free({local, port}, remote, now)) return port;
+    if (i >= kLookForUnused && flow_free({local, port}, remote, iss_after, now)) return port;
   }
   for (std::uint32_t i = 0; i < std::min(count, kLookForUnused); ++i) {
     const auto port = static_cast<std::uint16_t>(first + (offset + i) % count);
-    if (!tcp_.ports().is_bound(port) && flow_free({local, port}, remote, now)) return port;
+    if (!tcp_.ports().is_bound(port) && flow_free({local, port}, remote, iss_after, now)) return port;
   }
   return Error::kAddressNotAvailable;
 }
@@ -161,13 +164,14 @@ Result<void> TcpSocket::connect(const Endpoint& remote, Instant now) {
   if (tcp_.connection_count() >= tcp_.config().max_connections) return Error::kNoMemory;
   if (bound_ && !local.address.is_unspecified() && !tcp_.ip().is_local(local.address))
     return Error::kNetworkUnreachable;  // IP_FREEBIND: listening there is all one can do
+  std::optional<SeqNum> iss_after;
   const bool bound_to_port = bound_ && local.port != 0;
   if (local.address.is_unspecified()) local.address = route->source;
   if (!bound_to_port) {
-    const auto port = choose_port(local.address, to, now);
+    const auto port = choose_port(local.address, to, iss_after, now);
     if (!port) return port.error();
     local.port = *port;
-  } else if (!flow_free(local, to, now)) {
+  } else if (!flow_free(local, to, iss_after, now)) {
     return Error::kAddressNotAvailable;
   }
   auto* connection = new Connection(tcp_, FlowKey{local, to}, options_, *route);
@@ -176,7 +180,7 @@ Result<void> TcpSocket::connect(const Endpoint& remote, Instant now) {
   connection_ = connection;
   connecting_ = true;
   connection->attach(this);
-  connection->open_active(now);
+  connection->open_active(iss_after, now);
   return Error::kInProgress;
 }
 

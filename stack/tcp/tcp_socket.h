@@ -5,6 +5,7 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include "base/seq.h"
 #include "socket/socket.h"
 #include "tcp/options.h"
 
@@ -58,8 +59,10 @@ class TcpSocket final : public Socket, public MemoryWaiterHook {
   [[nodiscard]] Result<void> bind_ephemeral();
   /// RFC 6056 algorithm 4 with random increments: a port whose 4-tuple is free.
   [[nodiscard]] Result<std::uint16_t> choose_port(const IpAddress& local, const Endpoint& remote,
-                                                  Instant now);
-  [[nodiscard]] bool flow_free(const Endpoint& local, const Endpoint& remote, Instant now) const;
+                                                  std::optional<SeqNum>& iss_after, Instant now);
+  /// May end a TIME-WAIT entry; `iss_after` is then what the new ISS must lie behind.
+  [[nodiscard]] bool flow_free(const Endpoint& local, const Endpoint& remote,
+                               std::optional<SeqNum>& iss_after, Instant now) const;
   void unbind();
 
   Tcp& tcp_;

@@ -7,6 +7,7 @@ import tempfile
 import time
 
 import command_cases
+import flood_cases
 import harness
 from harness import SOAK, STACK, expect, field
 
@@ -389,5 +390,7 @@ def all_cases(programs):
     if os.geteuid() == 0:
         add("bad input: no privilege", no_privilege)
     add("bad input: port in use on the kernel", kernel_port_in_use)
+    if programs.flood:
+        flood_cases.add_cases(add)
     command_cases.add_cases(add)
     return cases

@@ -17,13 +17,14 @@ def main():
     for program in ("echo", "load", "peer", "millrace"):
         parser.add_argument(f"--{program}", required=True)
     parser.add_argument("--relay")
+    parser.add_argument("--flood")
     parser.add_argument("--case", default="")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     if os.geteuid() != 0:
         print("1..0 # SKIP needs root for network namespaces")
         return 1
-    for program in ("echo", "load", "peer", "relay", "millrace"):
+    for program in ("echo", "load", "peer", "relay", "flood", "millrace"):
         path = getattr(options, program)
         setattr(options, program, os.path.abspath(path) if path else None)
     harness.end_on_signals()

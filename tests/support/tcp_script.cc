@@ -68,6 +68,12 @@ TcpScript& TcpScript::from_port(std::uint16_t port) {
   return *this;
 }
 
+TcpScript& TcpScript::from_host(const IpAddress& address) {
+  current().peer_address = address;
+  stack_->interfaces().front()->neighbours().add_static(address, kPeerMac, now_);
+  return *this;
+}
+
 TcpScript::Conversation& TcpScript::open_conversation(std::uint16_t port) {
   Conversation& conversation = conversations_[port];
   conversation = Conversation{};
@@ -177,10 +183,10 @@ std::vector<std::uint8_t> TcpScript::frame_of(const Seg& wanted) {
   options.emit(std::span{message}.subspan(wire::TcpHeader::kSize));
   const std::uint32_t first = *segment.at + (segment.has(Seg::Flags::kSyn) ? 1u : 0u);
   for (std::uint32_t i = 0; i < segment.length; ++i) message[header_length + i] = pattern_byte(first + i - 1);
-  header.checksum = wire::transport_checksum(kPeer, kOwn, wire::kProtocolTcp, message);
+  header.checksum = wire::transport_checksum(conversation.peer_address, kOwn, wire::kProtocolTcp, message);
   header.emit(message);
   note("<", segment, conversation.peer_port, now_);
-  wire::Ipv4Header outer = ipv4_header(kPeer, kOwn, wire::kProtocolTcp);
+  wire::Ipv4Header outer = ipv4_header(conversation.peer_address, kOwn, wire::kProtocolTcp);
   outer.tos = segment.type_of_service.value_or(0);
   return ethernet(kOwnMac, kPeerMac, wire::kEtherTypeIpv4, ipv4(outer, message));
 }

@@ -60,6 +60,8 @@ class TcpScript {
   // --- the peer
   /// The following segments are those of the peer's socket with this port: a conversation of its own.
   TcpScript& from_port(std::uint16_t port);
+  /// ... and of another host of the peer's network, for as long as this port is spoken from.
+  TcpScript& from_host(const IpAddress& address);
   void inject(const Seg& segment, const char* file = __builtin_FILE(), int line = __builtin_LINE());
   /// Several in one batch of the device.
   void inject_batch(std::initializer_list<Seg> segments);
@@ -136,6 +138,7 @@ class TcpScript {
   /// What the peer knows of one conversation.
   struct Conversation {
     std::uint16_t own_port = kServerPort, peer_port = 0;
+    IpAddress peer_address = kPeer;
     SeqNum peer_iss;
     std::optional<SeqNum> our_iss;
     std::uint32_t peer_next = 0;  ///< where the peer's next segment starts, relative

@@ -76,6 +76,45 @@ TEST(Icmp, AboutWhatIsNotInFlightIsIgnored) {
   EXPECT_EQ(t.count(Counter::kIcmpIgnored), 2u);
 }
 
+TEST(Icmp, AboutTheNextNumberIsIgnoredForItIsNotSentYet) {
+  rfc("5927", "4.1", "SND.UNA =< SEG.SEQ < SND.NXT");
+  TcpScript t;
+  t.establish();
+  t.write(1460);
+  t.expect(data(1, 1461));
+  t.inject_icmp(kUnreachable, Icmpv4Header::kFragmentationNeeded, 1461, 600);
+  t.expect_nothing();
+  EXPECT_EQ(t.info().snd_mss, 1460u);
+  EXPECT_EQ(t.count(Counter::kIcmpIgnored), 1u);
+}
+
+TEST(Icmp, SoftErrorInSynSentIsToldWhenTheConnectionIsGivenUp) {
+  rfc("9293", "3.9.2.2", "SHLD-26: soft errors are made available to the application");
+  TcpScript t;
+  EXPECT_EQ(t.connect(), Error::kInProgress);
+  t.expect(syn());
+  t.inject_icmp(Icmpv4Header::kTimeExceeded, 0, 0);
+  t.after(200s);
+  t.take_sent();
+  t.expect_state(State::kClosed);
+  EXPECT_EQ(t.error(), Error::kHostUnreachable);
+}
+
+TEST(Icmp, HostUnreachableEndsAHalfOpenRequestOnlyAboutItsSynAck) {
+  rfc("5927", "4.1", "in SYN-RECEIVED the quoted number must be that of the SYN-ACK");
+  TcpScript t;
+  t.listen();
+  t.inject(syn().mss(1460));
+  t.expect(synack());
+  t.inject_icmp(kUnreachable, Icmpv4Header::kHostUnreachable, 1);
+  t.inject_icmp(kUnreachable, Icmpv4Header::kPortUnreachable, 0);
+  EXPECT_EQ(t.tcp().request_count(), 1u);
+  EXPECT_EQ(t.count(Counter::kIcmpIgnored), 1u);
+  t.inject_icmp(kUnreachable, Icmpv4Header::kHostUnreachable, 0);
+  EXPECT_EQ(t.tcp().request_count(), 0u);
+  t.expect_nothing_for(10s);
+}
+
 TEST(Icmp, FragmentationNeededLowersTheMssAndResendsAtOnce) {
   rfc("1191", "6.5", "what was too large is retransmitted at once, without a cut of the window");
   rfc("9293", "3.7.2", "path MTU discovery");

@@ -44,6 +44,7 @@ TEST(Backlog, FullWhenTheAckComesKeepsTheRequestAndRepeatsTheSynAck) {
   EXPECT_EQ(t.tcp().connection_count(), 1u);
   EXPECT_EQ(t.tcp().request_count(), 1u);
   EXPECT_EQ(t.count(Counter::kListenOverflows), 1u);
+  EXPECT_EQ(t.count(Counter::kListenDrops), 1u);
   ASSERT_TRUE(t.accept());
   t.expect_after(1s, synack());
   t.inject(ack(1));
@@ -54,6 +55,8 @@ TEST(Backlog, FullWhenTheAckComesKeepsTheRequestAndRepeatsTheSynAck) {
 TEST(Backlog, SynQueueIsBounded) {
   TcpScript::Options options;
   options.stack.tcp.max_syn_backlog = 8;
+  options.stack.tcp.syn_backlog_source_share = 1;
+  options.stack.tcp.syn_cookies = tcp::Config::SynCookies::kOff;
   TcpScript t(options);
   t.listen(1000);
   for (std::uint16_t port = 50'000; port < 50'020; ++port) t.from_port(port).inject(syn().mss(1460));

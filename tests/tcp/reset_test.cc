@@ -171,18 +171,53 @@ TEST(ChallengeAck, IsLimitedASecondForTheWholeStack) {
   TcpScript::Options options;
   options.stack.tcp.challenge_acks_per_second = 10;
   TcpScript t(options);
-  t.establish();
+  t.listen(100);
+  for (std::uint16_t port = 50'000; port < 50'040; ++port) {
+    t.from_port(port).inject(syn().mss(1460));
+    t.expect(synack());
+    t.inject(ack(1));
+  }
   std::size_t sent = 0;
   t.after(1s);
-  for (int i = 0; i < 100; ++i) {
-    t.inject(rst(100));
+  for (std::uint16_t port = 50'000; port < 50'040; ++port) {
+    t.from_port(port).inject(rst(100));
     sent += t.take_sent().size();
   }
   EXPECT_GE(sent, 5u);
   EXPECT_LE(sent, 10u);
-  EXPECT_GT(t.count(Counter::kChallengeAckLimited), 80u);
+  EXPECT_GE(t.count(Counter::kChallengeAckLimited), 30u);
   t.after(1s).inject(rst(100));
   EXPECT_EQ(t.take_sent().size(), 1u);
+}
+
+TEST(ChallengeAck, IsLimitedForOneConnectionWhateverCallsForIt) {
+  rfc("5961", "7", "challenge ACKs of one connection are limited too");
+  TcpScript t;
+  t.establish();
+  t.write(10);
+  t.expect(data(1, 11));
+  const Seg causes[] = {rst(100), syn().seq(1), syn().seq(500'000), ack(5000).seq(1), ack(0x80000000).seq(1)};
+  for (const Seg& first : causes) {
+    t.after(500ms);
+    t.take_sent();
+    t.inject(first);
+    t.expect(ack(1).seq(11));
+    for (const Seg& next : causes) t.inject(next);
+    t.expect_nothing();
+  }
+  EXPECT_EQ(t.count(Counter::kChallengeAck), 5u);
+  EXPECT_EQ(t.count(Counter::kChallengeAckLimited), 25u);
+}
+
+TEST(ChallengeAck, TellsAPeerThatHasForgottenTheConnection) {
+  rfc("5961", "4.2", "the RST of a peer that restarted, at the challenge's number, ends the connection");
+  TcpScript t;
+  t.establish();
+  t.inject(syn().seq(70'000).mss(1460));
+  t.expect(ack(1).seq(1));
+  t.inject(rst(1));
+  t.expect_state(State::kClosed);
+  EXPECT_EQ(t.read_error(), Error::kConnectionReset);
 }
 
 TEST(ChallengeAck, AcksOfUnsentDataAreUnderTheLimitToo) {
