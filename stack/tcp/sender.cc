@@ -135,7 +135,10 @@ bool Sender::paced_out(std::uint32_t wanted, Instant now) {
 void Sender::transmit(Instant now) {
   if (congestion_ == nullptr) return;
   const bool fin_due = fin_queued_ && snd_nxt_ <= data_end();
-  if (not_sent() == 0 && !fin_due && board_.lost() == 0) return;
+  if (not_sent() == 0 && !fin_due && board_.lost() == 0) {
+    if (in_flight() < window()) rate_.mark_app_limited(in_flight());
+    return;
+  }
   release_at_ = kNever;
   pacer_.set_rate(congestion_->pacing_rate(), mss_, now);
   const std::uint32_t mss = connection_.segment_payload(now);

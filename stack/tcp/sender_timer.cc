@@ -114,10 +114,17 @@ void Sender::on_tail_timer(Instant now) {
       last = board_.last();
     sent = send_again(*last, mss, mss, now);
   }
-  if (sent) tcp_.count(Counter::kLossProbes);
   tail_probed_ = sent;
   tail_end_ = snd_nxt_;
-  arm_retransmission(now);
+  if (sent) {
+    tcp_.count(Counter::kLossProbes);
+    arm_retransmission(now);
+  } else if (now >= retransmit_at_) {
+    on_timeout(now);  // whose place it had taken
+  } else {
+    timer_ = retransmit_at_;
+    timer_kind_ = TimerKind::kRetransmit;
+  }
 }
 
 void Sender::on_reordering_timer(Instant now) {
