@@ -14,9 +14,9 @@ struct BySeq {
 
 }  // namespace
 
-SentSegment* SentSegmentPool::allocate() {
+SentSegment* SentSegmentPool::allocate(bool needed) {
+  if (!needed && in_use() >= limit_) return nullptr;
   if (free_.empty()) {
-    if ((blocks_.size() + 1) * kBlock > limit_) return nullptr;
     blocks_.push_back(std::make_unique<SentSegment[]>(kBlock));
     free_.reserve(blocks_.size() * kBlock);
     for (std::size_t i = 0; i < kBlock; ++i) free_.push_back(&blocks_.back()[kBlock - 1 - i]);
@@ -27,7 +27,7 @@ SentSegment* SentSegmentPool::allocate() {
 }
 
 Scoreboard::Segment* Scoreboard::append(SeqNum seq, std::uint32_t length, Instant now) {
-  Segment* segment = pool_.allocate();
+  Segment* segment = pool_.allocate(all_.empty());
   if (segment == nullptr) return nullptr;
   segment->seq = seq;
   segment->length = length;
@@ -122,7 +122,7 @@ void Scoreboard::renege() {
 
 bool Scoreboard::split(Segment& segment, std::uint32_t length) {
   assert(length != 0 && length < segment.length);
-  Segment* rest = count_ < kMostPieces ? pool_.allocate() : nullptr;
+  Segment* rest = count_ < kMostPieces ? pool_.allocate(false) : nullptr;
   if (rest == nullptr) return false;
   rest->seq = segment.seq + length;
   rest->length = segment.length - length;

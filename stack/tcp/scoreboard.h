@@ -41,8 +41,8 @@ struct SentSegment : boost::intrusive::set_base_hook<boost::intrusive::optimize_
 class SentSegmentPool {
  public:
   explicit SentSegmentPool(std::size_t limit) : limit_(limit) {}
-  /// Null: the limit is reached.
-  [[nodiscard]] SentSegment* allocate();
+  /// Null: the limit is reached. `needed`: it does not count.
+  [[nodiscard]] SentSegment* allocate(bool needed);
   void free(SentSegment* segment) { free_.push_back(segment); }
   [[nodiscard]] std::size_t in_use() const { return blocks_.size() * kBlock - free_.size(); }
 
@@ -71,7 +71,8 @@ class Scoreboard {
   Scoreboard& operator=(const Scoreboard&) = delete;
   ~Scoreboard() { clear(); }
 
-  /// A new transmission at the end. Null: no memory.
+  /// A new transmission at the end. Null: no memory; but there is always some for the first, so that those
+  /// who have much outstanding keep nobody else from sending.
   [[nodiscard]] Segment* append(SeqNum seq, std::uint32_t length, Instant now);
   /// Everything before `una` has arrived: `arrived(segment, bytes)` is called for each piece that was not
   /// known to have, before it is forgotten.

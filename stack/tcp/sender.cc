@@ -158,8 +158,11 @@ void Sender::transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now) {
       return;
     }
     // What lies beyond a window that was taken back would be dropped (RFC 9293 §3.8.6); the first is a probe.
-    if (segment->seq >= snd_una_ + snd_wnd_ && segment->seq != snd_una_) return;
-    std::uint32_t length = std::min({segment->length, room, most});
+    const SeqNum edge = snd_una_ + snd_wnd_;
+    std::uint32_t fits = segment->seq < edge ? SeqNum::distance(segment->seq, edge) : 0;
+    if (segment->seq == snd_una_) fits = std::max(fits, mss);
+    if (fits == 0) return;
+    std::uint32_t length = std::min({segment->length, room, most, fits});
     if (length > mss && length < segment->length) length -= length % mss;
     if (!force_retransmission_ && paced_out(length, now)) return;
     if (pacer_.rate() != 0) length = std::min(length, std::max(mss, pacer_.allowed(now) / mss * mss));

@@ -167,6 +167,9 @@ TEST(Scoreboard, PoolHasALimit) {
   EXPECT_EQ(board.sacked(), 0u);
   board.sack(kStart + 110, kStart + 120, kIgnore);
   EXPECT_EQ(board.sacked(), 10u);
+  // Somebody else, who has nothing outstanding, gets one all the same.
+  Scoreboard other(pool);
+  EXPECT_NE(other.append(kStart, 10, kEpoch), nullptr);
 }
 
 TEST(Scoreboard, PeerThatReportsEverySecondByteFillsNoMemory) {
