@@ -13,8 +13,8 @@ namespace millrace::posix {
 ///     orphan=1                                the application let go of it
 ///     timer=on expires=200,0                 kind (on, keepalive, timewait, persist); ms left, expiries so
 ///     far mem=r,rb,t,tb,d                         bytes held and their limit, receiving and sending;
-///     datagrams dropped cc=cubic ts=1 sack=1 wscale=7,7 ...      with info: TCP_INFO's names and units; zeros
-///     are left out
+///     datagrams dropped cc=cubic ts=1 sack=1 wscale=7,7 ...      with info: TCP_INFO's names and units;
+///     zeros are left out
 void append_socket(std::string& line, const SocketReport& report);
 
 /// " key=number"

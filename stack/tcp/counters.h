@@ -29,8 +29,8 @@ enum class Counter : std::uint8_t {
   kSyncookiesSent,
   kSyncookiesRecv,    ///< ACKs that brought a cookie back
   kSyncookiesFailed,  ///< ... that was none
-  kPawsEstab,     ///< PAWS rejected
-  kOutOfWindow,   ///< unacceptable sequence number
+  kPawsEstab,         ///< PAWS rejected
+  kOutOfWindow,       ///< unacceptable sequence number
   kChallengeAck,
   kChallengeAckLimited,
   kSynChallenge,
