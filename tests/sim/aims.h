@@ -16,7 +16,7 @@ struct Aim {
   double bound = 0;
   bool at_least = true;           ///< else at most
   bool costly = false;            ///< takes long: not in every run of the tests
-  std::uint64_t test_seeds = 20;  ///< how many the tests take
+  std::uint64_t test_seeds = 20;  ///< how many the long tests take; the short ones five at most
   bool brief = false;             ///< quick enough for a build with sanitizers
   double (*measure_one)(const Aim& aim, std::string_view congestion, std::uint64_t seed) = nullptr;
   std::string topology;

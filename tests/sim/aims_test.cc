@@ -54,7 +54,7 @@ constexpr std::array kHeld{
     Held{"dctcp", "smaller of two equal flows to the larger, 20M, 40 ms"},
     Held{"dctcp", "losses repaired without a timeout, 1% loss, 100 ms"},
 };
-constexpr std::uint64_t kBriefSeeds = 2;
+constexpr std::uint64_t kBriefSeeds = 2, kQuickSeeds = 5;
 
 bool is_set(const char* variable) {
   const char* const value = std::getenv(variable);
@@ -81,7 +81,9 @@ class Aims : public testing::TestWithParam<Case> {};
 
 TEST_P(Aims, Measured) {
   const auto& [aim, control] = GetParam();
-  const std::uint64_t seeds = is_set("MILLRACE_BRIEF") ? kBriefSeeds : aim->test_seeds;
+  const std::uint64_t seeds = is_set("MILLRACE_BRIEF")  ? kBriefSeeds
+                              : is_set("MILLRACE_SOAK") ? aim->test_seeds
+                                                        : std::min(aim->test_seeds, kQuickSeeds);
   const double measured = aim->measure(control, seeds);
   const std::string line = aim->to_string(control, measured);
   const bool held = std::any_of(kHeld.begin(), kHeld.end(), [&](const Held& one) {
