@@ -44,6 +44,8 @@ struct Config {
   std::span<LiveEntry> live;
   // --- protocol features
   bool timestamps = true, sack = true, window_scaling = true;
+  /// FastOpenBits. A listener needs TCP_FASTOPEN besides, so that servers may here, unlike in Linux.
+  unsigned fast_open = 0x3;
   unsigned initial_window_segments = 10;      ///< RFC 6928
   bool time_wait_ignores_reset = true;        ///< RFC 1337 §3; Linux's tcp_rfc1337 is off unless set
   unsigned challenge_acks_per_second = 1000;  ///< RFC 5961 §7

@@ -79,8 +79,9 @@ void Connection::adopt_peer_options(const Segment& segment) {
 }
 
 void Connection::on_syn_sent_segment(Segment& segment, Instant now) {
+  if (deferred_) return;  // nobody can have been asked
   const bool ack = segment.has(Flags::kAck);
-  if (ack && (segment.ack <= sender_.iss() || segment.ack > sender_.snd_max())) {
+  if (ack && (segment.ack <= sender_.iss() || segment.ack > sender_.snd_max() + syn_data_)) {
     if (!segment.has(Flags::kRst)) tcp_.send_reset_for(key(), segment, {}, now);
     return;
   }
@@ -112,6 +113,7 @@ void Connection::on_syn_sent_segment(Segment& segment, Instant now) {
   }
   syn_deadline_ = kNever;
   state_ = State::kEstablished;
+  conclude_fast_open(segment, now);
   // The window of a SYN is never scaled (RFC 7323 §2.2).
   sender_.establish(segment.window, segment.seq, segment.ack, scale, path_payload(), syn_retransmitted_, now);
   if (options_.quick_ack) receiver_.set_quick_ack(true);
@@ -222,6 +224,7 @@ void Connection::on_reset(const Segment& segment, Instant now) {
   Error error = Error::kConnectionReset;
   switch (state_) {
     case State::kSynReceived:
+      if (fast_open_) break;
       tcp_.count(Counter::kAttemptFails);
       error = Error::kConnectionRefused;
       break;
@@ -241,8 +244,13 @@ void Connection::on_reset(const Segment& segment, Instant now) {
 void Connection::become_established(const Segment& segment, Instant now) {
   state_ = State::kEstablished;
   syn_deadline_ = kNever;
-  sender_.establish(std::uint32_t{segment.window} << pending_scale_, segment.seq, segment.ack, pending_scale_,
-                    path_payload(), syn_retransmitted_, now);
+  if (fast_open_) {
+    if (!syn_retransmitted_) sender_.rtt().sample(now - syn_sent_at_);
+    leave_fast_open(false, now);
+  } else {
+    sender_.establish(std::uint32_t{segment.window} << pending_scale_, segment.seq, segment.ack,
+                      pending_scale_, path_payload(), syn_retransmitted_, now);
+  }
   if (options_.quick_ack) receiver_.set_quick_ack(true);
   arm_keepalive(now);
 }
@@ -253,10 +261,11 @@ bool Connection::check_ack(Segment& segment, Instant now) {
     return false;
   }
   if (state_ == State::kSynReceived) {
-    if (segment.ack <= sender_.iss() || segment.ack > sender_.snd_max()) {
+    if (segment.ack <= sender_.iss() || segment.ack > sender_.snd_max() + syn_data_) {
       tcp_.send_reset_for(key(), segment, {}, now);
       return false;
     }
+    if (syn_data_ != 0) take_syn_data_ack(segment.ack, now);
     become_established(segment, now);
     if (send_shutdown_) state_ = State::kFinWait1;
     notify(kWritable);
@@ -413,7 +422,7 @@ void Connection::on_icmp_error(const ip::IcmpError& error, Instant now) {
   }
   // RFC 9293 §3.9.2.2: hard errors end only a connection that is not established yet; later all are soft (RFC
   // 5461).
-  if (state_ == State::kSynSent || state_ == State::kSynReceived) {
+  if (state_ == State::kSynSent || (state_ == State::kSynReceived && !fast_open_)) {
     if (error.kind == ip::IcmpError::Kind::kTimeExceeded) {
       soft_error_ = reported;
       return;

@@ -144,6 +144,8 @@ Tcp::Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, TimerWheel& ti
       rng_(rng),
       isn_(rng),
       syn_cookies_(rng),
+      fast_open_cookies_(rng),
+      fast_open_cache_(rng),
       flows_(rng.u64(), rng.u64()),
       send_budget_(pool.limits().bytes / kSendShare),
       receive_budget_(pool.limits().bytes / kPromiseShare),

@@ -15,6 +15,7 @@
 #include "socket/socket.h"
 #include "tcp/config.h"
 #include "tcp/counters.h"
+#include "tcp/fast_open.h"
 #include "tcp/flow_table.h"
 #include "tcp/isn.h"
 #include "tcp/memory_budget.h"
@@ -69,6 +70,8 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] const MemoryBudget& receive_budget() const { return receive_budget_; }
   [[nodiscard]] const IsnGenerator& isn() const { return isn_; }
   [[nodiscard]] const SynCookies& syn_cookies() const { return syn_cookies_; }
+  [[nodiscard]] const FastOpenCookies& fast_open_cookies() const { return fast_open_cookies_; }
+  [[nodiscard]] FastOpenCache& fast_open_cache() { return fast_open_cache_; }
   [[nodiscard]] LiveTable& live() { return live_; }
   void count(Counter counter, std::uint64_t n = 1) { counters_.add(counter, n); }
 
@@ -120,6 +123,8 @@ class Tcp final : public ip::Transport {
   Rng& rng_;
   IsnGenerator isn_;
   SynCookies syn_cookies_;
+  FastOpenCookies fast_open_cookies_;
+  FastOpenCache fast_open_cache_;
   FlowTable flows_;
   PortTable ports_;
   MemoryBudget send_budget_, receive_budget_;
