@@ -98,6 +98,7 @@ struct TcpInfo {
   std::uint8_t state = 0;  ///< Linux's numbers: 1 ESTABLISHED ... 11 CLOSING
   std::uint8_t retransmits = 0, probes = 0, backoff = 0;
   bool timestamps = false, sack = false, window_scaling = false;
+  bool syn_data = false;  ///< Fast Open: data in the SYN was acknowledged
   std::uint8_t snd_wscale = 0, rcv_wscale = 0;
   std::uint32_t rto = 0, ato = 0, snd_mss = 0, rcv_mss = 0, advmss = 0, pmtu = 0;
   std::uint32_t unacked = 0, sacked = 0, lost = 0, retrans = 0;             ///< segments

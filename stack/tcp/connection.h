@@ -206,7 +206,8 @@ class Connection final : public Flow, public PendingHook, public AcceptHook, pub
   bool send_shutdown_ = false, receive_shutdown_ = false;
   bool timestamps_ = false, sack_ = false;
   bool syn_retransmitted_ = false;
-  bool fast_open_ = false;      ///< began as a SYN with data, from the peer
+  bool fast_open_ = false;  ///< began as a SYN with data, from the peer
+  bool syn_data_acknowledged_ = false;
   bool deferred_ = false;       ///< SYN-SENT, but the SYN waits for data
   bool cookie_asked_ = false;   ///< our SYN had a Fast Open option, or data
   std::uint32_t syn_data_ = 0;  ///< bytes in our SYN that nobody has acknowledged

@@ -34,6 +34,7 @@ void Connection::open_fast(const Handshake& handshake, Listener* listener, Segme
     receiver_.on_data(syn, now);
     bytes_received_ += SeqNum::distance(before, receiver_.rcv_nxt());
     last_data_received_ = now;
+    syn_data_acknowledged_ = true;
   }
   send_syn(true, now);  // RFC 7413 §4.2.2: acknowledges the data too
   receiver_.on_ack_sent();
@@ -109,6 +110,7 @@ void Connection::take_syn_data_ack(SeqNum ack, Instant /*now*/) {
   const std::uint32_t taken = SeqNum::distance(sender_.iss() + 1, ack);
   sender_.queue().drop_front(taken);
   bytes_acked_ += taken;
+  syn_data_acknowledged_ = true;
   sender_.start(ack - 1);  // as if our SYN had stood where the peer's acknowledgment ends
   tcp_.count(Counter::kFastOpenActive);
 }

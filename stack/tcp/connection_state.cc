@@ -20,6 +20,7 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   info.probes = static_cast<std::uint8_t>(std::max<unsigned>(sender_.probes(), keepalive_probes_));
   info.timestamps = timestamps_;
   info.sack = sack_;
+  info.syn_data = syn_data_acknowledged_;
   info.snd_wscale = sender_.scale();
   info.rcv_wscale = sender_.scale() != 0 || receiver_.limit() > 65535 ? Receiver::kWindowScale : 0;
   info.window_scaling = info.rcv_wscale != 0;
