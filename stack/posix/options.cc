@@ -44,6 +44,9 @@ constexpr IntegerOption kIntegerOptions[] = {
     {IPPROTO_TCP, TCP_LINGER2, SocketOption::kLinger2, false},
     {IPPROTO_TCP, TCP_SYNCNT, SocketOption::kSynCount, false},
     {IPPROTO_TCP, TCP_NOTSENT_LOWAT, SocketOption::kNotSentLowWater, false},
+    {IPPROTO_TCP, TCP_FASTOPEN, SocketOption::kFastOpen, false},
+    {IPPROTO_TCP, TCP_FASTOPEN_CONNECT, SocketOption::kFastOpenConnect, false},
+    {IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, SocketOption::kFastOpenNoCookie, false},
 };
 
 const IntegerOption* find_option(int level, int option) {

@@ -11,7 +11,8 @@ namespace millrace::posix {
   out.tcpi_backoff = info.backoff;
   out.tcpi_options = static_cast<std::uint8_t>(
       (info.timestamps ? TCPI_OPT_TIMESTAMPS : 0) | (info.sack ? TCPI_OPT_SACK : 0) |
-      (info.ecn ? TCPI_OPT_ECN : 0) | (info.window_scaling ? TCPI_OPT_WSCALE : 0));
+      (info.ecn ? TCPI_OPT_ECN : 0) | (info.window_scaling ? TCPI_OPT_WSCALE : 0) |
+      (info.syn_data ? TCPI_OPT_SYN_DATA : 0));
   out.tcpi_snd_wscale = info.snd_wscale & 0xf;
   out.tcpi_rcv_wscale = info.rcv_wscale & 0xf;
   out.tcpi_rto = info.rto;

@@ -57,8 +57,8 @@ using SendSlices = Slices<ConstIoSlice, const std::uint8_t>;
 using ReceiveSlices = Slices<IoSlice, std::uint8_t>;
 
 /// MSG_ZEROCOPY means nothing without SO_ZEROCOPY, as in Linux.
-constexpr int kSendFlags =
-    MSG_DONTWAIT | MSG_NOSIGNAL | MSG_OOB | MSG_MORE | MSG_EOR | MSG_DONTROUTE | MSG_CONFIRM | MSG_ZEROCOPY;
+constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_OOB | MSG_MORE | MSG_EOR | MSG_DONTROUTE |
+                           MSG_CONFIRM | MSG_ZEROCOPY | MSG_FASTOPEN;
 
 bool any_null(const iovec* slices, std::size_t count) {
   return std::any_of(slices, slices + count,
@@ -106,13 +106,35 @@ void apply_hints(const HintValues& hints, const IpAddress& destination, SendFlag
   }
 }
 
+/// Whom MSG_FASTOPEN connects a stream to.
+long fast_open_destination(const Socket& socket, const OutgoingMessage& message, Endpoint& remote,
+                           bool& given) {
+  if (message.to == nullptr) return 0;
+  if (message.to_length < sizeof(sa_family_t)) return -EINVAL;
+  sa_family_t family;
+  std::memcpy(&family, message.to, sizeof family);
+  if (family == AF_UNSPEC) return -EOPNOTSUPP;
+  const Result<Endpoint> endpoint = to_endpoint(socket, AddressUse::kConnect, message.to, message.to_length);
+  if (!endpoint) return failure(endpoint.error());
+  remote = *endpoint;
+  given = true;
+  return 0;
+}
+
 long prepare_send(SocketFile& file, const OutgoingMessage& message, int flags, Endpoint& remote, bool& given,
                   SendFlags& send_flags) {
   send_flags.more = (flags & MSG_MORE) != 0;
   send_flags.out_of_band = (flags & MSG_OOB) != 0;
   send_flags.end_of_record = (flags & MSG_EOR) != 0;
   given = false;
-  if (file.is_stream()) return read_ancillary(file, message.control, nullptr, send_flags);
+  if (file.is_stream()) {
+    send_flags.fast_open = (flags & MSG_FASTOPEN) != 0;
+    if (send_flags.fast_open) {
+      if (const long wrong = fast_open_destination(file.socket(), message, remote, given); wrong != 0)
+        return wrong;
+    }
+    return read_ancillary(file, message.control, nullptr, send_flags);
+  }
   if (const long wrong = destination_of(file.socket(), message, remote, given); wrong != 0) return wrong;
   const bool v6_socket = file.socket().family() == IpAddress::Family::kV6;
   const bool own_hints = v6_socket || file.settings.hints.get(kMulticastTtlHint) != 1;
@@ -143,6 +165,7 @@ long send_locked(LockedFile& locked, SendSlices& slices, int flags, const Outgoi
   for (;;) {
     const Instant now = clock_now();
     const Result<std::size_t> sent = file.socket().send(slices.rest(), remote_pointer, send_flags, now);
+    send_flags.fast_open = false;  // it connects once; what is left waits for that
     if (sent) {
       done += *sent;
       context.settle(now);
@@ -150,6 +173,8 @@ long send_locked(LockedFile& locked, SendSlices& slices, int flags, const Outgoi
       slices.advance(*sent);
       settled = true;
       if (*sent != 0) continue;
+    } else if (sent.error() == Error::kInProgress && !nonblocking) {
+      continue;  // without a cookie: a SYN is under way, and the data follows it
     } else if (sent.error() != Error::kAgain) {
       if (done != 0) keep_for_later(file.socket(), sent.error());
       context.settle(now);

@@ -28,6 +28,7 @@ struct ConstIoSlice {
 struct SendFlags {
   bool more = false;           ///< MSG_MORE: hold back a partial segment
   bool out_of_band = false;    ///< MSG_OOB
+  bool fast_open = false;      ///< MSG_FASTOPEN: connect to `to`, with data in the SYN where that can be
   bool end_of_record = false;  ///< MSG_EOR, accepted and without effect on a stream
   // --- of this datagram only
   std::optional<std::uint8_t> tos = {}, ttl = {};
@@ -84,6 +85,9 @@ enum class SocketOption : std::uint8_t {
   kDeferAccept,         ///< TCP_DEFER_ACCEPT, seconds
   kLinger2,             ///< TCP_LINGER2, seconds
   kSynCount,            ///< TCP_SYNCNT
+  kFastOpen,            ///< TCP_FASTOPEN on a listener: connections that may wait for their handshake's end
+  kFastOpenConnect,     ///< TCP_FASTOPEN_CONNECT: connect() waits for the first data, when there is a cookie
+  kFastOpenNoCookie,    ///< TCP_FASTOPEN_NO_COOKIE
   kCongestion,          ///< TCP_CONGESTION: the place in tcp::congestion_list()
   kNotSentLowWater,     ///< TCP_NOTSENT_LOWAT
   kV6Only,              ///< IPV6_V6ONLY: the wildcard leaves IPv4 alone; only before bind
@@ -94,6 +98,7 @@ struct TcpInfo {
   std::uint8_t state = 0;  ///< Linux's numbers: 1 ESTABLISHED ... 11 CLOSING
   std::uint8_t retransmits = 0, probes = 0, backoff = 0;
   bool timestamps = false, sack = false, window_scaling = false, ecn = false;
+  bool syn_data = false;      ///< Fast Open: data in the SYN was acknowledged
   std::uint8_t ca_state = 0;  ///< Linux's numbers: 0 Open, 1 Disorder, 2 CWR, 3 Recovery, 4 Loss
   std::uint8_t snd_wscale = 0, rcv_wscale = 0;
   std::uint32_t rto = 0, ato = 0, snd_mss = 0, rcv_mss = 0, advmss = 0, pmtu = 0;

@@ -55,6 +55,8 @@ struct Config {
   wire::TcpOptions::Order option_order = wire::TcpOptions::Order::kLinux;  ///< in a SYN
   /// PSH on every super-segment, as Linux has it: it ends the wait of a receiver that merges segments.
   bool push_super_segments = false;
+  /// FastOpenBits. A listener needs TCP_FASTOPEN besides, so that servers may here, unlike in Linux.
+  unsigned fast_open = 0x3;
   unsigned initial_window_segments = 10;      ///< RFC 6928
   bool time_wait_ignores_reset = true;        ///< RFC 1337 §3; Linux's tcp_rfc1337 is off unless set
   unsigned challenge_acks_per_second = 1000;  ///< RFC 5961 §7

@@ -38,6 +38,7 @@ Connection::Connection(Tcp& tcp, const FlowKey& key, const Options& options, con
 }
 
 Connection::~Connection() {
+  leave_fast_open(false, Instant{});
   unpublish();
   tcp_.flows().remove(*this);
 }
@@ -45,6 +46,13 @@ Connection::~Connection() {
 // --- opening
 
 void Connection::open_active(std::optional<SeqNum> iss_after, Instant now) {
+  prepare_active(iss_after, now);
+  send_syn(false, now);
+  syn_deadline_ = now + sender_.rtt().backed_off(0);
+  update_timer(now);
+}
+
+void Connection::prepare_active(std::optional<SeqNum> iss_after, Instant now) {
   state_ = State::kSynSent;
   SeqNum iss = tcp_.isn().isn(key(), now);
   if (iss_after && iss <= *iss_after) iss = *iss_after + 65536 + (tcp_.rng().u32() & 0xffff);
@@ -54,13 +62,15 @@ void Connection::open_active(std::optional<SeqNum> iss_after, Instant now) {
   ecn_ = tcp_.config().ecn == Config::Ecn::kRequest || wants_accurate_ecn(options_);
   offered_window_ = Receiver::initial_window(tcp_, options_.receive_buffer);
   tcp_.count(Counter::kActiveOpens);
-  send_syn(false, now);
-  syn_deadline_ = now + sender_.rtt().backed_off(0);
-  update_timer(now);
 }
 
 void Connection::open_passive(const Handshake& handshake, Listener* listener, const Segment& segment,
                               Instant now) {
+  adopt(handshake, listener, now);
+  become_established(segment, now);
+}
+
+void Connection::adopt(const Handshake& handshake, Listener* listener, Instant now) {
   listener_ = listener;
   sender_.start(handshake.iss);
   // Nobody knows when a SYN cookie went out: there is no first sample of the round trip then.
@@ -77,7 +87,6 @@ void Connection::open_passive(const Handshake& handshake, Listener* listener, co
   peer_scaled_ = handshake.peer_scale.has_value();
   pending_scale_ = std::min<std::uint8_t>(handshake.peer_scale.value_or(0), 14);
   syn_retransmitted_ = handshake.syn_retransmitted;
-  become_established(segment, now);
 }
 
 void Connection::attach(TcpSocket* socket) {
@@ -124,7 +133,8 @@ std::size_t Connection::append(std::span<const ConstIoSlice> data, std::size_t w
 
 Result<std::size_t> Connection::send_data(std::span<const ConstIoSlice> data, SendFlags flags, Instant now) {
   if (send_shutdown_ || state_ == State::kClosed) return Error::kPipe;
-  if (state_ == State::kSynSent || state_ == State::kSynReceived) {
+  if (deferred_) return begin_with(data, now);
+  if (state_ == State::kSynSent || (state_ == State::kSynReceived && !fast_open_)) {
     wants_space_ = true;
     return Error::kAgain;
   }
@@ -336,7 +346,8 @@ Ready Connection::readiness() const {
   Ready ready = 0;
   if (state_ == State::kClosed || (send_shutdown_ && receive_shutdown_)) ready |= kHangup;
   if (receive_shutdown_ || state_ == State::kClosed) ready |= kReadable | kReadHangup;
-  if (state_ == State::kSynSent || state_ == State::kSynReceived) return ready;
+  if (deferred_) ready |= kWritable;  // as Linux: the first write sends the SYN
+  if (state_ == State::kSynSent || (state_ == State::kSynReceived && !fast_open_)) return ready;
   if (receiver_.queue().bytes() >= options_.receive_low_water ||
       (options_.receive_low_water > 1 && receiver_.queue().bytes() >= receiver_.limit() / 2 &&
        !receiver_.queue().empty())) {
@@ -386,11 +397,14 @@ void Connection::output(Instant now) {
     case State::kLastAck:
       sender_.transmit(now);
       break;
+    case State::kSynReceived:
+      if (fast_open_) sender_.transmit(now);
+      break;
     default:
       break;
   }
   if (options_.not_sent_low_water != 0) tell_space();  // sending makes room, not only acknowledgements
-  if (state_ != State::kSynSent && state_ != State::kSynReceived) {
+  if (state_ != State::kSynSent && (state_ != State::kSynReceived || fast_open_)) {
     while (receiver_.ack_now()) send_ack(now);
   }
   publish();
@@ -481,7 +495,7 @@ void Connection::send_reset(Instant now) {
   static_cast<void>(tcp_.send_segment(key(), out, nullptr, &route_, now));
 }
 
-void Connection::send_syn(bool with_ack, Instant now) {
+void Connection::send_syn(bool with_ack, Instant now, const FastOpenCookie* cookie) {
   refresh_route(now);
   wire::TcpOptions options;
   const std::uint32_t mtu = std::max(route_.mtu, kHeaders + kMinSegment);
@@ -493,20 +507,26 @@ void Connection::send_syn(bool with_ack, Instant now) {
   options.sack_permitted = sack_;
   if (timestamps_)
     options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), with_ack ? ts_recent_ : 0};
+  if (cookie != nullptr) options.fast_open = *cookie;
   Tcp::Outgoing out;
   out.seq = sender_.iss();
   out.ack = with_ack ? receiver_.rcv_nxt() : SeqNum{0};
   out.flags = static_cast<std::uint8_t>(Flags::kSyn | (with_ack ? Flags::kAck : 0));
   // RFC 3168 §6.1.1, and §6.1.1.1: a path that swallows such a SYN lets the next one through.
   if (ecn_ && (with_ack || syn_tries_ == 0)) out.flags |= with_ack ? Flags::kEce : Flags::kEce | Flags::kCwr;
-  out.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(offered_window_, 65535));
+  // Data that came with the peer's SYN has taken its part.
+  const std::uint32_t window = fast_open_ ? receiver_.window() : offered_window_;
+  out.window = static_cast<std::uint16_t>(std::min<std::uint32_t>(window, 65535));
   out.options = &options;
   out.tos = options_.tos;
   out.ttl = options_.ttl;
   out.dont_fragment = options_.mtu_discover != 0;
-  sender_.on_syn_sent(now);
+  if (!fast_open_) sender_.on_syn_sent(now);  // else data may be under way already
+  syn_sent_at_ = now;
   ++segments_out_;
-  static_cast<void>(tcp_.send_segment(key(), out, nullptr, &route_, now));
+  PacketPtr payload;
+  if (syn_data_ != 0 && !with_ack && !syn_retransmitted_) payload = syn_payload();
+  static_cast<void>(tcp_.send_segment(key(), out, std::move(payload), &route_, now));
 }
 
 // --- timers
@@ -541,7 +561,7 @@ void Connection::on_timer(Instant now) {
 
 void Connection::on_syn_timer(Instant now) {
   // SYN-SENT, or SYN-RECEIVED of a simultaneous open.
-  if (syn_tries_ >= options_.syn_retries) {
+  if (syn_tries_ >= (fast_open_ ? tcp_.config().syn_ack_retries : options_.syn_retries)) {
     tcp_.count(Counter::kAttemptFails);
     enter_closed(soft_error_ != Error::kNone ? soft_error_ : Error::kTimedOut, now);
     return;
@@ -591,9 +611,11 @@ void Connection::on_keepalive_timer(Instant now) {
 
 // --- the end
 
-void Connection::enter_closed(Error error, Instant /*now*/) {
+void Connection::enter_closed(Error error, Instant now) {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
+  deferred_ = false;
+  leave_fast_open(error == Error::kConnectionReset, now);
   unpublish();
   final_error_ = error;
   send_shutdown_ = receive_shutdown_ = true;

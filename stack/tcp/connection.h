@@ -42,12 +42,15 @@ enum class State : std::uint8_t {
 
 struct PendingTag;
 struct AcceptTag;
+struct FastOpenTag;
 using PendingHook =
     boost::intrusive::list_base_hook<boost::intrusive::tag<PendingTag>,
                                      boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 using AcceptHook =
     boost::intrusive::list_base_hook<boost::intrusive::tag<AcceptTag>,
                                      boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+using FastOpenHook = boost::intrusive::list_base_hook<boost::intrusive::tag<FastOpenTag>>;
 
 /// What a handshake agreed on.
 struct Handshake {
@@ -64,7 +67,7 @@ struct Handshake {
 /// One TCP connection from SYN-SENT (or, for a passive open, ESTABLISHED) until CLOSED: the state machine and
 /// its two halves. Owned by the Tcp layer: by its socket's handle while there is one, else by itself until it
 /// is done (bury()).
-class Connection final : public Flow, public PendingHook, public AcceptHook {
+class Connection final : public Flow, public PendingHook, public AcceptHook, public FastOpenHook {
  public:
   Connection(Tcp& tcp, const FlowKey& key, const Options& options, const ip::RouteResult& route);
   ~Connection();
@@ -74,6 +77,15 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   void open_active(std::optional<SeqNum> iss_after, Instant now);
   /// `segment`, the third of a passive open, was acceptable; it is passed to on_segment() afterwards.
   void open_passive(const Handshake& handshake, Listener* listener, const Segment& segment, Instant now);
+
+  /// RFC 7413: `syn` becomes a connection in SYN-RECEIVED, its data readable at once, and is answered.
+  void open_fast(const Handshake& handshake, Listener* listener, Segment& syn, Instant now);
+  /// An active open whose SYN waits for begin_with(): data from send_data(), or none to ask for a cookie.
+  void open_deferred(std::optional<SeqNum> iss_after, Instant now);
+  /// Sends the SYN, with as much of the data as Fast Open allows. kInProgress: with none.
+  Result<std::size_t> begin_with(std::span<const ConstIoSlice> data, Instant now);
+  [[nodiscard]] bool deferred() const { return deferred_; }
+  void left_fast_open_queue() { fast_open_listener_ = nullptr; }
 
   // --- from the network
   void on_segment(Segment& segment, Instant now);
@@ -155,7 +167,17 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   void send_duplicate_ack(const Segment& segment, Instant now);
   void note_timestamp(const Segment& segment, Instant now);
 
-  void send_syn(bool with_ack, Instant now);
+  void adopt(const Handshake& handshake, Listener* listener, Instant now);
+  void prepare_active(std::optional<SeqNum> iss_after, Instant now);
+  // connection_fast_open.cc
+  void conclude_fast_open(const Segment& answer, Instant now);
+  void take_syn_data_ack(SeqNum ack, Instant now);
+  void leave_fast_open(bool was_reset, Instant now);
+  [[nodiscard]] PacketPtr syn_payload();
+  /// In SYN-RECEIVED, and yet data goes out.
+  [[nodiscard]] bool fast_opened() const { return state_ == State::kSynReceived && fast_open_; }
+
+  void send_syn(bool with_ack, Instant now, const FastOpenCookie* cookie = nullptr);
   void send_ack(Instant now);
   void send_reset(Instant now);
   void push_held(Instant now);
@@ -189,6 +211,13 @@ class Connection final : public Flow, public PendingHook, public AcceptHook {
   bool ecn_ = false;                     ///< agreed on, or asked for in our SYN
   bool congestion_experienced_ = false;  ///< ECE goes on what we send
   bool syn_retransmitted_ = false;
+  bool fast_open_ = false;  ///< began as a SYN with data, from the peer
+  bool syn_data_acknowledged_ = false;
+  bool deferred_ = false;       ///< SYN-SENT, but the SYN waits for data
+  bool cookie_asked_ = false;   ///< our SYN had a Fast Open option, or data
+  std::uint32_t syn_data_ = 0;  ///< bytes in our SYN that nobody has acknowledged
+  Instant syn_sent_at_{};
+  Listener* fast_open_listener_ = nullptr;  ///< while it counts us
   /// Somebody was told that there is no room to send (a call, or readiness()): tell when there is.
   mutable bool wants_space_ = false;
   bool peer_scaled_ = false;

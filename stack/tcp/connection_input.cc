@@ -27,6 +27,11 @@ void Connection::on_segment(Segment& segment, Instant now) {
   }
   // First, the sequence number (§3.10.7.4), PAWS before it (RFC 7323 §5.3 R1).
   if (!check_timestamps(segment, now)) return;
+  if (fast_opened() && segment.has(Flags::kSyn) && segment.seq < receiver_.rcv_nxt() &&
+      !(segment.has(Flags::kEce) && segment.has(Flags::kCwr))) {
+    // RFC 3168 §6.1.1.1: a peer that asks again without does not believe in ECN on this path.
+    ecn_ = false;
+  }
   if (state_ == State::kSynReceived && segment.has(Flags::kSyn) && !segment.has(Flags::kRst) &&
       segment.seq + 1 == receiver_.rcv_nxt()) {
     // A simultaneous open (§3.5, figure 8). The peer's SYN is known already: without ACK it repeats itself,
@@ -84,8 +89,9 @@ void Connection::adopt_peer_options(const Segment& segment) {
 }
 
 void Connection::on_syn_sent_segment(Segment& segment, Instant now) {
+  if (deferred_) return;  // nobody can have been asked
   const bool ack = segment.has(Flags::kAck);
-  if (ack && (segment.ack <= sender_.iss() || segment.ack > sender_.snd_nxt())) {
+  if (ack && (segment.ack <= sender_.iss() || segment.ack > sender_.snd_nxt() + syn_data_)) {
     if (!segment.has(Flags::kRst)) tcp_.send_reset_for(key(), segment, {}, now);
     return;
   }
@@ -120,6 +126,7 @@ void Connection::on_syn_sent_segment(Segment& segment, Instant now) {
   last_data_received_ = now;  // from when TCP_INFO counts, as Linux
   if (ecn_) sender_.use_ecn();
   if (sack_) receiver_.use_sack();
+  conclude_fast_open(segment, now);
   // The window of a SYN is never scaled (RFC 7323 §2.2).
   sender_.establish(segment.window, segment.seq, segment.ack, scale, path_payload(), syn_retransmitted_, now);
   if (options_.quick_ack) receiver_.set_quick_ack(true);
@@ -234,6 +241,7 @@ void Connection::on_reset(const Segment& segment, Instant now) {
   Error error = Error::kConnectionReset;
   switch (state_) {
     case State::kSynReceived:
+      if (fast_open_) break;
       tcp_.count(Counter::kAttemptFails);
       error = Error::kConnectionRefused;
       break;
@@ -253,11 +261,16 @@ void Connection::on_reset(const Segment& segment, Instant now) {
 void Connection::become_established(const Segment& segment, Instant now) {
   state_ = State::kEstablished;
   syn_deadline_ = kNever;
-  last_data_received_ = now;
   if (ecn_) sender_.use_ecn();
-  if (sack_) receiver_.use_sack();
-  sender_.establish(std::uint32_t{segment.window} << pending_scale_, segment.seq, segment.ack, pending_scale_,
-                    path_payload(), syn_retransmitted_, now);
+  if (fast_open_) {
+    sender_.conclude_handshake(syn_retransmitted_ ? Duration{-1} : now - syn_sent_at_, now);
+    leave_fast_open(false, now);
+  } else {
+    last_data_received_ = now;
+    if (sack_) receiver_.use_sack();
+    sender_.establish(std::uint32_t{segment.window} << pending_scale_, segment.seq, segment.ack,
+                      pending_scale_, path_payload(), syn_retransmitted_, now);
+  }
   if (options_.quick_ack) receiver_.set_quick_ack(true);
   arm_keepalive(now);
 }
@@ -268,10 +281,11 @@ bool Connection::check_ack(Segment& segment, Instant now) {
     return false;
   }
   if (state_ == State::kSynReceived) {
-    if (segment.ack <= sender_.iss() || segment.ack > sender_.snd_nxt()) {
+    if (segment.ack <= sender_.iss() || segment.ack > sender_.snd_nxt() + syn_data_) {
       tcp_.send_reset_for(key(), segment, {}, now);
       return false;
     }
+    if (syn_data_ != 0) take_syn_data_ack(segment.ack, now);
     become_established(segment, now);
     if (send_shutdown_) state_ = State::kFinWait1;
     notify(kWritable);
@@ -445,7 +459,7 @@ void Connection::on_icmp_error(const ip::IcmpError& error, Instant now) {
   }
   // RFC 9293 §3.9.2.2: hard errors end only a connection that is not established yet; later all are soft (RFC
   // 5461).
-  if (state_ == State::kSynSent || state_ == State::kSynReceived) {
+  if (state_ == State::kSynSent || (state_ == State::kSynReceived && !fast_open_)) {
     if (error.kind == ip::IcmpError::Kind::kTimeExceeded) {
       soft_error_ = reported;
       return;

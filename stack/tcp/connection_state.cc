@@ -21,6 +21,7 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   info.timestamps = timestamps_;
   info.sack = sack_;
   info.ecn = ecn_;
+  info.syn_data = syn_data_acknowledged_;
   info.snd_wscale = sender_.scale();
   info.rcv_wscale = receiver_.scale();
   info.window_scaling = info.rcv_wscale != 0;

@@ -67,6 +67,13 @@ std::string_view name_of(Counter counter) {
       "TcpExtTCPTimeWaitOverflow",
       "TcpExtTCPRcvCoalesce",
       "TcpOutNoMemory",
+      "TcpExtTCPFastOpenActive",
+      "TcpExtTCPFastOpenActiveFail",
+      "TcpExtTCPFastOpenBlackhole",
+      "TcpExtTCPFastOpenPassive",
+      "TcpExtTCPFastOpenPassiveFail",
+      "TcpExtTCPFastOpenListenOverflow",
+      "TcpExtTCPFastOpenCookieReqd",
       "TcpIcmpIgnored",
       "TcpPathMtuReduced",
   };

@@ -69,6 +69,13 @@ enum class Counter : std::uint8_t {
   kTimeWaitOverflow,
   kRcvCoalesce,
   kOutNoMemory,
+  kFastOpenActive,          ///< data in our SYN was acknowledged
+  kFastOpenActiveFail,      ///< ... was not, and went out again
+  kFastOpenBlackhole,       ///< a destination not tried because such data was lost there
+  kFastOpenPassive,         ///< connections made of a SYN with data
+  kFastOpenPassiveFail,     ///< cookies that were not ours
+  kFastOpenListenOverflow,  ///< SYNs beyond the queue that TCP_FASTOPEN asked for
+  kFastOpenCookieRequests,
   kIcmpIgnored,  ///< ICMP error outside the window (RFC 5927)
   kPathMtuReduced,
   kCount,

@@ -55,6 +55,10 @@ void Listener::set_backlog(int backlog) {
 
 void Listener::stop(Instant now) {
   requests_.clear_and_dispose([](Request* request) { delete request; });
+  while (!fast_open_.empty()) {
+    fast_open_.front().left_fast_open_queue();
+    fast_open_.pop_front();
+  }
   while (!accept_queue_.empty()) {
     Connection& connection = accept_queue_.front();
     accept_queue_.pop_front();
@@ -80,12 +84,13 @@ Connection* Listener::accept() {
 // --- requests
 
 void Listener::send_syn_ack(const FlowKey& key, const Handshake& handshake, std::uint16_t mss,
-                            std::uint32_t ts_value, Instant now) {
+                            std::uint32_t ts_value, bool give_cookie, Instant now) {
   wire::TcpOptions options;
   options.mss = mss;
   if (handshake.peer_scale) options.window_scale = Receiver::window_scale(tcp_.config());
   options.sack_permitted = handshake.sack;
   if (handshake.timestamps) options.timestamps = wire::TcpOptions::Timestamps{ts_value, handshake.ts_recent};
+  if (give_cookie) options.fast_open = tcp_.fast_open_cookies().make(key.local.address, key.remote.address);
   Tcp::Outgoing out;
   out.seq = handshake.iss;
   out.ack = handshake.irs + 1;
@@ -101,7 +106,8 @@ void Listener::send_syn_ack(const FlowKey& key, const Handshake& handshake, std:
 
 void Listener::answer(Request& request, Instant now) {
   request.last_answer = now;
-  send_syn_ack(request.key(), request.handshake, request.mss, timestamp(request.ts_offset, now), now);
+  send_syn_ack(request.key(), request.handshake, request.mss, timestamp(request.ts_offset, now),
+               request.give_cookie, now);
 }
 
 void Listener::send_ack(const Request& request, Instant now) {

@@ -17,6 +17,10 @@ namespace millrace::tcp {
 
 class Tcp;
 
+/// Connections made of a SYN with data whose handshake is not through (RFC 7413 §5.1: how many there may be).
+using FastOpenList = boost::intrusive::list<Connection, boost::intrusive::base_hook<FastOpenHook>,
+                                            boost::intrusive::constant_time_size<true>>;
+
 /// A connection in SYN-RECEIVED after a passive open: all that a SYN told, and nothing more. It becomes a
 /// Connection when the handshake's third segment comes.
 class Request final
@@ -31,6 +35,7 @@ class Request final
   std::uint32_t source_hash = 0;  ///< of the peer's address, for SynSources
   std::uint16_t mss = 536;        ///< ours, advertised
   std::uint8_t retries = 0;
+  bool give_cookie = false;   ///< the SYN-ACK brings a Fast Open cookie
   bool acknowledged = false;  ///< by a bare ACK, which TCP_DEFER_ACCEPT does not take for enough
   Instant last_answer{};
   Timer timer;
@@ -74,6 +79,9 @@ class Listener {
   /// About our SYN-ACK; `request` may be gone afterwards.
   void on_request_icmp(Request& request, const ip::IcmpError& error);
 
+  /// The handshake of a Fast Open connection is through, or it ended before.
+  void fast_open_done(Connection& connection, bool was_reset, Instant now);
+
   [[nodiscard]] bool has_connection() const { return !accept_queue_.empty(); }
   /// Null when there is none.
   [[nodiscard]] Connection* accept();
@@ -96,10 +104,19 @@ class Listener {
   void send_cookie(const FlowKey& key, const Segment& segment, Instant now);
   // listener.cc
   void send_syn_ack(const FlowKey& key, const Handshake& handshake, std::uint16_t mss, std::uint32_t ts_value,
-                    Instant now);
+                    bool give_cookie, Instant now);
   void answer(Request& request, Instant now);
   void send_ack(const Request& request, Instant now);
   void on_request_timer(Request& request, Instant now);
+  // listener_fast_open.cc
+  /// What a SYN's Fast Open option leads to: whether the SYN may become a connection at once, and whether its
+  /// SYN-ACK brings a cookie.
+  struct FastOpen {
+    bool open = false, give_cookie = false;
+  };
+  [[nodiscard]] FastOpen judge_fast_open(const FlowKey& key, const Segment& segment, Instant now);
+  void open_fast(const FlowKey& key, const Handshake& handshake, const ip::RouteResult& route,
+                 Segment& segment, Instant now);
   void become_connection(const FlowKey& key, const Handshake& handshake, const ip::RouteResult& route,
                          Segment& segment, Instant now);
   [[nodiscard]] bool request_acceptable(const Request& request, const Segment& segment) const;
@@ -116,6 +133,9 @@ class Listener {
   boost::intrusive::list<Connection, boost::intrusive::base_hook<AcceptHook>,
                          boost::intrusive::constant_time_size<false>>
       accept_queue_;
+  FastOpenList fast_open_;
+  std::size_t fast_open_resets_ = 0;  ///< of them that ended by a RST not long ago
+  Instant fast_open_reset_at_{};
   boost::intrusive::list<Request, boost::intrusive::constant_time_size<false>> requests_;
 
   friend class Request;

@@ -31,12 +31,18 @@ void Listener::on_syn(const FlowKey& key, Segment& segment, const ip::PacketInfo
     tcp_.count(Counter::kListenDrops);
     return;
   }
-  auto* request = new Request(tcp_, *this, key);
-  Handshake& handshake = request->handshake;
-  handshake = read_syn(segment);
+  Handshake handshake = read_syn(segment);
   handshake.iss = tcp_.isn().isn(key, now);
   if (iss_after != nullptr && handshake.iss <= *iss_after)
     handshake.iss = *iss_after + 65536 + (tcp_.rng().u32() & 0xffff);
+  const FastOpen fast_open = judge_fast_open(key, segment, now);
+  if (fast_open.open) {
+    open_fast(key, handshake, *route, segment, now);
+    return;
+  }
+  auto* request = new Request(tcp_, *this, key);
+  request->handshake = handshake;
+  request->give_cookie = fast_open.give_cookie;
   request->ts_offset = tcp_.isn().timestamp_offset(key);
   request->mss = own_mss(*route);
   answer(*request, now);
@@ -126,7 +132,7 @@ void Listener::send_cookie(const FlowKey& key, const Segment& segment, Instant n
   }
   cookie_sent_ = now;
   tcp_.count(Counter::kSyncookiesSent);
-  send_syn_ack(key, handshake, own_mss(*route), ts_value, now);
+  send_syn_ack(key, handshake, own_mss(*route), ts_value, false, now);
 }
 
 bool Listener::on_cookie(const FlowKey& key, Segment& segment, Instant now) {

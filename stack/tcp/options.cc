@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::int64_t kMinSendBuffer = 2304, kMinReceiveBuffer = 1152;  // half of Linux's SOCK_MIN_*
 constexpr std::int64_t kMaxBuffer = std::int64_t{8} << 20;               // what the window scale can express
+constexpr std::int64_t kMaxFastOpenQueue = 4096;                         // somaxconn, as in Linux
 constexpr std::int64_t kMaxKeepaliveSeconds = 32767;
 
 std::uint32_t seconds(Duration d) {
@@ -112,6 +113,18 @@ Result<void> Options::set(SocketOption option, std::int64_t value) {
     case SocketOption::kDeferAccept:
       defer_accept = timeouts_in(value);
       return {};
+    case SocketOption::kFastOpen:
+      if (value < 0) return Error::kInvalid;
+      fast_open_queue = static_cast<std::uint32_t>(std::min<std::int64_t>(value, kMaxFastOpenQueue));
+      return {};
+    case SocketOption::kFastOpenConnect:
+      if (!bounded(0, 1)) return Error::kInvalid;
+      fast_open_connect = value != 0;
+      return {};
+    case SocketOption::kFastOpenNoCookie:
+      if (!bounded(0, 1)) return Error::kInvalid;
+      fast_open_no_cookie = value != 0;
+      return {};
     case SocketOption::kNotSentLowWater:
       not_sent_low_water = static_cast<std::uint32_t>(value);
       return {};
@@ -175,6 +188,12 @@ Result<std::int64_t> Options::get(SocketOption option) const {
       return std::int64_t{receive_low_water};
     case SocketOption::kDeferAccept:
       return seconds_of(defer_accept);
+    case SocketOption::kFastOpen:
+      return std::int64_t{fast_open_queue};
+    case SocketOption::kFastOpenConnect:
+      return std::int64_t{fast_open_connect};
+    case SocketOption::kFastOpenNoCookie:
+      return std::int64_t{fast_open_no_cookie};
     case SocketOption::kNotSentLowWater:
       return std::int64_t{static_cast<std::int32_t>(not_sent_low_water)};
     case SocketOption::kCongestion:

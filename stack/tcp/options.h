@@ -36,8 +36,11 @@ class Options {
   std::uint32_t receive_buffer = 0;      ///< window bytes; 0: it grows by itself
   std::uint32_t not_sent_low_water = 0;  ///< bytes; 0: no limit of its own
   std::uint8_t defer_accept = 0;         ///< SYN-ACKs that may go unanswered by data; 0: no deferring
-  std::uint8_t congestion = 0;           ///< place in congestion_list()
-  std::uint8_t mtu_discover = 1;         ///< IP_MTU_DISCOVER: 0 leaves "don't fragment" unset
+  std::uint32_t fast_open_queue = 0;     ///< SYN-RECEIVED connections of a listener; 0: no Fast Open
+  bool fast_open_connect = false;
+  bool fast_open_no_cookie = false;
+  std::uint8_t congestion = 0;    ///< place in congestion_list()
+  std::uint8_t mtu_discover = 1;  ///< IP_MTU_DISCOVER: 0 leaves "don't fragment" unset
 };
 
 }  // namespace millrace::tcp

@@ -43,7 +43,8 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
                        std::uint32_t mss, bool syn_retransmitted, Instant now) {
   snd_una_ = iss_ + 1;
   snd_nxt_ = SeqNum::max(snd_nxt_, snd_una_);
-  snd_sml_ = snd_up_ = push_end_ = rtt_round_end_ = max_flight_end_ = snd_una_;
+  snd_sml_ = snd_up_ = rtt_round_end_ = max_flight_end_ = snd_una_;
+  push_end_ = data_end();  // of what the peer left of the data in our SYN (RFC 7413), if there is any
   recover_ = snd_una_ - 1;
   rack_.start(snd_una_);
   snd_wnd_ = max_window_ = snd_wnd;
@@ -61,6 +62,14 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
   congestion_ = congestion_list()[connection_.options().congestion].make(
       mss, syn_retransmitted ? 1 : tcp_.config().initial_window_segments, iss_.value());
   last_sent_ = now;
+}
+
+void Sender::conclude_handshake(Duration rtt, Instant now) {
+  ends_handshake_ = true;
+  if (rtt < Duration{0}) return;
+  rtt_.sample(rtt);
+  // What is outstanding need not wait for a second that was a guess.
+  if (!board_.empty()) arm(now);
 }
 
 void Sender::change_congestion() {

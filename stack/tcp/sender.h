@@ -49,6 +49,9 @@ class Sender {
   /// Our SYN is acknowledged: data may flow from now on.
   void establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8_t snd_scale, std::uint32_t mss,
                  bool syn_retransmitted, Instant now);
+  /// Data went out since establish() although the handshake was not through (RFC 7413); now it is. `rtt`: of
+  /// our SYN-ACK, when it was sent once; negative else. The ACK that says so is passed to process_ack() next.
+  void conclude_handshake(Duration rtt, Instant now);
   /// The peer answers to CE marks (RFC 3168 §6.1.1).
   void use_ecn() { ecn_ = true; }
 
@@ -255,6 +258,7 @@ class Sender {
   bool ecn_ = false;
   bool send_cwr_ = false;
   bool syn_timed_ = false;
+  bool ends_handshake_ = false;  ///< the next ACK acknowledges our SYN, and is no duplicate for that
   Instant timer_ = kNever, retransmit_at_ = kNever;  ///< the latter also while a probe comes first
   Instant reordering_at_ = kNever, release_at_ = kNever;
   Instant syn_sent_at_{}, last_sent_{}, unanswered_since_ = kNever;

@@ -1,5 +1,6 @@
 // What an ACK tells.
 #include <algorithm>
+#include <utility>
 
 #include "tcp/connection.h"
 #include "tcp/sender.h"
@@ -20,6 +21,7 @@ bool Sender::update_window(const Segment& segment) {
 
 bool Sender::process_ack(const Segment& segment, Instant now) {
   probes_ = 0;
+  const bool ends_handshake = std::exchange(ends_handshake_, false);
   const bool was_closed = snd_wnd_ == 0;
   const bool window_changed = segment.ack >= snd_una_ && update_window(segment);
   if (was_closed && snd_wnd_ != 0 && probing()) {
@@ -44,7 +46,8 @@ bool Sender::process_ack(const Segment& segment, Instant now) {
   if (ack.advanced) advance(segment, ack);
   if (sack && segment.options.sack_count != 0) take_sack_blocks(segment, ack);
   // RFC 5681 §2: a duplicate ACK has no data, no SYN or FIN, the same window, while something is outstanding.
-  ack.duplicate = !ack.advanced && segment.ack == snd_una_ && segment.length() == 0 && !window_changed;
+  ack.duplicate =
+      !ack.advanced && segment.ack == snd_una_ && segment.length() == 0 && !window_changed && !ends_handshake;
   if (ack.duplicate && !sack) count_duplicate(ack);
   // RFC 6675 §2: with SACK, a duplicate ACK is one that reports something new.
   if (sack && !ack.advanced && ack.delivered != 0 && duplicate_acks_ < 255) ++duplicate_acks_;

@@ -144,6 +144,8 @@ Tcp::Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, TimerWheel& ti
       isn_(rng),
       sent_segments_(config.max_sent_segments),
       syn_cookies_(rng),
+      fast_open_cookies_(rng),
+      fast_open_cache_(rng),
       flows_(rng.u64(), rng.u64()),
       send_budget_(pool.limits().bytes / kSendShare),
       receive_budget_(pool.limits().bytes / kPromiseShare),

@@ -15,6 +15,7 @@
 #include "socket/socket.h"
 #include "tcp/config.h"
 #include "tcp/counters.h"
+#include "tcp/fast_open.h"
 #include "tcp/flow_table.h"
 #include "tcp/isn.h"
 #include "tcp/memory_budget.h"
@@ -71,6 +72,8 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] SentSegmentPool& sent_segments() { return sent_segments_; }
   [[nodiscard]] const IsnGenerator& isn() const { return isn_; }
   [[nodiscard]] const SynCookies& syn_cookies() const { return syn_cookies_; }
+  [[nodiscard]] const FastOpenCookies& fast_open_cookies() const { return fast_open_cookies_; }
+  [[nodiscard]] FastOpenCache& fast_open_cache() { return fast_open_cache_; }
   [[nodiscard]] LiveTable& live() { return live_; }
   void count(Counter counter, std::uint64_t n = 1) { counters_.add(counter, n); }
 
@@ -124,6 +127,8 @@ class Tcp final : public ip::Transport {
   IsnGenerator isn_;
   SentSegmentPool sent_segments_;
   SynCookies syn_cookies_;
+  FastOpenCookies fast_open_cookies_;
+  FastOpenCache fast_open_cache_;
   FlowTable flows_;
   PortTable ports_;
   MemoryBudget send_budget_, receive_budget_;

@@ -134,7 +134,7 @@ Result<void> TcpSocket::connect(const Endpoint& remote, Instant now) {
     switch (connection_->state()) {
       case State::kSynSent:
       case State::kSynReceived:
-        return Error::kAlready;
+        return connection_->deferred() ? Error::kIsConnected : Error::kAlready;
       case State::kClosed: {
         const Error error = take_error();
         static_cast<void>(disconnect(now));
@@ -145,6 +145,34 @@ Result<void> TcpSocket::connect(const Endpoint& remote, Instant now) {
         return {};
     }
   }
+  Opening how = Opening::kNow;
+  if (options_.fast_open_connect && (tcp_.config().fast_open & FastOpenBits::kClient) != 0)
+    how = may_fast_open(remote.address, now) ? Opening::kWithData : Opening::kAskCookie;
+  return open(remote, how, now);
+}
+
+bool TcpSocket::may_fast_open(const IpAddress& remote, Instant now) const {
+  const FastOpenCache::Entry* known = tcp_.fast_open_cache().find(remote, now);
+  if (known != nullptr && FastOpenCache::black_hole(*known, now)) return false;
+  if ((tcp_.config().fast_open & FastOpenBits::kClientNoCookie) != 0 || options_.fast_open_no_cookie)
+    return true;
+  return known != nullptr && known->cookie.length != 0;
+}
+
+Result<void> TcpSocket::begin_fast_open(const Endpoint* to, Instant now) {
+  if ((tcp_.config().fast_open & FastOpenBits::kClient) == 0) return Error::kNotSupported;
+  if (listener_ != nullptr) return Error::kIsConnected;
+  if (connection_ != nullptr) {
+    if (connection_->deferred()) return {};
+    const bool opening =
+        connection_->state() == State::kSynSent || connection_->state() == State::kSynReceived;
+    return opening ? Error::kAlready : Error::kIsConnected;
+  }
+  if (to == nullptr) return Error::kInvalid;
+  return open(*to, Opening::kWithData, now);
+}
+
+Result<void> TcpSocket::open(const Endpoint& remote, Opening how, Instant now) {
   Endpoint to = remote;
   Endpoint local = bound_.value_or(Endpoint{IpAddress::any(family()), 0});
   if (to.address.is_unspecified()) {
@@ -180,8 +208,13 @@ Result<void> TcpSocket::connect(const Endpoint& remote, Instant now) {
   connection_ = connection;
   connecting_ = true;
   connection->attach(this);
-  connection->open_active(iss_after, now);
-  return Error::kInProgress;
+  if (how == Opening::kNow) {
+    connection->open_active(iss_after, now);
+    return Error::kInProgress;
+  }
+  connection->open_deferred(iss_after, now);
+  if (how == Opening::kAskCookie) return connection->begin_with({}, now).error();
+  return {};
 }
 
 Result<void> TcpSocket::disconnect(Instant now) {
@@ -237,10 +270,13 @@ Result<std::unique_ptr<Socket>> TcpSocket::accept(Instant now) {
 
 // --- data
 
-Result<std::size_t> TcpSocket::send(std::span<const ConstIoSlice> data, const Endpoint* /*to*/,
-                                    SendFlags flags, Instant now) {
+Result<std::size_t> TcpSocket::send(std::span<const ConstIoSlice> data, const Endpoint* to, SendFlags flags,
+                                    Instant now) {
   last_now_ = now;
   if (const Error error = take_error(); error != Error::kNone) return error;
+  if (flags.fast_open) {
+    if (auto result = begin_fast_open(to, now); !result) return result.error();
+  }
   if (connection_ == nullptr) return Error::kPipe;
   return connection_->send_data(data, flags, now);
 }
@@ -310,6 +346,15 @@ Result<void> TcpSocket::set_option(SocketOption option, std::int64_t value, Inst
       if (bound_ || connection_ != nullptr) return Error::kInvalid;
       v6_only_ = value != 0;
       return {};
+    case SocketOption::kFastOpenConnect:
+      if (value < 0 || value > 1) return Error::kInvalid;
+      if ((tcp_.config().fast_open & FastOpenBits::kClient) == 0) return Error::kNotSupported;
+      if (connection_ != nullptr || listener_ != nullptr) return Error::kInvalid;
+      break;
+    case SocketOption::kFastOpen:
+    case SocketOption::kFastOpenNoCookie:
+      if (connection_ != nullptr) return Error::kInvalid;
+      break;
     default:
       break;
   }

@@ -64,6 +64,13 @@ class TcpSocket final : public Socket, public MemoryWaiterHook {
   [[nodiscard]] bool flow_free(const Endpoint& local, const Endpoint& remote,
                                std::optional<SeqNum>& iss_after, Instant now) const;
   void unbind();
+  /// How an active open begins: with its SYN, with one that asks for a Fast Open cookie, or with the data
+  /// that is written first.
+  enum class Opening : std::uint8_t { kNow, kAskCookie, kWithData };
+  [[nodiscard]] Result<void> open(const Endpoint& remote, Opening how, Instant now);
+  [[nodiscard]] bool may_fast_open(const IpAddress& remote, Instant now) const;
+  /// MSG_FASTOPEN, up to where send_data() goes on.
+  [[nodiscard]] Result<void> begin_fast_open(const Endpoint* to, Instant now);
 
   Tcp& tcp_;
   Options options_;

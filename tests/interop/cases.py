@@ -94,6 +94,12 @@ def scenario(bench, name, stack_is_server):
     bench.connect().talk(name, stack_is_server)
 
 
+def fast_open(bench, stack_is_server):
+    bench.connect()
+    bench.in_peer("sh", "-c", "echo 3 >/proc/sys/net/ipv4/tcp_fastopen")
+    bench.talk("fast-open", stack_is_server)
+
+
 def refused(bench, name, stack_is_server):
     """Nobody listens there: on the stack (a server on another port keeps it alive), or on the kernel."""
     bench.connect()
@@ -360,6 +366,7 @@ def all_cases(programs):
                      "client-closes-unread", "server-closes-unread", "client-closes-early", "server-closes-early",
                      "client-sends-urgent", "server-sends-urgent", "chat"):
             add(f"{name}, {role_name}", scenario, name, role)
+        add(f"fast-open, {role_name}", fast_open, role)
         for name in ("refused", "refused-later", "datagram-refused"):
             add(f"{name}, {role_name}", refused, name, role)
         for mtu_size in (576, 9000):

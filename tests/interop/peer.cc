@@ -1,6 +1,7 @@
 // millrace-peer: one side of a conversation that the interop tests have, on the kernel's sockets or, with
 // --dev, on the stack's. Exit status 0: this side saw what it expected.
 
+#include <netinet/tcp.h>
 #include <sodium.h>
 #include <unistd.h>
 
@@ -32,7 +33,7 @@ void say(const char* what) {
   std::fflush(stdout);
 }
 
-void serve(const Stage& stage, const Scenario& scenario) {
+void serve(Stage stage, const Scenario& scenario) {
   const SocketApi& api = stage.api;
   const int listener = api.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (listener < 0) millrace::interop::fail_with_errno("socket");
@@ -42,6 +43,10 @@ void serve(const Stage& stage, const Scenario& scenario) {
   if (api.bind(listener, reinterpret_cast<const sockaddr*>(&stage.server), sizeof stage.server) != 0) {
     millrace::interop::fail_with_errno("bind");
   }
+  // Only clients that ask for it notice.
+  if (millrace::apps::set_option(api, listener, IPPROTO_TCP, TCP_FASTOPEN, 16) != 0)
+    millrace::interop::fail_with_errno("TCP_FASTOPEN");
+  stage.listener = listener;
   if (api.listen(listener, 16) != 0) millrace::interop::fail_with_errno("listen");
   say("ready");
   sockaddr_in from{};

@@ -59,6 +59,58 @@ void exchange(Conversation& talk, std::uint64_t out, std::uint64_t in, std::uint
   if (problem) std::rethrow_exception(problem);
 }
 
+// TCP Fast Open: the first connection brings the cookie, the others data in their SYN.
+constexpr int kFastOpens = 3;
+
+bool had_syn_data(const Conversation& talk) {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  if (talk.api().getsockopt(talk.fd(), IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
+    fail_with_errno("TCP_INFO");
+  return (info.tcpi_options & TCPI_OPT_SYN_DATA) != 0;
+}
+
+void expect_syn_data(const Conversation& talk, int round) {
+  if (had_syn_data(talk) != (round != 0))
+    throw Unexpected("connection " + std::to_string(round) + (round != 0 ? " had no" : " had") +
+                     " data in its SYN");
+}
+
+void client_fast_opens(const Stage& stage) {
+  constexpr std::string_view kAsk = "a question";
+  for (int round = 0; round < kFastOpens; ++round) {
+    Conversation talk(stage.api, open_socket(stage, SOCK_STREAM));
+    const ssize_t sent =
+        stage.api.sendto(talk.fd(), kAsk.data(), kAsk.size(), MSG_FASTOPEN | MSG_NOSIGNAL,
+                         reinterpret_cast<const sockaddr*>(&stage.server), sizeof stage.server);
+    if (sent != static_cast<ssize_t>(kAsk.size())) fail_with_errno("sendto");
+    talk.expect_text("an answer");
+    expect_syn_data(talk, round);
+    talk.finish_sending();
+    talk.expect_end();
+  }
+}
+
+void answer_fast_open(Conversation& talk, int round) {
+  talk.expect_text("a question");
+  expect_syn_data(talk, round);
+  talk.send_text("an answer");
+  talk.expect_end();
+  talk.close();
+}
+void server_is_fast_opened(const Stage& stage, Conversation& first) {
+  answer_fast_open(first, 0);
+  for (int round = 1; round < kFastOpens; ++round) {
+    sockaddr_in from{};
+    socklen_t length = sizeof from;
+    const int fd =
+        stage.api.accept4(stage.listener, reinterpret_cast<sockaddr*>(&from), &length, SOCK_CLOEXEC);
+    if (fd < 0) fail_with_errno("accept");
+    Conversation talk(stage.api, fd);
+    answer_fast_open(talk, round);
+  }
+}
+
 void client_both_ways(const Stage& stage) {
   Dialled talk(stage);
   exchange(talk, kUp, kDown, stage.bytes);
@@ -315,6 +367,7 @@ constexpr std::array kScenarios{
     Scenario{"client-sends-urgent", client_sends_urgent, server_sees_urgent},
     Scenario{"server-sends-urgent", client_sees_urgent, server_sends_urgent},
     Scenario{"chat", client_chats, server_chats},
+    Scenario{"fast-open", client_fast_opens, server_is_fast_opened},
     Scenario{"sees-end", client_sees_end, nullptr},
     Scenario{"refused", client_is_refused, nullptr},
     Scenario{"refused-later", client_is_refused_later, nullptr},

@@ -13,6 +13,7 @@ struct Stage {
   const apps::SocketApi& api;
   sockaddr_in server;
   std::uint64_t bytes;  ///< how much, where a scenario moves data
+  int listener = -1;    ///< of the server, for more than one connection
 };
 
 /// A conversation of which each side runs on either stack. A scenario without a server needs none: nobody

@@ -1,6 +1,7 @@
 #include "packetdrill/profile.h"
 
 #include <charconv>
+#include <cstdlib>
 #include <fstream>
 #include <optional>
 
@@ -99,6 +100,11 @@ constexpr Setting kSettings[] = {
      }},
     {"net.ipv4.tcp_recovery",
      [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.rack); }},
+    {"net.ipv4.tcp_fastopen",
+     [](const std::string& text, Profile& p) {
+       // Bits that are not FastOpenBits say nothing here.
+       p.context.stack.tcp.fast_open = static_cast<unsigned>(std::strtoul(text.c_str(), nullptr, 0));
+     }},
     {"net.ipv4.tcp_syn_retries",
      [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.syn_retries); }},
     {"net.ipv4.tcp_synack_retries",

@@ -22,6 +22,7 @@ struct Case {
 [[nodiscard]] std::vector<Case> message_cases();    ///< ancillary data
 [[nodiscard]] std::vector<Case> batch_cases();      ///< sendmmsg, recvmmsg
 [[nodiscard]] std::vector<Case> v6_cases();         ///< AF_INET6 and mapped addresses
+[[nodiscard]] std::vector<Case> fast_open_cases();  ///< TCP_FASTOPEN, MSG_FASTOPEN
 [[nodiscard]] std::vector<Case> epoll_cases();
 [[nodiscard]] std::vector<Case> nested_cases();  ///< epoll sets in epoll sets
 

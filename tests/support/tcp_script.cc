@@ -163,6 +163,7 @@ std::vector<std::uint8_t> TcpScript::frame_of(const Seg& wanted) {
   options.window_scale = segment.scale;
   options.sack_permitted = segment.sack_permitted.value_or(false);
   options.timestamps = segment.timestamps;
+  options.fast_open = segment.fast_open;
   for (const auto& [left, right] : segment.blocks) {
     const SeqNum iss = conversation.our_iss.value_or(SeqNum{});
     options.sack[options.sack_count++] = {iss + left, iss + right};
@@ -284,6 +285,7 @@ void TcpScript::take_tcp(const wire::Ipv4View& packet, Instant at) {
   segment.max_segment = options.mss;
   segment.scale = options.window_scale;
   segment.timestamps = options.timestamps;
+  segment.fast_open = options.fast_open;
   segment.has_timestamps = options.timestamps.has_value();
   if (is_syn) segment.sack_permitted = options.sack_permitted;
   for (std::uint8_t i = 0; i < options.sack_count; ++i) {
@@ -337,6 +339,8 @@ void TcpScript::check(const Sent& sent, const Seg& wanted, const char* file, int
   compare(wanted.scale, got.scale);
   compare(wanted.sack_permitted, got.sack_permitted);
   compare(wanted.timestamps, got.timestamps);
+  // A cookie that nobody mentions is not there.
+  same = same && wanted.fast_open == got.fast_open;
   compare(wanted.has_timestamps, got.has_timestamps);
   compare(wanted.time_to_live, got.time_to_live);
   compare(wanted.type_of_service, got.type_of_service);
@@ -456,6 +460,15 @@ Error TcpScript::connect(std::uint16_t port) {
   return result.error();
 }
 
+Result<std::size_t> TcpScript::connect_with(std::size_t n, std::uint16_t port) {
+  from_port(port);
+  if (socket_ == nullptr) socket_ = std::move(*stack_->create_socket(SocketType::kStream));
+  written_ = read_ = 0;
+  SendFlags flags;
+  flags.fast_open = true;
+  return try_write(n, flags);
+}
+
 void TcpScript::establish(const Seg& first, const char* file, int line) {
   if (listener_ == nullptr) listen();
   inject(first);
@@ -481,7 +494,8 @@ Result<std::size_t> TcpScript::try_write(std::size_t n, SendFlags flags) {
   std::vector<std::uint8_t> bytes(n);
   for (std::size_t i = 0; i < n; ++i) bytes[i] = pattern_byte(written_ + i);
   const ConstIoSlice slice{bytes.data(), bytes.size()};
-  auto result = socket_->send({&slice, 1}, nullptr, flags, now_);
+  const Endpoint to{kPeer, port_};
+  auto result = socket_->send({&slice, 1}, flags.fast_open ? &to : nullptr, flags, now_);
   if (result) written_ += *result;
   turn();
   return result;
@@ -534,6 +548,8 @@ bool TcpScript::at_end_of_file() {
 }
 
 void TcpScript::set_option(SocketOption option, std::int64_t value) {
+  if (socket_ == nullptr && listener_ == nullptr)
+    socket_ = std::move(*stack_->create_socket(SocketType::kStream));
   Socket& target = socket_ != nullptr ? *socket_ : *listener_;
   const auto result = target.set_option(option, value, now_);
   EXPECT_TRUE(result.ok()) << to_string(result.error());

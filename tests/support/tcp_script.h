@@ -93,6 +93,8 @@ class TcpScript {
   [[nodiscard]] bool try_accept();
   /// Creates a socket and connects it to the peer's port 80 (or from_port's). Returns connect()'s result.
   Error connect(std::uint16_t port = kServerPort);
+  /// The same by MSG_FASTOPEN with n bytes of the pattern. Returns what sendto() would.
+  Result<std::size_t> connect_with(std::size_t n, std::uint16_t port = kServerPort);
   /// LISTEN, SYN, SYN-ACK, ACK, accept: the stack is the server. `first` is the peer's SYN.
   void establish(const Seg& first = syn().mss(1460).sack_ok(), const char* file = __builtin_FILE(),
                  int line = __builtin_LINE());
@@ -112,6 +114,7 @@ class TcpScript {
   void make_interactive();
   Error read_error();
   [[nodiscard]] bool at_end_of_file();
+  /// Of the socket; else of the listener; else of a new socket, which connect() will use.
   void set_option(SocketOption option, std::int64_t value);
   void shutdown(Shutdown how);
   /// close(2): the socket object is gone afterwards.

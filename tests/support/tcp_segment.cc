@@ -35,6 +35,7 @@ std::string Seg::to_string() const {
     option(*has_timestamps ? "TS" : "no TS");
   }
   if (scale) option("wscale " + std::to_string(*scale));
+  if (fast_open) option("FO of " + std::to_string(fast_open->length));
   for (const auto& [left, right] : blocks) {
     option("sack " + std::to_string(left) + ":" + std::to_string(right));
   }

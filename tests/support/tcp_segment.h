@@ -27,6 +27,7 @@ struct Seg {
   std::optional<wire::TcpOptions::Timestamps> timestamps;
   std::optional<bool> has_timestamps;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> blocks;
+  std::optional<wire::TcpOptions::FastOpenCookie> fast_open;
   std::uint16_t urgent = 0;
   std::optional<std::uint8_t> time_to_live;     ///< of the IP header; only compared
   std::optional<std::uint8_t> type_of_service;  ///< ... with the ECN codepoint in its last two bits
@@ -45,6 +46,10 @@ struct Seg {
   Seg& ts(std::uint32_t value, std::uint32_t echo) {
     return timestamps = wire::TcpOptions::Timestamps{value, echo}, has_timestamps = true, *this;
   }
+  /// A Fast Open cookie, or the request for one.
+  Seg& cookie(const wire::TcpOptions::FastOpenCookie& value) { return fast_open = value, *this; }
+  Seg& cookie_request() { return cookie({}); }
+  Seg& carries(std::uint32_t bytes) { return length = bytes, *this; }
   Seg& no_ts() { return has_timestamps = false, timestamps.reset(), *this; }
   Seg& with_ts() { return has_timestamps = true, *this; }
   Seg& sack(std::uint32_t left, std::uint32_t right) { return blocks.emplace_back(left, right), *this; }

@@ -47,6 +47,7 @@ TITLES = {
     "6691": "TCP options and MSS",
     "6928": "Initial window of ten segments",
     "7323": "Window scaling, timestamps, PAWS",
+    "7413": "TCP Fast Open",
     "7661": "Congestion window validation",
     "8257": "DCTCP",
     "8511": "Alternative back-off with ECN",

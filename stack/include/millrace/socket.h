@@ -164,8 +164,10 @@ MR_API int mr_shutdown(int fd, int how);
 MR_API int mr_close(int fd);
 
 /* Flags of the sending calls: MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_MORE, MSG_EOR, MSG_DONTROUTE (no
- * effect), MSG_CONFIRM (no effect), MSG_ZEROCOPY (no effect, as without SO_ZEROCOPY); others EOPNOTSUPP. A
- * blocking call on a stream returns when all bytes are queued. send(2) */
+ * effect), MSG_CONFIRM (no effect), MSG_ZEROCOPY (no effect, as without SO_ZEROCOPY), MSG_FASTOPEN (connects
+ * a stream to the address, with data in the SYN when there is a cookie of that server; without one
+ * EINPROGRESS if it may not block); others EOPNOTSUPP. A blocking call on a stream returns when all bytes are
+ * queued. send(2) */
 MR_API ssize_t mr_send(int fd, const void* data, size_t size, int flags);
 MR_API ssize_t mr_sendto(int fd, const void* data, size_t size, int flags, const struct sockaddr* to,
                          socklen_t length);
@@ -220,7 +222,9 @@ MR_API int mr_getpeername(int fd, struct sockaddr* address, socklen_t* length);
  *   TCP_NODELAY, TCP_CORK, TCP_QUICKACK, TCP_MAXSEG, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT,
  *   TCP_USER_TIMEOUT, TCP_DEFER_ACCEPT (of a listener), TCP_LINGER2, TCP_SYNCNT, TCP_NOTSENT_LOWAT,
  *   TCP_CONGESTION ("cubic", the default, "reno", "bbr", "dctcp"; others ENOENT), TCP_INQ, TCP_INFO,
- *   TCP_CC_INFO (empty).
+ *   TCP_CC_INFO (empty), TCP_FASTOPEN (of a listener: how many connections may be in use before their
+ *   handshake is through; unlike in Linux no other switch is needed), TCP_FASTOPEN_CONNECT,
+ *   TCP_FASTOPEN_NO_COOKIE.
  *
  * Hints, kept and read back: SO_PRIORITY and SO_MARK (EPERM as in Linux), SO_INCOMING_CPU, SO_BUSY_POLL (see
  * busy_poll_us for what the stack does), IP_MULTICAST_LOOP, IP_MULTICAST_ALL, IPV6_MULTICAST_HOPS,
