@@ -22,7 +22,7 @@ def address_of_stack(bench):
     return re.search(r"lladdr (\S+)", bench.in_peer("ip", "neigh", "show", STACK)).group(1)
 
 
-def syn_flood(bench, network, count, clients=4, **options):
+def syn_flood(bench, network, count, clients=8, **options):
     """`network`: where the false sources are from. Behind the gateway nobody answers for them, as in the world."""
     server = bench.connect().echo("--gw", PEER)
     mac = address_of_stack(bench)
@@ -60,8 +60,10 @@ def syn_flood(bench, network, count, clients=4, **options):
 
 
 def add_cases(add):
-    # Fewer are over before the honest clients have tried often enough to judge.
-    count = 5_000_000 if SOAK else 1_000_000
-    add(f"a flood of {count:,} SYNs from behind the gateway", syn_flood, "198.19.0.0/16", count)
-    add("a SYN flood from neighbours that are not there", syn_flood, "198.18.0.128/25", count // 2)
-    add("a SYN flood from one address", syn_flood, "198.19.7.7/32", count // 2)
+    # At full speed the device's ring is full most of the time, whoever else uses the processors decides how often an honest
+    # SYN gets in, and the flood is over before many have tried. That is for the long run; the short one floods at a rate
+    # that the ring takes.
+    count, options = (1_000_000, {}) if SOAK else (200_000, {"rate": 50_000})
+    add(f"a flood of {count:,} SYNs from behind the gateway", syn_flood, "198.19.0.0/16", count, **options)
+    add("a SYN flood from neighbours that are not there", syn_flood, "198.18.0.128/25", count // 2, **options)
+    add("a SYN flood from one address", syn_flood, "198.19.7.7/32", count // 2, **options)
