@@ -19,6 +19,7 @@ constexpr unsigned kTcxIngress = 46;   // BPF_TCX_INGRESS
 constexpr std::int32_t kTcxNext = -1;  // TCX_NEXT
 constexpr std::int32_t kTcxDrop = 2;   // TCX_DROP
 constexpr std::int32_t kEtherTypeAt = 12, kEtherTypeIpv4 = 0x0800, kDestinationAt = 30;
+constexpr int kLoadWord = BPF_LD + BPF_ABS + BPF_W;
 constexpr std::size_t kMaxAddresses = 64;
 
 using Program = std::vector<bpf_insn>;
@@ -45,7 +46,7 @@ Program drop_for(std::span<const std::uint32_t> addresses) {
   program.push_back(instruction(BPF_LD | BPF_ABS | BPF_H, 0, 0, 0, kEtherTypeAt));
   program.push_back(
       instruction(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_0, 0, addresses.size() + 1, kEtherTypeIpv4));
-  program.push_back(instruction(BPF_LD | BPF_ABS | BPF_W, 0, 0, 0, kDestinationAt));
+  program.push_back(instruction(kLoadWord, 0, 0, 0, kDestinationAt));
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     // Past the ones that follow, and past the return of "next".
     program.push_back(instruction(BPF_JMP32 | BPF_JEQ | BPF_K, BPF_REG_0, 0, addresses.size() - i + 1,

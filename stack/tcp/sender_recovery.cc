@@ -173,8 +173,11 @@ void Sender::check_tail_probe(const Segment& segment, const Ack& ack) {
     if (snd_una_ >= tail_end_) tail_probed_ = false;
     return;
   }
-  if (ack.dsack && ack.dsack_end == tail_end_) {
-    tail_probed_ = false;  // it was there twice: nothing was lost
+  const bool there_twice = ack.dsack && ack.dsack_end == tail_end_;
+  // A peer that knows no DSACK has answered to both copies.
+  const bool answered_twice = ack.duplicate && snd_una_ == tail_end_ && segment.options.sack_count == 0;
+  if (there_twice || answered_twice) {
+    tail_probed_ = false;  // nothing was lost
   } else if (snd_una_ > tail_end_) {
     tail_probed_ = false;
     if (phase_ != Phase::kOpen || ack.lost != 0) return;  // there is, or will be, a reduction anyway
@@ -184,9 +187,6 @@ void Sender::check_tail_probe(const Segment& segment, const Ack& ack) {
     send_cwr_ = ecn_;
     congestion_->on_recovery_exit(ack.now, in_flight());
     undo_.stop();
-  } else if (ack.duplicate && snd_una_ == tail_end_ && segment.options.sack_count == 0) {
-    // The peer knows no DSACK, but has answered to both copies.
-    tail_probed_ = false;
   }
 }
 
