@@ -16,6 +16,12 @@ constexpr Duration kHoldBack = 200ms;  ///< how long MSG_MORE and TCP_CORK keep 
 /// Segments in flight of a connection that sends many small ones: each is an entry on the scoreboard.
 constexpr std::size_t kMaxSegments = 16384;
 
+/// As much of `length` as the pacer lets go now, in whole segments; one at least, as a debt where it must.
+std::uint32_t paced(const Pacer& pacer, std::uint32_t length, std::uint32_t mss, Instant now) {
+  if (pacer.rate() == 0 || length <= mss) return length;
+  return std::min(length, std::max(mss, pacer.allowed(now) / mss * mss));
+}
+
 }  // namespace
 
 Sender::Sender(Tcp& tcp, Connection& connection)
@@ -174,7 +180,7 @@ void Sender::transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now) {
     std::uint32_t length = std::min({segment->length, room, most, fits});
     if (length > mss && length < segment->length) length -= length % mss;
     if (!force_retransmission_ && paced_out(length, now)) return;
-    if (pacer_.rate() != 0) length = std::min(length, std::max(mss, pacer_.allowed(now) / mss * mss));
+    length = paced(pacer_, length, mss, now);
     if (!send_again(*segment, length, mss, now)) return;
     force_retransmission_ = false;
   }
@@ -208,8 +214,7 @@ void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
         break;
       }
       if (paced_out(length, now)) break;
-      if (pacer_.rate() != 0 && length > mss)
-        length = std::min(length, std::max(mss, pacer_.allowed(now) / mss * mss));
+      length = paced(pacer_, length, mss, now);
     }
     const bool fin = fin_due && length == unsent && room > length;
     if (length == 0 && !fin) break;
