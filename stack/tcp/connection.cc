@@ -78,8 +78,7 @@ void Connection::adopt(const Handshake& handshake, Listener* listener, Instant n
   timestamps_ = handshake.timestamps;
   sack_ = handshake.sack;
   ecn_ = handshake.ecn;
-  ts_recent_ = handshake.ts_recent;
-  ts_recent_at_ = now;
+  ts_recent_.start(handshake.ts_recent, handshake.irs + 1, now);
   peer_mss_ = handshake.peer_mss;
   offered_window_ = handshake.offered_window;
   receiver_.start(handshake.irs, handshake.offered_window, handshake.peer_scale.has_value(),
@@ -444,7 +443,7 @@ std::uint32_t Connection::super_segment_payload(std::uint32_t mss) const {
 }
 
 void Connection::fill_options(wire::TcpOptions& options, bool with_duplicate, Instant now) const {
-  if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_};
+  if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_.value()};
   if (!sack_) return;
   options.sack_count =
       receiver_.sack_blocks(std::span(options.sack).first(timestamps_ ? 3 : 4), with_duplicate);
@@ -489,7 +488,7 @@ void Connection::send_reset(Instant now) {
   out.ttl = options_.ttl;
   out.dont_fragment = options_.mtu_discover != 0;
   wire::TcpOptions options;
-  if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_};
+  if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_.value()};
   out.options = &options;
   tcp_.count(Counter::kOutRsts);
   static_cast<void>(tcp_.send_segment(key(), out, nullptr, &route_, now));
@@ -506,7 +505,7 @@ void Connection::send_syn(bool with_ack, Instant now, const FastOpenCookie* cook
   if (tcp_.config().window_scaling && scaling) options.window_scale = Receiver::window_scale(tcp_.config());
   options.sack_permitted = sack_;
   if (timestamps_)
-    options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), with_ack ? ts_recent_ : 0};
+    options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), with_ack ? ts_recent_.value() : 0};
   if (cookie != nullptr) options.fast_open = *cookie;
   Tcp::Outgoing out;
   out.seq = sender_.iss();

@@ -15,6 +15,7 @@
 #include "tcp/flow_table.h"
 #include "tcp/options.h"
 #include "tcp/receiver.h"
+#include "tcp/recent_timestamp.h"
 #include "tcp/segment.h"
 #include "tcp/sender.h"
 #include "tcp/tcp.h"
@@ -131,7 +132,7 @@ class Connection final : public Flow, public PendingHook, public AcceptHook, pub
   void left_accept_queue() { listener_ = nullptr; }
   [[nodiscard]] bool uses_sack() const { return sack_; }
   [[nodiscard]] bool uses_timestamps() const { return timestamps_; }
-  [[nodiscard]] std::uint32_t ts_recent() const { return ts_recent_; }
+  [[nodiscard]] std::uint32_t ts_recent() const { return ts_recent_.value(); }
   [[nodiscard]] std::uint32_t ts_offset() const { return ts_offset_; }
   [[nodiscard]] std::size_t send_limit() const;
   [[nodiscard]] Error final_error() const { return final_error_; }
@@ -227,12 +228,12 @@ class Connection final : public Flow, public PendingHook, public AcceptHook, pub
   std::uint8_t syn_tries_ = 0;
   std::uint8_t keepalive_probes_ = 0;
   std::uint16_t peer_mss_ = 536;
-  std::uint32_t ts_recent_ = 0, ts_offset_ = 0;
+  RecentTimestamp ts_recent_;
+  std::uint32_t ts_offset_ = 0;
   std::uint32_t offered_window_ = 0;
   std::uint32_t route_generation_ = 0;
   std::uint32_t segments_in_ = 0, segments_out_ = 0, data_segments_in_ = 0, data_segments_out_ = 0;
   std::uint64_t bytes_received_ = 0, bytes_acked_ = 0, bytes_sent_ = 0;
-  Instant ts_recent_at_{};
   Instant syn_deadline_ = kNever, keepalive_deadline_ = kNever, fin_wait_2_deadline_ = kNever;
   Instant last_received_{}, last_data_received_{};
   Instant last_duplicate_ack_ = kEpoch;
