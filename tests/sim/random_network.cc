@@ -101,6 +101,8 @@ RandomNetwork::RandomNetwork(std::uint64_t seed) : seed_(seed) {
   tcp.syn_retries = 12;
   tcp.syn_ack_retries = 9;
   tcp.orphan_retries = 15;
+  tcp.ecn = dice.one_of({tcp::Config::Ecn::kAccept, tcp::Config::Ecn::kRequest, tcp::Config::Ecn::kOff});
+  tcp.rack = dice.chance(0.8);
 }
 
 std::string RandomNetwork::run() const {
@@ -115,7 +117,8 @@ std::string RandomNetwork::to_string() const {
        << topology_ << "timestamps " << options_.tcp.timestamps << " sack " << options_.tcp.sack
        << " scaling " << options_.tcp.window_scaling << " send buffer " << options_.tcp.send_buffer
        << " window " << options_.tcp.receive_window_max << " delayed ACK " << to_ms(options_.tcp.delayed_ack)
-       << " ms, super-frames " << options_.super_frames << '\n';
+       << " ms, super-frames " << options_.super_frames << " ECN " << static_cast<int>(options_.tcp.ecn)
+       << " RACK " << options_.tcp.rack << '\n';
   return text.str();
 }
 
