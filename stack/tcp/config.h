@@ -39,7 +39,7 @@ struct Config {
   unsigned retries = 15;  ///< R2 (RFC 9293 §3.8.3) as a count of back-offs, like tcp_retries2
   unsigned orphan_retries = 8;
   Duration delayed_ack = 40ms;
-  std::uint8_t quick_acks = 16;  ///< at the start of a connection, until data of ours went out
+  std::uint8_t quick_acks = 16;  ///< at the start of a connection, until we answer promptly
   Duration time_wait = 60s;      ///< 2 MSL
   Duration fin_wait_2 = 60s;     ///< for connections nobody owns any more
   Duration keepalive_idle = 7200s, keepalive_interval = 75s;
