@@ -55,6 +55,9 @@ struct Config {
   wire::TcpOptions::Order option_order = wire::TcpOptions::Order::kLinux;  ///< in a SYN
   /// PSH on every super-segment, as Linux has it: it ends the wait of a receiver that merges segments.
   bool push_super_segments = false;
+  /// A super-segment holds what twice the window a round trip makes in 1 ms, but so many segments at least
+  /// (Linux's tcp_min_tso_segs, there 2); 0: half the window is the only limit.
+  unsigned min_super_segments = 0;
   /// FastOpenBits. A listener needs TCP_FASTOPEN besides, so that servers may here, unlike in Linux.
   unsigned fast_open = 0x3;
   unsigned initial_window_segments = 10;      ///< RFC 6928
