@@ -72,7 +72,9 @@ OpenResult open_pipe(const SpecLayer& layer, const DeviceOptions& options) {
 void read_impairment(OptionReader& reader, const std::string& prefix, ImpairmentOptions& direction) {
   std::uint64_t gap = direction.gap;
   std::uint64_t queue = direction.queue;
+  std::uint64_t loss_from = direction.loss_from;
   reader.probability(prefix + "loss", direction.loss);
+  reader.number(prefix + "loss_from", loss_from, 0, 65535);
   reader.probability(prefix + "duplicate", direction.duplicate);
   reader.probability(prefix + "corrupt", direction.corrupt);
   reader.probability(prefix + "reorder", direction.reorder);
@@ -82,6 +84,8 @@ void read_impairment(OptionReader& reader, const std::string& prefix, Impairment
   reader.duration(prefix + "jitter", direction.jitter, 60s);
   reader.rate(prefix + "rate", direction.rate);
   reader.number(prefix + "queue", queue, 1, 100'000);
+  reader.number(prefix + "queue_bytes", direction.queue_bytes, 0, 1'000'000'000);
+  direction.loss_from = static_cast<std::uint32_t>(loss_from);
   direction.gap = static_cast<std::uint32_t>(gap);
   direction.queue = queue;
 }

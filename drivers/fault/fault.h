@@ -56,6 +56,8 @@ class FaultDevice final : public NetDevice {
   [[nodiscard]] const CounterSet<ImpairmentCounter>& tx_counters() const { return tx_.counters(); }
   /// Frames dropped because they could not be cut or completed: not TCP, or no memory.
   [[nodiscard]] std::uint64_t unsegmentable() const { return unsegmentable_; }
+  /// Super-frames that were cut.
+  [[nodiscard]] std::uint64_t segmented() const { return segmented_; }
 
  private:
   void add(Impairment& direction, PacketPtr frame, Instant now);
@@ -73,6 +75,7 @@ class FaultDevice final : public NetDevice {
   Instant last_now_{};
   bool tx_full_ = false;
   std::uint64_t unsegmentable_ = 0;
+  std::uint64_t segmented_ = 0;
 };
 
 }  // namespace millrace::drivers
