@@ -6,14 +6,15 @@
 
 #include "af_packet/af_packet.h"
 #include "device_spec.h"
+#include "dpdk/loader.h"
 #include "fault/fault.h"
 #include "pipe/pipe_registry.h"
 
 namespace millrace::drivers {
 namespace {
 
-constexpr std::string_view kKnownDrivers = "af_packet, pipe, fault";
-constexpr std::array<std::string_view, 5> kDriversElsewhere{"dpdk", "xdp", "af_xdp", "tap", "pcap"};
+constexpr std::string_view kKnownDrivers = "af_packet, dpdk, pipe, fault";
+constexpr std::array<std::string_view, 4> kDriversElsewhere{"xdp", "af_xdp", "tap", "pcap"};
 
 OpenResult failed(std::string error) {
   return {nullptr, std::move(error)};
@@ -37,6 +38,30 @@ OpenResult open_af_packet(const SpecLayer& layer, const DeviceOptions& options) 
   if (reader.given("mac")) config.mac = mac;
   OpenResult result;
   result.device = AfPacketDevice::open(config, result.error);
+  return result;
+}
+
+OpenResult open_dpdk(const SpecLayer& layer) {
+  DpdkConfig config;
+  config.device = layer.rest;
+  std::uint64_t rx_slots = config.rx_slots, tx_slots = config.tx_slots, pool = config.pool, mtu = config.mtu;
+  MacAddress mac;
+  OptionReader reader(layer);
+  reader.text("eal", config.eal);
+  reader.number("memory", config.memory_mb, 64, 1u << 20);
+  reader.number("rx_slots", rx_slots, 64, 32768);
+  reader.number("tx_slots", tx_slots, 64, 32768);
+  reader.number("pool", pool, 0, 1u << 20);
+  reader.number("mtu", mtu, 576, 65535 - 64);
+  reader.mac("mac", mac);
+  if (std::string error = reader.finish(); !error.empty()) return failed(std::move(error));
+  config.rx_slots = std::bit_ceil(static_cast<std::uint32_t>(rx_slots));
+  config.tx_slots = std::bit_ceil(static_cast<std::uint32_t>(tx_slots));
+  config.pool = static_cast<std::uint32_t>(pool);
+  config.mtu = static_cast<std::uint32_t>(mtu);
+  if (reader.given("mac")) config.mac = mac;
+  OpenResult result;
+  result.device = open_dpdk(config, result.error);
   return result;
 }
 
@@ -112,6 +137,7 @@ OpenResult open_device(std::string_view spec, const DeviceOptions& options) {
   SpecLayer layer;
   if (std::string error = parse_spec_layer(spec, layer); !error.empty()) return failed(std::move(error));
   if (layer.driver == "af_packet") return open_af_packet(layer, options);
+  if (layer.driver == "dpdk") return open_dpdk(layer);
   if (layer.driver == "pipe") return open_pipe(layer, options);
   if (layer.driver == "fault") return open_fault(spec, layer, options);
   const bool elsewhere =
