@@ -5,15 +5,21 @@
 #include <bit>
 
 #include "af_packet/af_packet.h"
+#include "af_xdp/config.h"
 #include "device_spec.h"
+#include "dpdk/config.h"
 #include "fault/fault.h"
 #include "pipe/pipe_registry.h"
+#include "plugin.h"
 
 namespace millrace::drivers {
 namespace {
 
-constexpr std::string_view kKnownDrivers = "af_packet, pipe, fault";
-constexpr std::array<std::string_view, 5> kDriversElsewhere{"dpdk", "xdp", "af_xdp", "tap", "pcap"};
+constexpr std::string_view kKnownDrivers = "af_packet, xdp, dpdk, pipe, fault";
+constexpr std::array<std::string_view, 2> kDriversElsewhere{"tap", "pcap"};
+
+constexpr Plugin kXdp{"xdp", "af_xdp", "AF_XDP", "libxdp-dev libbpf-dev"};
+constexpr Plugin kDpdk{"dpdk", "dpdk", "DPDK", "libdpdk-dev"};
 
 OpenResult failed(std::string error) {
   return {nullptr, std::move(error)};
@@ -37,6 +43,55 @@ OpenResult open_af_packet(const SpecLayer& layer, const DeviceOptions& options) 
   if (reader.given("mac")) config.mac = mac;
   OpenResult result;
   result.device = AfPacketDevice::open(config, result.error);
+  return result;
+}
+
+OpenResult open_xdp(const SpecLayer& layer) {
+  AfXdpConfig config;
+  config.interface = layer.rest;
+  std::uint64_t queue = config.queue, slots = config.slots, frames = config.frames;
+  std::size_t mode = 0;
+  MacAddress mac;
+  OptionReader reader(layer);
+  reader.number("queue", queue, 0, 1023);
+  reader.number("slots", slots, 64, 32768);
+  reader.number("frames", frames, 256, 1u << 20);
+  reader.choice("mode", {"auto", "native", "generic"}, mode);
+  reader.duration("busy_poll", config.busy_poll, 1s);
+  reader.mac("mac", mac);
+  if (std::string error = reader.finish(); !error.empty()) return failed(std::move(error));
+  config.queue = static_cast<std::uint32_t>(queue);
+  config.slots = std::bit_ceil(static_cast<std::uint32_t>(slots));
+  // Both rings, and as much again to lend.
+  config.frames = std::bit_ceil(std::max(static_cast<std::uint32_t>(frames), 4 * config.slots));
+  config.mode = static_cast<AfXdpConfig::Mode>(mode);
+  if (reader.given("mac")) config.mac = mac;
+  OpenResult result;
+  result.device = open_with(kXdp, config, result.error);
+  return result;
+}
+
+OpenResult open_dpdk(const SpecLayer& layer) {
+  DpdkConfig config;
+  config.device = layer.rest;
+  std::uint64_t rx_slots = config.rx_slots, tx_slots = config.tx_slots, pool = config.pool, mtu = config.mtu;
+  MacAddress mac;
+  OptionReader reader(layer);
+  reader.text("eal", config.eal);
+  reader.number("memory", config.memory_mb, 64, 1u << 20);
+  reader.number("rx_slots", rx_slots, 64, 32768);
+  reader.number("tx_slots", tx_slots, 64, 32768);
+  reader.number("pool", pool, 0, 1u << 20);
+  reader.number("mtu", mtu, 576, 65535 - 64);
+  reader.mac("mac", mac);
+  if (std::string error = reader.finish(); !error.empty()) return failed(std::move(error));
+  config.rx_slots = std::bit_ceil(static_cast<std::uint32_t>(rx_slots));
+  config.tx_slots = std::bit_ceil(static_cast<std::uint32_t>(tx_slots));
+  config.pool = static_cast<std::uint32_t>(pool);
+  config.mtu = static_cast<std::uint32_t>(mtu);
+  if (reader.given("mac")) config.mac = mac;
+  OpenResult result;
+  result.device = open_with(kDpdk, config, result.error);
   return result;
 }
 
@@ -72,7 +127,9 @@ OpenResult open_pipe(const SpecLayer& layer, const DeviceOptions& options) {
 void read_impairment(OptionReader& reader, const std::string& prefix, ImpairmentOptions& direction) {
   std::uint64_t gap = direction.gap;
   std::uint64_t queue = direction.queue;
+  std::uint64_t loss_from = direction.loss_from;
   reader.probability(prefix + "loss", direction.loss);
+  reader.number(prefix + "loss_from", loss_from, 0, 65535);
   reader.probability(prefix + "duplicate", direction.duplicate);
   reader.probability(prefix + "corrupt", direction.corrupt);
   reader.probability(prefix + "reorder", direction.reorder);
@@ -82,6 +139,8 @@ void read_impairment(OptionReader& reader, const std::string& prefix, Impairment
   reader.duration(prefix + "jitter", direction.jitter, 60s);
   reader.rate(prefix + "rate", direction.rate);
   reader.number(prefix + "queue", queue, 1, 100'000);
+  reader.number(prefix + "queue_bytes", direction.queue_bytes, 0, 1'000'000'000);
+  direction.loss_from = static_cast<std::uint32_t>(loss_from);
   direction.gap = static_cast<std::uint32_t>(gap);
   direction.queue = queue;
 }
@@ -108,6 +167,8 @@ OpenResult open_device(std::string_view spec, const DeviceOptions& options) {
   SpecLayer layer;
   if (std::string error = parse_spec_layer(spec, layer); !error.empty()) return failed(std::move(error));
   if (layer.driver == "af_packet") return open_af_packet(layer, options);
+  if (layer.driver == "xdp") return open_xdp(layer);
+  if (layer.driver == "dpdk") return open_dpdk(layer);
   if (layer.driver == "pipe") return open_pipe(layer, options);
   if (layer.driver == "fault") return open_fault(spec, layer, options);
   const bool elsewhere =

@@ -1,3 +1,6 @@
+#include <linux/tcp.h>
+#include <netinet/in.h>
+
 #include <cerrno>
 #include <exception>
 #include <thread>
@@ -35,15 +38,30 @@ std::uint64_t read_stream(const Options& options, int fd, double seconds, Take t
   return total;
 }
 
+/// What a sender's connection tells of itself.
+tcp_info info_of(const Options& options, int fd) {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  if (options.api->getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) fail_with_errno("TCP_INFO");
+  return info;
+}
+
 bool bulk_send(const Options& options, Report& report) {
   const Descriptor fd = connect_tcp(options);
   const std::vector<unsigned char> block(options.size, 0x6d);
   const auto start = Clock::now();
-  std::uint64_t sent = 0;
+  std::uint64_t sent = 0, half_acked = 0;
+  double half = 0;
   while (options.bytes != 0 ? sent < options.bytes : seconds_since(start) < options.seconds) {
     send_all(options, fd.get(), block.data(), block.size());
     sent += block.size();
+    if (half <= 0 && options.bytes == 0 && seconds_since(start) >= options.seconds / 2) {
+      half_acked = info_of(options, fd.get()).tcpi_bytes_acked;
+      half = seconds_since(start);
+    }
   }
+  const tcp_info info = info_of(options, fd.get());
+  const double sending = seconds_since(start);
   // The peer's end of stream says that it has read everything.
   if (options.api->shutdown(fd.get(), SHUT_WR) != 0) fail_with_errno("shutdown");
   read_stream(options, fd.get(), 0, [](auto) {});
@@ -51,6 +69,12 @@ bool bulk_send(const Options& options, Report& report) {
   report.add("bytes", sent);
   report.add("seconds", elapsed);
   report.add("gbps", gigabits(sent, elapsed));
+  if (half > 0)
+    report.add("second_half_mbps", gigabits(info.tcpi_bytes_acked - half_acked, sending - half) * 1000);
+  report.add("retransmitted", std::uint64_t{info.tcpi_total_retrans});
+  report.add("cwnd", std::uint64_t{info.tcpi_snd_cwnd});
+  report.add("rtt_ms", info.tcpi_rtt / 1e3);
+  report.add("min_rtt_ms", info.tcpi_min_rtt / 1e3);
   return true;
 }
 

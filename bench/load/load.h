@@ -19,8 +19,9 @@ using Clock = std::chrono::steady_clock;
 struct Options {
   const apps::SocketApi* api = nullptr;
   sockaddr_in server{};
-  std::string text;       ///< say: what to send
-  std::string direction;  ///< bulk: "send", "receive" or "echo"
+  std::string text;        ///< say: what to send
+  std::string direction;   ///< bulk: "send", "receive" or "echo"
+  std::string congestion;  ///< TCP_CONGESTION; empty: the default
   std::size_t connections = 1;
   std::size_t size = 64;    ///< bytes a request, or a write
   std::uint64_t bytes = 0;  ///< bytes a connection

@@ -78,6 +78,7 @@ int run(int argc, char** argv) {
   app.add_option("--seed", options.seed, "of the random data")->capture_default_str();
   app.add_option("--text", options.text, "what to say");
   app.add_option("--direction", options.direction)->check(CLI::IsMember({"send", "receive", "echo"}));
+  app.add_option("--congestion", options.congestion, "the congestion control of TCP connections");
   app.add_option("--timeout", time_limit, "seconds after which the run ends as failed")
       ->capture_default_str()
       ->check(CLI::Range(1, 36000));

@@ -54,6 +54,11 @@ Descriptor open_tcp(const Options& options, int flags) {
   Descriptor fd(*options.api, options.api->socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
   if (fd.get() < 0) fail_with_errno("socket");
   if (set_option(*options.api, fd.get(), IPPROTO_TCP, TCP_NODELAY, 1) != 0) fail_with_errno("TCP_NODELAY");
+  const std::string& congestion = options.congestion;
+  if (!congestion.empty() && options.api->setsockopt(fd.get(), IPPROTO_TCP, TCP_CONGESTION, congestion.data(),
+                                                     static_cast<socklen_t>(congestion.size())) != 0) {
+    fail_with_errno("TCP_CONGESTION " + congestion);
+  }
   return fd;
 }
 

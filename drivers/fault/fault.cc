@@ -38,7 +38,9 @@ void FaultDevice::add(Impairment& direction, PacketPtr frame, Instant now) {
   wish_checksum(frame->offload);
   if (frame->offload.gso_size == 0) {
     pieces_.push_back(std::move(frame));
-  } else if (!link::segment(std::move(frame), pieces_)) {
+  } else if (link::segment(std::move(frame), pieces_)) {
+    ++segmented_;
+  } else {
     ++unsegmentable_;
   }
   while (PacketPtr piece = pieces_.pop_front()) {

@@ -43,19 +43,22 @@ class FaultDevice final : public NetDevice {
   [[nodiscard]] std::string_view name() const override { return name_; }
   /// The inner device's: what was lost here is told by the counters below.
   [[nodiscard]] DeviceStats stats() override { return inner_->stats(); }
+  [[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> extended_stats() override {
+    return inner_->extended_stats();
+  }
   [[nodiscard]] std::uint32_t queue_for(std::uint32_t local_address, std::uint16_t local_port,
                                         std::uint32_t remote_address,
                                         std::uint16_t remote_port) const override {
     return inner_->queue_for(local_address, local_port, remote_address, remote_port);
   }
-  [[nodiscard]] BufferRef allocate(PacketPool& pool, std::size_t capacity, Priority priority) override {
-    return inner_->allocate(pool, capacity, priority);
-  }
+  [[nodiscard]] SlabSource* slab_source() override { return inner_->slab_source(); }
 
   [[nodiscard]] const CounterSet<ImpairmentCounter>& rx_counters() const { return rx_.counters(); }
   [[nodiscard]] const CounterSet<ImpairmentCounter>& tx_counters() const { return tx_.counters(); }
   /// Frames dropped because they could not be cut or completed: not TCP, or no memory.
   [[nodiscard]] std::uint64_t unsegmentable() const { return unsegmentable_; }
+  /// Super-frames that were cut.
+  [[nodiscard]] std::uint64_t segmented() const { return segmented_; }
 
  private:
   void add(Impairment& direction, PacketPtr frame, Instant now);
@@ -73,6 +76,7 @@ class FaultDevice final : public NetDevice {
   Instant last_now_{};
   bool tx_full_ = false;
   std::uint64_t unsegmentable_ = 0;
+  std::uint64_t segmented_ = 0;
 };
 
 }  // namespace millrace::drivers

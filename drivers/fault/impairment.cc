@@ -1,6 +1,7 @@
 #include "fault/impairment.h"
 
 #include <algorithm>
+#include <array>
 
 #include "frame_headers.h"
 #include "packet/pool.h"
@@ -48,7 +49,7 @@ std::string_view name_of(ImpairmentCounter counter) {
 
 void Impairment::add(PacketPtr frame, Instant now) {
   counters_.add(ImpairmentCounter::kFrames);
-  if (rng_.chance(options_.loss)) {
+  if (is_lost(*frame)) {
     counters_.add(ImpairmentCounter::kLost);
     return;
   }
@@ -61,6 +62,31 @@ void Impairment::add(PacketPtr frame, Instant now) {
   if (twin) pass(std::move(twin), now);
 }
 
+bool Impairment::is_lost(const Packet& frame) {
+  if (options_.loss_from != 0) {
+    constexpr std::size_t kHeaders = kEthernetHeader + kVlanTag + 60 + 60;
+    std::array<std::uint8_t, kHeaders> start;
+    const std::size_t length = std::min<std::size_t>(frame.length(), kHeaders);
+    frame.copy_out(0, {start.data(), length});
+    const auto headers = FrameHeaders::parse({start.data(), length});
+    if (!headers || !headers->tcp || frame.length() - headers->payload < options_.loss_from) return false;
+  }
+  return rng_.chance(options_.loss);
+}
+
+/// For the rate's queue to take a frame.
+bool Impairment::has_room(std::uint64_t bytes, Instant now) {
+  while (departed_ < departures_.size() && departures_[departed_] <= now) ++departed_;
+  if (departures_.size() - departed_ >= options_.queue) return false;
+  if (departed_ > departures_.size() / 2) {
+    departures_.erase(departures_.begin(), departures_.begin() + static_cast<std::ptrdiff_t>(departed_));
+    departed_ = 0;
+  }
+  if (options_.queue_bytes == 0 || departed_ == departures_.size()) return true;
+  const Duration waiting = departures_.back() - now;
+  return waiting + transmitter_.time_for(bytes) <= transmitter_.time_for(options_.queue_bytes);
+}
+
 void Impairment::pass(PacketPtr frame, Instant now) {
   if (rng_.chance(options_.corrupt)) corrupt(frame);
   const bool hold_back = rng_.chance(options_.reorder);
@@ -68,16 +94,12 @@ void Impairment::pass(PacketPtr frame, Instant now) {
   if (!frame) return;
   Instant left = now;
   if (options_.rate != 0) {
-    while (departed_ < departures_.size() && departures_[departed_] <= now) ++departed_;
-    if (departures_.size() - departed_ >= options_.queue) {
+    const std::uint64_t bytes = pipe_wire_bytes(*frame);
+    if (!has_room(bytes, now)) {
       counters_.add(ImpairmentCounter::kQueueFull);
       return;
     }
-    if (departed_ > departures_.size() / 2) {
-      departures_.erase(departures_.begin(), departures_.begin() + static_cast<std::ptrdiff_t>(departed_));
-      departed_ = 0;
-    }
-    left = transmitter_.send(pipe_wire_bytes(*frame), now);
+    left = transmitter_.send(bytes, now);
     departures_.push_back(left);
   }
   if (wire_.size() + held_.size() >= kMaxUnderWay) {

@@ -15,6 +15,7 @@ namespace millrace::drivers {
 /// What happens to the frames of one direction. Probabilities are independent of each other, a frame.
 struct ImpairmentOptions {
   double loss = 0;
+  std::uint32_t loss_from = 0;  ///< only TCP segments with so much payload or more are lost; 0: any frame
   double duplicate = 0;
   double corrupt = 0;  ///< one bit is turned, anywhere behind the Ethernet header
   double reorder =
@@ -22,9 +23,10 @@ struct ImpairmentOptions {
   std::uint32_t gap = 3;
   Duration hold = 10ms;
   Duration delay{};
-  Duration jitter{};         ///< up to so much more delay, uniformly: frames overtake each other
-  std::uint64_t rate = 0;    ///< bits a second, 0: no limit
-  std::size_t queue = 1000;  ///< frames that wait for the rate; the next one is lost
+  Duration jitter{};              ///< up to so much more delay, uniformly: frames overtake each other
+  std::uint64_t rate = 0;         ///< bits a second, 0: no limit
+  std::size_t queue = 1000;       ///< frames that wait for the rate; the next one is lost
+  std::uint64_t queue_bytes = 0;  ///< bytes that wait, or are being sent; 0: only frames are counted
 };
 
 enum class ImpairmentCounter : std::uint8_t {
@@ -81,6 +83,8 @@ class Impairment {
     return a.arrival != b.arrival ? a.arrival > b.arrival : a.sequence > b.sequence;
   }
 
+  [[nodiscard]] bool is_lost(const Packet& frame);
+  [[nodiscard]] bool has_room(std::uint64_t bytes, Instant now);
   void pass(PacketPtr frame, Instant now);
   void corrupt(PacketPtr& frame);
   void put_on_wire(PacketPtr frame, Instant arrival);

@@ -39,7 +39,7 @@ struct Config {
   unsigned retries = 15;  ///< R2 (RFC 9293 §3.8.3) as a count of back-offs, like tcp_retries2
   unsigned orphan_retries = 8;
   Duration delayed_ack = 40ms;
-  std::uint8_t quick_acks = 16;  ///< at the start of a connection, until data of ours went out
+  std::uint8_t quick_acks = 16;  ///< at the start of a connection, until we answer promptly
   Duration time_wait = 60s;      ///< 2 MSL
   Duration fin_wait_2 = 60s;     ///< for connections nobody owns any more
   Duration keepalive_idle = 7200s, keepalive_interval = 75s;
@@ -55,6 +55,9 @@ struct Config {
   wire::TcpOptions::Order option_order = wire::TcpOptions::Order::kLinux;  ///< in a SYN
   /// PSH on every super-segment, as Linux has it: it ends the wait of a receiver that merges segments.
   bool push_super_segments = false;
+  /// A super-segment holds what twice the window a round trip makes in 1 ms, but so many segments at least
+  /// (Linux's tcp_min_tso_segs, there 2); 0: half the window is the only limit.
+  unsigned min_super_segments = 0;
   /// FastOpenBits. A listener needs TCP_FASTOPEN besides, so that servers may here, unlike in Linux.
   unsigned fast_open = 0x3;
   unsigned initial_window_segments = 10;      ///< RFC 6928

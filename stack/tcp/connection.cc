@@ -465,7 +465,8 @@ void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t 
   if (length != 0) {
     ++data_segments_out_;
     bytes_sent_ += length;
-    receiver_.on_data_sent();
+    if (bytes_received_ != 0 && now - last_data_received_ < tcp_.config().delayed_ack)
+      receiver_.on_answer_sent();
   }
   receiver_.on_ack_sent(one_piece || !sack_);
   // A packet that is lost below (no route, a full queue) is lost as on any network: timers repeat it.

@@ -106,6 +106,15 @@ std::uint32_t Sender::window_room() const {
   return snd_wnd_ > outstanding() ? snd_wnd_ - outstanding() : 0;
 }
 
+std::uint32_t Sender::super_segment_payload(std::uint32_t mss) const {
+  const std::uint32_t most = connection_.super_segment_payload(mss);
+  const unsigned least = tcp_.config().min_super_segments;
+  if (least == 0 || !rtt_.valid()) return most;
+  const std::uint64_t round_trips_a_second = std::max<std::int64_t>(1, Duration{1s} / rtt_.srtt());
+  const std::uint32_t quantum = Pacer::quantum_of(2 * std::uint64_t{window()} * round_trips_a_second, mss);
+  return std::min(most, std::max(quantum - quantum % mss, least * mss));
+}
+
 bool Sender::partial_allowed() const {
   if (fin_queued_) return true;
   if (urgent_ && snd_up_ > snd_nxt_) return true;
@@ -157,7 +166,7 @@ void Sender::transmit(Instant now) {
   release_at_ = kNever;
   pacer_.set_rate(congestion_->pacing_rate(), mss_, now);
   const std::uint32_t mss = connection_.segment_payload(now);
-  const std::uint32_t most = connection_.super_segment_payload(mss);
+  const std::uint32_t most = super_segment_payload(mss);
   if (board_.lost() != 0) transmit_lost(mss, most, now);
   if (board_.lost() == 0) transmit_new(mss, most, now);
 }

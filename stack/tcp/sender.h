@@ -171,6 +171,7 @@ class Sender {
   [[nodiscard]] std::uint32_t choose_length(std::uint32_t unsent, std::uint32_t room, std::uint32_t mss,
                                             std::uint32_t most) const;
   [[nodiscard]] std::uint32_t window_room() const;
+  [[nodiscard]] std::uint32_t super_segment_payload(std::uint32_t mss) const;
   void note_flight();
   [[nodiscard]] bool window_was_used() const;
   [[nodiscard]] bool paced_out(std::uint32_t wanted, Instant now);

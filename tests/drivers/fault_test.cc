@@ -242,6 +242,38 @@ TEST_F(Fault, LosesWhatFindsTheQueueOfTheRateFull) {
   EXPECT_EQ(far_->rx_burst(pool_, in, 10, kStart + 3ms), 3u);
 }
 
+TEST_F(Fault, LosesWhatFindsTheBytesOfTheQueueTaken) {
+  make(tx({.rate = 1'136'000, .queue_bytes = 1000}));  // frames of 142 bytes
+  PacketQueue queue;
+  for (std::uint32_t i = 0; i < 20; ++i) queue.push_back(to_packet(pool_, numbered(i)));
+  EXPECT_EQ(fault_->tx_burst(queue, kStart), 20u);
+  EXPECT_EQ(fault_->tx_counters()[Counter::kQueueFull], 13u);
+  // Half a frame has left; another fits when a whole one has.
+  queue.push_back(to_packet(pool_, numbered(20)));
+  fault_->tx_burst(queue, kStart + 500us);
+  EXPECT_EQ(fault_->tx_counters()[Counter::kQueueFull], 14u);
+  queue.push_back(to_packet(pool_, numbered(21)));
+  fault_->tx_burst(queue, kStart + 1ms);
+  EXPECT_EQ(fault_->tx_counters()[Counter::kQueueFull], 14u);
+}
+
+TEST_F(Fault, LosesNoTcpSegmentsSmallerThanItWasTold) {
+  make(tx({.loss = 1, .loss_from = 1000}));
+  FrameSpec tcp;
+  tcp.payload = pattern(999, 1);
+  FrameSpec full = tcp;
+  full.payload = pattern(1000, 2);
+  FrameSpec udp = full;
+  udp.udp = true;
+  PacketQueue queue;
+  for (const FrameSpec& spec : {tcp, full, udp}) queue.push_back(to_packet(pool_, make_frame(spec)));
+  fault_->tx_burst(queue, kStart);
+  PacketQueue in;
+  ASSERT_EQ(far_->rx_burst(pool_, in, 10, kStart), 2u);
+  EXPECT_EQ(bytes_of(*in.pop_front()), make_frame(tcp));
+  EXPECT_EQ(bytes_of(*in.pop_front()), make_frame(udp));
+}
+
 TEST_F(Fault, DoesTheSameAgainWithTheSameSeedAndOtherwiseWithAnother) {
   const ImpairmentOptions bad{
       .loss = 0.05, .duplicate = 0.05, .corrupt = 0.05, .reorder = 0.05, .jitter = 5ms};
@@ -332,6 +364,7 @@ TEST_F(Fault, LosesSingleSegmentsOfASuperFrame) {
   PacketQueue in;
   const std::size_t received = fault_->rx_burst(pool_, in, 100, kStart);
   EXPECT_NEAR(static_cast<double>(received), 30, 19);
+  EXPECT_EQ(fault_->segmented(), 1u);
   EXPECT_EQ(fault_->rx_counters()[Counter::kFrames], 60u);
   EXPECT_EQ(fault_->tx_counters()[Counter::kFrames], 0u);
 }
@@ -391,6 +424,8 @@ TEST(FaultSpec, OpensOverAnotherDeviceAndAppliesOptionsToTheDirectionNamed) {
 
 TEST(FaultSpec, SaysWhatIsWrongWithItsOptionsOrTheDeviceBelow) {
   EXPECT_THAT(open_device("fault(loss=2):pipe:x").error, HasSubstr("loss=2"));
+  EXPECT_THAT(open_device("fault(loss_from=65536):pipe:x").error, HasSubstr("loss_from=65536"));
+  EXPECT_THAT(open_device("fault(queue_bytes=-1):pipe:x").error, HasSubstr("queue_bytes=-1"));
   EXPECT_THAT(open_device("fault(rx.delay=5):pipe:x").error, HasSubstr("rx.delay=5"));
   EXPECT_THAT(open_device("fault(los=0.1):pipe:x").error, HasSubstr("unknown option \"los\""));
   EXPECT_THAT(open_device("fault(loss=0.1):nothing:x").error, HasSubstr("unknown driver \"nothing\""));

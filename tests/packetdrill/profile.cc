@@ -24,6 +24,7 @@ void be_linux(Profile& profile) {
   tcp.window_scale = 8;
   tcp.option_order = wire::TcpOptions::Order::kLinux;
   tcp.push_super_segments = true;
+  tcp.min_super_segments = 2;
 }
 
 void be_freebsd(Profile& profile) {
@@ -31,6 +32,7 @@ void be_freebsd(Profile& profile) {
   tcp.window_scale = 6;
   tcp.option_order = wire::TcpOptions::Order::kBsd;
   tcp.push_super_segments = false;
+  tcp.min_super_segments = 0;
   tcp.receive_window_initial = 65536;
   tcp.receive_window_max = 65536;
   tcp.quick_acks = 0;
@@ -105,6 +107,8 @@ constexpr Setting kSettings[] = {
        // Bits that are not FastOpenBits say nothing here.
        p.context.stack.tcp.fast_open = static_cast<unsigned>(std::strtoul(text.c_str(), nullptr, 0));
      }},
+    {"net.ipv4.tcp_min_tso_segs",
+     [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.min_super_segments); }},
     {"net.ipv4.tcp_syn_retries",
      [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.syn_retries); }},
     {"net.ipv4.tcp_synack_retries",

@@ -110,7 +110,8 @@ class TcpScript {
   /// Reads up to n bytes and checks them against the pattern. Returns how many.
   std::size_t read(std::size_t n = std::size_t{1} << 22, const char* file = __builtin_FILE(),
                    int line = __builtin_LINE());
-  /// After a byte of ours (1:2) the stack delays its ACKs, which it does not at the start of a connection.
+  /// After a byte of the peer's (1:2) and one of ours in answer (1:2) the stack delays its ACKs, which it
+  /// does not at the start of a connection.
   void make_interactive();
   Error read_error();
   [[nodiscard]] bool at_end_of_file();

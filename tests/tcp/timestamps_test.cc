@@ -60,11 +60,11 @@ TEST(Timestamps, OfTheEarliestUnacknowledgedSegmentAreEchoedByADelayedAck) {
   rfc("7323", "4.3", "an ACK for several segments echoes the earliest unacknowledged one");
   TcpScript t;
   t.establish(syn().mss(1460).ts(1000, 0));
+  t.inject(data(1, 2).ts(1001, 0));
   t.write(1);
   t.take_sent();
-  t.inject(ack(2).ts(1001, 0));
-  t.inject(data(1, 11).ts(2000, 0));
-  t.inject(data(11, 21).ts(2010, 0));
+  t.inject(data(2, 12).ack(2).ts(2000, 0));
+  t.inject(data(12, 22).ts(2010, 0));
   t.expect_nothing();
   t.after(40ms);
   EXPECT_EQ(t.take_sent().at(0).timestamps->echo, 2000u);
