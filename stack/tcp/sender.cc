@@ -261,7 +261,8 @@ bool Sender::send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant
   const std::uint32_t wanted = length;
   PacketPtr packet = fill_packet(snd_nxt_, length, mss);
   if (length < wanted) fin = false;
-  SentSegment* segment = packet != nullptr ? board_.append(snd_nxt_, length + (fin ? 1u : 0u), now) : nullptr;
+  SentSegment* segment =
+      packet != nullptr ? board_.append(snd_nxt_, length + (fin ? 1u : 0u), mss, now) : nullptr;
   if (segment == nullptr) {
     tcp_.count(Counter::kOutNoMemory);
     if (timer_ == kNever) arm_retransmission(now);
@@ -304,7 +305,7 @@ bool Sender::send_again(SentSegment& segment, std::uint32_t most, std::uint32_t 
   retransmitted_ += segments;
   retransmitted_bytes_ += length;
   undo_.on_retransmitted(seq, seq + covered, segments, connection_.timestamp(now));
-  board_.on_retransmitted(segment, now);
+  board_.on_retransmitted(segment, mss, now);
   segment.delivery = rate_.on_segment_sent(now, covered, in_flight());
   emit(seq, length, fin, true, mss, std::move(packet), now);
   if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit) arm_retransmission(now);
