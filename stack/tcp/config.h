@@ -15,7 +15,10 @@ namespace millrace::tcp {
 struct Config {
   enum class SynCookies : std::uint8_t { kOff, kWhenFull, kAlways };  ///< net.ipv4.tcp_syncookies
   // --- memory
-  std::size_t send_buffer = std::size_t{1} << 20;  ///< storage bytes a socket may queue for sending
+  // Bytes a socket may queue for sending, as SendBuffer charges them (net.ipv4.tcp_wmem): while memory is
+  // scarce, at first, and at most.
+  std::size_t send_buffer_min = 64 * 1024, send_buffer = 16 * 1024;
+  std::size_t send_buffer_max = std::size_t{4} << 20;
   std::size_t receive_window_initial = 64 * 1024;  ///< the first window offered
   std::size_t receive_window_max = std::size_t{2}
                                    << 20;  ///< how far the window grows while the reader keeps up

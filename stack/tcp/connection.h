@@ -17,6 +17,7 @@
 #include "tcp/receiver.h"
 #include "tcp/recent_timestamp.h"
 #include "tcp/segment.h"
+#include "tcp/send_buffer.h"
 #include "tcp/sender.h"
 #include "tcp/tcp.h"
 #include "tcp/urgent.h"
@@ -134,7 +135,8 @@ class Connection final : public Flow, public PendingHook, public AcceptHook, pub
   [[nodiscard]] bool uses_timestamps() const { return timestamps_; }
   [[nodiscard]] std::uint32_t ts_recent() const { return ts_recent_.value(); }
   [[nodiscard]] std::uint32_t ts_offset() const { return ts_offset_; }
-  [[nodiscard]] std::size_t send_limit() const;
+  /// SO_SNDBUF, as it has grown.
+  [[nodiscard]] const SendBuffer& send_buffer() const { return send_buffer_; }
   [[nodiscard]] Error final_error() const { return final_error_; }
   [[nodiscard]] std::uint32_t path_mtu() const { return route_.mtu; }
   [[nodiscard]] bool buried() const { return buried_; }
@@ -191,10 +193,19 @@ class Connection final : public Flow, public PendingHook, public AcceptHook, pub
   /// Keeps the entry for whoever would end this connection in our place; and gives it up.
   void publish();
   void unpublish();
+  // connection_send.cc
+  /// Bytes that may be charged now.
+  [[nodiscard]] std::size_t send_limit() const;
+  [[nodiscard]] std::uint32_t super_segment_goal() const;
+  [[nodiscard]] SendBuffer::Queued queued() const;
+  /// How many of `wanted` bytes may be queued now.
+  [[nodiscard]] std::size_t send_room(std::size_t wanted) const;
+  /// Queues as many of the `wanted` bytes as there is room for, and makes room by sending.
+  [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t wanted, Instant now);
+  [[nodiscard]] bool has_space() const;
+  void grow_send_buffer();
   /// Tells who was told that there is no room to send, when there is.
   void tell_space();
-  [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t wanted, bool more,
-                                   Instant now);
   void update_timer(Instant now);
   void on_timer(Instant now);
   void on_syn_timer(Instant now);
@@ -221,6 +232,7 @@ class Connection final : public Flow, public PendingHook, public AcceptHook, pub
   Listener* fast_open_listener_ = nullptr;  ///< while it counts us
   /// Somebody was told that there is no room to send (a call, or readiness()): tell when there is.
   mutable bool wants_space_ = false;
+  bool acknowledged_ = false;  ///< something was, since the last output()
   bool peer_scaled_ = false;
   bool fin_received_ = false;
   bool buried_ = false;
@@ -239,6 +251,7 @@ class Connection final : public Flow, public PendingHook, public AcceptHook, pub
   Instant last_duplicate_ack_ = kEpoch;
   LiveEntry* live_ = nullptr;
   Options options_;
+  SendBuffer send_buffer_;
   ip::RouteResult route_;
   Timer timer_;
   Urgent urgent_;

@@ -119,6 +119,7 @@ void Connection::on_syn_sent_segment(Segment& segment, Instant now) {
   conclude_fast_open(segment, now);
   // The window of a SYN is never scaled (RFC 7323 §2.2).
   sender_.establish(segment.window, segment.seq, segment.ack, scale, path_payload(), syn_retransmitted_, now);
+  grow_send_buffer();
   if (options_.quick_ack) receiver_.set_quick_ack(true);
   arm_keepalive(now);
   receiver_.request_ack();
@@ -253,6 +254,7 @@ void Connection::become_established(const Segment& segment, Instant now) {
     if (sack_) receiver_.use_sack();
     sender_.establish(std::uint32_t{segment.window} << pending_scale_, segment.seq, segment.ack,
                       pending_scale_, path_payload(), syn_retransmitted_, now);
+    grow_send_buffer();
   }
   if (options_.quick_ack) receiver_.set_quick_ack(true);
   arm_keepalive(now);
@@ -296,7 +298,7 @@ bool Connection::check_ack(Segment& segment, Instant now) {
 
 void Connection::on_acknowledged(Instant now) {
   if (route_.interface != nullptr) route_.interface->neighbours().confirm(route_.next_hop, now);
-  tell_space();
+  acknowledged_ = true;
   if (!sender_.fin_acknowledged()) {
     if (closed_by_application_ && sender_.everything_acknowledged()) notify(kWritable);
     return;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <optional>
+#include <sstream>
 
 namespace millrace::packetdrill {
 
@@ -83,6 +84,16 @@ void set_seconds(const std::string& text, Duration& out) {
   if (read_number(std::string_view(text), seconds)) out = std::chrono::seconds(seconds);
 }
 
+/// The least, the first and the most.
+void set_send_buffer(const std::string& text, tcp::Config& tcp) {
+  std::istringstream numbers(text);
+  std::size_t least = 0, first = 0, most = 0;
+  if (!(numbers >> least >> first >> most)) return;
+  tcp.send_buffer_min = least;
+  tcp.send_buffer = first;
+  tcp.send_buffer_max = most;
+}
+
 struct Setting {
   const char* name;
   void (*set)(const std::string& text, Profile& profile);
@@ -95,6 +106,8 @@ constexpr Setting kSettings[] = {
      [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.sack); }},
     {"net.ipv4.tcp_window_scaling",
      [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.window_scaling); }},
+    {"net.ipv4.tcp_wmem",
+     [](const std::string& text, Profile& p) { set_send_buffer(text, p.context.stack.tcp); }},
     {"net.ipv4.tcp_ecn",
      [](const std::string& text, Profile& p) {
        using Ecn = tcp::Config::Ecn;

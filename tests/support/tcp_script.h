@@ -40,6 +40,9 @@ class TcpScript {
     DeviceCaps caps;  ///< none: super-segments arrive cut by the MSS
     std::uint32_t mtu = 1500;
     std::uint64_t seed = 1;
+
+    /// write() is to take all at once, whatever the congestion window.
+    Options() { stack.tcp.send_buffer = std::size_t{1} << 20; }
   };
   static constexpr IpAddress kOwn = IpAddress::v4(198, 18, 0, 1);
   static constexpr IpAddress kPeer = IpAddress::v4(198, 18, 0, 2);
