@@ -59,8 +59,9 @@ void DpdkDevice::release_packets() {
     queues_.tx.reclaim();
   }
   // Devices free what they have sent in a later burst, and there is none to come.
-  if (queues_.tx.attached() != 0) port_->close_and_reopen();
-  queues_.tx.drop_strays();
+  if (queues_.tx.attached() == 0) return;
+  port_->close_and_reopen();
+  queues_.tx.take_back();
 }
 
 std::span<const WaitFd> DpdkDevice::wait_fds() {

@@ -61,6 +61,8 @@ class TxQueue {
   void drop_strays() {
     if (has_strays_.load(std::memory_order_acquire)) drop_strays_slow();
   }
+  /// The port is closed: drops the shares of mbufs that it did not give back.
+  void take_back();
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
  private:
@@ -76,6 +78,7 @@ class TxQueue {
   class Chain;
 
   static void initialise_mbuf(rte_mempool* pool, void* queue, void* object, unsigned index);
+  static void take_back_one(rte_mempool* pool, void* queue, void* object, unsigned index);
   static void on_sent(void* bytes, void* attachment);
   [[nodiscard]] static Attachment& attachment(rte_mbuf* mbuf) {
     return *static_cast<Attachment*>(rte_mbuf_to_priv(mbuf));
