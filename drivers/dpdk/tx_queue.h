@@ -53,6 +53,8 @@ class TxQueue {
   /// As NetDevice::tx_burst.
   std::size_t send(PacketQueue& packets, DeviceStats& stats);
   [[nodiscard]] bool full() const { return full_; }
+  /// The link went down or came up: what the device refused is nobody's business any more.
+  void forget_full() { full_ = false; }
   /// Buffers that the device still holds shares of.
   [[nodiscard]] std::size_t attached() const { return attached_; }
   /// Has the device look for what it has sent.

@@ -37,10 +37,24 @@ TEST(DpdkArguments, DefaultsAreAddedWhereTheUserIsSilent) {
   EXPECT_EQ(with_defaults("net_null0", 1024), "net_null0");
 }
 
-TEST(DpdkArguments, OnlyAClientOfVirtioUserDiesWithItsPeer) {
-  EXPECT_TRUE(is_virtio_user_client("net_virtio_user0,path=/p"));
-  EXPECT_FALSE(is_virtio_user_client("net_virtio_user0,path=/p,server=1"));
-  EXPECT_FALSE(is_virtio_user_client("net_vhost0,iface=/p"));
+TEST(DpdkArguments, OnlyEndsThatConnectDieWithTheirPeer) {
+  EXPECT_TRUE(dies_with_peer("net_virtio_user0,path=/p"));
+  EXPECT_FALSE(dies_with_peer("net_virtio_user0,path=/p,server=1"));
+  EXPECT_FALSE(dies_with_peer("net_vhost0,iface=/p"));
+  EXPECT_TRUE(dies_with_peer("net_memif0,id=1"));
+  EXPECT_TRUE(dies_with_peer("net_memif0,role=client"));
+  EXPECT_FALSE(dies_with_peer("net_memif0,role=server"));
+}
+
+TEST(DpdkArguments, TheSocketsFileIsThatOfTheEndThatListens) {
+  EXPECT_EQ(listening_socket("net_vhost0,iface=/p"), "/p");
+  EXPECT_EQ(listening_socket("net_vhost0,iface=/p,client=1"), "");
+  EXPECT_EQ(listening_socket("net_virtio_user0,path=/p"), "");
+  EXPECT_EQ(listening_socket("net_virtio_user0,path=/p,server=1"), "/p");
+  EXPECT_EQ(listening_socket("net_memif0,role=server,socket=/p,socket-abstract=no"), "/p");
+  EXPECT_EQ(listening_socket("net_memif0,role=server,socket=/p"), "");
+  EXPECT_EQ(listening_socket("net_memif0,role=client,socket=/p,socket-abstract=no"), "");
+  EXPECT_EQ(listening_socket("net_null0"), "");
 }
 
 }  // namespace
