@@ -179,4 +179,11 @@ OpenResult open_device(std::string_view spec, const DeviceOptions& options) {
                 "; there are: " + std::string(kKnownDrivers));
 }
 
+bool can_hand_over(std::string_view spec) {
+  SpecLayer layer;
+  if (!parse_spec_layer(spec, layer).empty()) return true;  // opening it says what is wrong
+  if (layer.driver == "fault") return can_hand_over(layer.rest);
+  return layer.driver != "dpdk";
+}
+
 }  // namespace millrace::drivers

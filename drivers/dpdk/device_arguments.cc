@@ -48,8 +48,23 @@ std::string with_defaults(std::string_view device, std::uint32_t slots) {
   return all;
 }
 
-bool is_virtio_user_client(std::string_view device) {
-  return device_name(device).starts_with("net_virtio_user") && argument_of(device, "server") != "1";
+std::string listening_socket(std::string_view device) {
+  const std::string name = device_name(device);
+  if (name.starts_with("net_vhost"))
+    return argument_of(device, "client") == "1" ? "" : argument_of(device, "iface");
+  if (name.starts_with("net_virtio_user")) return dies_with_peer(device) ? "" : argument_of(device, "path");
+  if (!name.starts_with("net_memif") || dies_with_peer(device) ||
+      argument_of(device, "socket-abstract") != "no")
+    return {};
+  return argument_of(device, "socket");
+}
+
+bool dies_with_peer(std::string_view device) {
+  const std::string name = device_name(device);
+  if (name.starts_with("net_virtio_user")) return argument_of(device, "server") != "1";
+  if (!name.starts_with("net_memif")) return false;
+  const std::string role = argument_of(device, "role");
+  return role.empty() || role == "client" || role == "slave";
 }
 
 }  // namespace millrace::drivers::dpdk

@@ -15,7 +15,10 @@ namespace millrace::drivers::dpdk {
 /// Adds what is better than the device's own defaults, where the user has not said otherwise: a ring of
 /// `slots` (virtio_user), super-frames (vhost).
 [[nodiscard]] std::string with_defaults(std::string_view device, std::uint32_t slots);
-/// A virtio_user device that connects to its peer's socket, and does so only once.
-[[nodiscard]] bool is_virtio_user_client(std::string_view device);
+/// The file of the socket on which the device will wait for its peer; empty: none.
+[[nodiscard]] std::string listening_socket(std::string_view device);
+/// A device that connects to its peer's socket, and does so only once (virtio_user, memif): when the peer
+/// goes, it is of no use any more.
+[[nodiscard]] bool dies_with_peer(std::string_view device);
 
 }  // namespace millrace::drivers::dpdk

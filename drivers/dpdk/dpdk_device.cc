@@ -5,13 +5,12 @@
 namespace millrace::drivers::dpdk {
 namespace {
 
-/// How often the link of a device is looked at that does not tell of it.
-constexpr Duration kLinkCheckInterval = 20ms;
 /// How long may be slept without an interrupt: short while there is traffic, and longer as it stays away.
 constexpr Duration kShortestSleep = 20us;
 constexpr Duration kLongestSleep = 1ms;
 /// When a full device is tried again, as no descriptor tells.
 constexpr Duration kRetryFull = 50us;
+constexpr Duration kAwaitPeer = 100ms;
 
 }  // namespace
 
@@ -36,7 +35,11 @@ std::size_t DpdkDevice::rx_burst(PacketPool& pool, PacketQueue& out, std::size_t
   queues_.tx.drop_strays();
   const LcoreScope scope(queues_.lcore);
   const std::size_t received = queues_.rx.receive(pool, out, budget, now, stats_);
-  if (received != 0) last_frame_ = now;
+  if (received != 0) {
+    last_frame_ = now;
+  } else {
+    port_->watch_link(now);
+  }
   return received;
 }
 
@@ -59,8 +62,9 @@ void DpdkDevice::release_packets() {
     queues_.tx.reclaim();
   }
   // Devices free what they have sent in a later burst, and there is none to come.
-  if (queues_.tx.attached() != 0) port_->close_and_reopen();
-  queues_.tx.drop_strays();
+  if (queues_.tx.attached() == 0) return;
+  port_->close_and_reopen();
+  queues_.tx.take_back();
 }
 
 std::span<const WaitFd> DpdkDevice::wait_fds() {
@@ -87,6 +91,7 @@ void DpdkDevice::disarm() {
 
 Duration DpdkDevice::max_sleep(Instant now) const {
   if (tx_full()) return kRetryFull;
+  if (port_->ready() && port_->awaits_peer()) return kAwaitPeer;
   if (!port_->ready() || wait_fds_[1].fd >= 0) return Duration::max();
   return std::clamp<Duration>((now - last_frame_) / 8, kShortestSleep, kLongestSleep);
 }
@@ -95,9 +100,10 @@ DeviceEvent DpdkDevice::take_event() {
   if (!port_->take_link_change()) return DeviceEvent::kNone;
   port_->clear_event();
   const bool up = port_->link_up();
-  if (!up && port_->ready() && port_->dies_with_peer()) port_->reopen();
+  if (!up && port_->ready() && port_->lost_peer()) port_->reopen();
   if (up == link_told_) return DeviceEvent::kNone;
   link_told_ = up;
+  queues_.tx.forget_full();
   return up ? DeviceEvent::kLinkUp : DeviceEvent::kLinkDown;
 }
 

@@ -47,7 +47,6 @@ class DpdkDevice final : public NetDevice {
   DeviceStats stats_;
   bool armed_ = false;
   bool link_told_ = true;  ///< what take_event() has told; a stack starts with the link up
-  Instant next_link_check_{};
   Instant last_frame_{};
   std::array<WaitFd, 2> wait_fds_;
 };

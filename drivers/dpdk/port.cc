@@ -8,9 +8,12 @@
 #include <rte_ethdev.h>
 #include <rte_vhost.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "dpdk/device_arguments.h"
@@ -31,12 +34,27 @@ constexpr std::uint64_t kTxChecksums = RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX
 constexpr std::uint32_t kMbufRoom = 2048;
 /// A device that lost its peer gets time to notice before it is closed; then we look whether the peer is
 /// back.
+constexpr Duration kLookAtLink = 20ms;
+constexpr Duration kPatience = 1s;
 constexpr std::chrono::milliseconds kSettle{50};
 constexpr std::chrono::milliseconds kRetry{200};
 
 std::string reason(int result) {
   const std::string said = Eal::instance().take_complaint();
   return said.empty() ? rte_strerror(result < 0 ? -result : rte_errno) : said;
+}
+
+/// A process that was killed leaves its socket's file behind, where no other can listen then.
+void remove_dead_socket(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path) return;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const UniqueFd probe{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+      errno == ECONNREFUSED) {
+    ::unlink(path.c_str());
+  }
 }
 
 void drain_eventfd(int fd) {
@@ -75,7 +93,7 @@ std::string Port::set_up(const DpdkConfig& config, std::uint16_t queues) {
   config_ = config;
   device_ = with_defaults(config.device, config.rx_slots);
   device_name_ = device_name(device_);
-  dies_with_peer_ = is_virtio_user_client(device_);
+  dies_with_peer_ = dpdk::dies_with_peer(device_);
   is_vhost_ = device_name_.starts_with("net_vhost");
   event_fd_ = UniqueFd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   if (std::uint16_t there = 0; rte_eth_dev_get_port_by_name(device_name_.c_str(), &there) == 0)
@@ -97,6 +115,7 @@ std::string Port::set_up(const DpdkConfig& config, std::uint16_t queues) {
 std::string Port::probe() {
   Eal& eal = Eal::instance();
   (void)eal.take_complaint();
+  remove_dead_socket(listening_socket(device_));
   // A PCI device that was named to the EAL is probed already.
   if (rte_eth_dev_get_port_by_name(device_name_.c_str(), &id_) == 0) return {};
   const int result = rte_dev_probe(device_.c_str());
@@ -111,6 +130,7 @@ void Port::read_capabilities(const rte_eth_dev_info& info) {
   conf_ = {};
   conf_.rxmode.offloads = info.rx_offload_capa & kRxOffloads;
   conf_.txmode.offloads = info.tx_offload_capa & kTxOffloads;
+  multi_segment_ = (conf_.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
   // 0 where the device knows no limit; the default is a frame.
   if ((conf_.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO) != 0)
     conf_.rxmode.max_lro_pkt_size = info.max_lro_pkt_size;
@@ -121,7 +141,6 @@ void Port::read_capabilities(const rte_eth_dev_info& info) {
   tells_link_ = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
   conf_.intr_conf.lsc = tells_link_ ? 1 : 0;
 
-  multi_segment_ = (conf_.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
   max_segments_ = info.tx_desc_lim.nb_seg_max == UINT16_MAX ? std::uint16_t{0} : info.tx_desc_lim.nb_seg_max;
   caps_ = {};
   caps_.scatter = true;  // at worst by a copy
@@ -131,7 +150,8 @@ void Port::read_capabilities(const rte_eth_dev_info& info) {
   // net_vhost hands super-frames to a guest that takes them, and does not advertise that.
   const bool segments = (conf_.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0 ||
                         (is_vhost_ && argument_of(device_, "tso") == "1");
-  caps_.tso = segments && caps_.tx_checksum && multi_segment_;
+  // net_tap cuts them in software, with 128 mbufs, and refuses what needs more: the stack does that better.
+  caps_.tso = segments && caps_.tx_checksum && multi_segment_ && !device_name_.starts_with("net_tap");
   caps_.max_gso_bytes = caps_.tso ? kMaxGsoBytes : 0;
   // What virtio_user would do there, our checksum field needs none of; see set_tx_offload().
   prepare_ = (conf_.txmode.offloads & kTxChecksums) != 0 && !device_name_.starts_with("net_virtio_user");
@@ -205,6 +225,7 @@ std::string Port::start() {
   if (tells_link_) (void)rte_eth_dev_callback_register(id_, RTE_ETH_EVENT_INTR_LSC, &on_link, this);
   apply_mac();
   (void)Eal::instance().take_complaint();
+  was_up_ = false;
   link_changed_.store(true, std::memory_order_release);
   ready_.store(true, std::memory_order_release);
   return {};
@@ -217,8 +238,13 @@ void Port::apply_mac() {
   std::memcpy(own.bytes.data(), address.addr_bytes, own.bytes.size());
   // A device probed anew may have drawn another address: the stack goes on with the first.
   if (config_.mac) mac_ = *config_.mac;
-  if (mac_.is_zero()) mac_ = own;
-  if (mac_ == own) return;
+  // The kernel's end of net_tap has the device's address; the stack is somebody else.
+  const bool tap = device_name_.starts_with("net_tap");
+  if (mac_.is_zero()) {
+    mac_ = own;
+    if (tap) mac_.bytes.back() ^= 1;
+  }
+  if (tap || mac_ == own) return;
   std::memcpy(address.addr_bytes, mac_.bytes.data(), mac_.bytes.size());
   if (rte_eth_dev_default_mac_addr_set(id_, &address) != 0) (void)rte_eth_promiscuous_enable(id_);
 }
@@ -242,6 +268,21 @@ int Port::on_link(std::uint16_t /*port*/, rte_eth_event_type /*type*/, void* sel
   return 0;
 }
 
+void Port::look_at_link(Instant now) {
+  next_look_ = now + kLookAtLink;
+  const bool up = link_up();
+  if (up) {
+    down_since_ = Instant{};
+  } else if (dies_with_peer_ && ready()) {
+    // It met a peer that was about to go, and will hear from nobody.
+    if (down_since_ == Instant{}) down_since_ = now;
+    if (now - down_since_ >= kPatience) reopen();
+  }
+  if (up == link_seen_) return;
+  link_seen_ = up;
+  link_changed_.store(true, std::memory_order_release);
+}
+
 void Port::tell_link_changed() {
   link_changed_.store(true, std::memory_order_release);
   const std::uint64_t one = 1;
@@ -253,12 +294,15 @@ void Port::clear_event() {
   (void)!::read(event_fd_.get(), &count, sizeof count);
 }
 
-bool Port::link_up() const {
+bool Port::link_up() {
   rte_eth_link link{};
-  return ready() && rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  const bool up = ready() && rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  was_up_ |= up;
+  return up;
 }
 
 void Port::reopen() {
+  down_since_ = Instant{};
   ready_.store(false, std::memory_order_release);
   Eal::instance().post(this, kSettle, [this] {
     close();

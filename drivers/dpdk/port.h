@@ -25,8 +25,9 @@ struct QueuePair {
 /// A device of DPDK's, configured by what it can do and started. Set up once; whoever uses one of its queues
 /// holds a share in it. Bursts are the users' business, all else is done on the EAL's thread.
 ///
-/// A virtio_user device that was connected to its peer's socket dies with the peer. Such a port is closed and
-/// probed anew until somebody listens there again; ready() is false meanwhile and nobody may burst.
+/// A device that connects to its peer's socket (virtio_user, memif) may die with the peer. Such a port is
+/// closed and probed anew until somebody listens there again; ready() is false meanwhile and nobody may
+/// burst.
 class Port {
  public:
   /// Null, and `error` says what is wrong.
@@ -48,12 +49,17 @@ class Port {
     return link_changed_.load(std::memory_order_relaxed) &&
            link_changed_.exchange(false, std::memory_order_acquire);
   }
-  [[nodiscard]] bool link_up() const;
+  [[nodiscard]] bool link_up();
   /// Becomes readable when the link may have changed.
   [[nodiscard]] int event_fd() const { return event_fd_.get(); }
   void clear_event();
-  /// The device tells of link changes by itself; else somebody has to look.
-  [[nodiscard]] bool tells_link() const { return tells_link_; }
+  /// Looks at the link, every so often: not every device tells of it by itself, nor that nobody is there whom
+  /// it could lose.
+  void watch_link(Instant now) {
+    if ((!tells_link_ || dies_with_peer_) && now >= next_look_) look_at_link(now);
+  }
+  /// While true, somebody has to call watch_link().
+  [[nodiscard]] bool awaits_peer() const { return dies_with_peer_ && !link_seen_; }
 
   /// The descriptor that becomes readable when frames come to a queue whose interrupt is on; -1: none.
   [[nodiscard]] int rx_fd(std::uint16_t queue) const;
@@ -61,8 +67,8 @@ class Port {
   /// Takes off that descriptor what woke its sleeper.
   void clear_rx_interrupt(std::uint16_t queue);
 
-  /// The link is down, and will not come up again by itself?
-  [[nodiscard]] bool dies_with_peer() const { return dies_with_peer_; }
+  /// With the link down: it was up, and will not come up again by itself.
+  [[nodiscard]] bool lost_peer() const { return dies_with_peer_ && was_up_; }
   /// Closes the port and opens it again as soon as that works; not ready() until then.
   void reopen();
   /// The same; when it returns, the port has given back all that it held.
@@ -84,6 +90,7 @@ class Port {
   void read_capabilities(const rte_eth_dev_info& info);
   void close();
   void retry();
+  void look_at_link(Instant now);
   static int on_link(std::uint16_t port, rte_eth_event_type type, void* self, void* unused);
   void tell_link_changed();
 
@@ -99,6 +106,9 @@ class Port {
   bool multi_segment_ = false, prepare_ = false;
   std::uint16_t max_segments_ = 0;
   bool tells_link_ = false, has_interrupts_ = false, dies_with_peer_ = false, is_vhost_ = false;
+  Instant next_look_{}, down_since_{};
+  bool link_seen_ = true;
+  bool was_up_ = false;  ///< since it was opened last
   std::atomic<bool> ready_{false};
   std::atomic<bool> link_changed_{true};
   std::atomic<std::uint64_t> reopened_{0};

@@ -68,16 +68,17 @@ void RxQueue::return_mbufs() {
 std::size_t RxQueue::receive(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now,
                              DeviceStats& stats) {
   std::size_t received = 0;
-  while (received < budget) {
+  // Those dropped count as well: else nobody else would have a turn while memory is short.
+  for (std::size_t seen = 0; seen < budget;) {
     if (found_next_ == found_count_) {
       found_next_ = 0;
-      const auto room = static_cast<std::uint16_t>(std::min(budget - received, kBurst));
+      const auto room = static_cast<std::uint16_t>(std::min(budget - seen, kBurst));
       found_count_ = rte_eth_rx_burst(port_, queue_, burst_.data(), room);
       if (found_count_ == 0) break;
       for (std::size_t i = 0; i < std::min(kPrefetch, found_count_); ++i)
         rte_prefetch0(rte_pktmbuf_mtod(burst_[i], void*));
     }
-    while (found_next_ < found_count_ && received < budget) {
+    for (; found_next_ < found_count_ && seen < budget; ++seen) {
       if (found_next_ + kPrefetch < found_count_)
         rte_prefetch0(rte_pktmbuf_mtod(burst_[found_next_ + kPrefetch], void*));
       received += deliver(burst_[found_next_++], pool, out, now, stats) ? 1 : 0;
@@ -102,7 +103,7 @@ bool RxQueue::deliver(rte_mbuf* frame, PacketPool& pool, PacketQueue& out, Insta
   if ((frame->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_BAD) ++counters_.bad_checksum;
   const Offload offload = rx_offload(*frame);
   PacketPtr packet;
-  if (counters_.lent + frame->nb_segs <= lendable_) {
+  if (counters_.lent + frame->nb_segs <= lendable_ && is_ours(frame)) {
     packet = lend(frame, pool);
     if (!packet) ++stats.rx_no_memory;
   } else {
@@ -115,6 +116,13 @@ bool RxQueue::deliver(rte_mbuf* frame, PacketPool& pool, PacketQueue& out, Insta
   ++stats.rx_packets;
   stats.rx_bytes += length;
   out.push_back(std::move(packet));
+  return true;
+}
+
+bool RxQueue::is_ours(const rte_mbuf* frame) const {
+  for (; frame != nullptr; frame = frame->next) {
+    if (frame->pool != pool_) return false;
+  }
   return true;
 }
 

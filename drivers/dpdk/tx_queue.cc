@@ -120,6 +120,7 @@ void TxQueue::initialise_mbuf(rte_mempool* /*pool*/, void* queue, void* object, 
 
 void TxQueue::on_sent(void* /*bytes*/, void* attachment) {
   auto& sent = *static_cast<Attachment*>(attachment);
+  if (!sent.buffer) return;  // taken back
   TxQueue& queue = *sent.queue;
   // Under the context's lock only in a burst of this queue: then its number is lent to this thread. Counts of
   // Buffers are not atomic.
@@ -138,6 +139,18 @@ void TxQueue::drop_strays_slow() {
   attached_ -= strays_.size();
   strays_.clear();
   has_strays_.store(false, std::memory_order_relaxed);
+}
+
+void TxQueue::take_back() {
+  drop_strays();
+  if (attached_ != 0) rte_mempool_obj_iter(pool_, &take_back_one, this);
+}
+
+void TxQueue::take_back_one(rte_mempool* /*pool*/, void* queue, void* object, unsigned /*index*/) {
+  Attachment& left = attachment(static_cast<rte_mbuf*>(object));
+  if (!left.buffer) return;
+  left.buffer.reset();
+  --static_cast<TxQueue*>(queue)->attached_;
 }
 
 void TxQueue::reclaim() {

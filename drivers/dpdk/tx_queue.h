@@ -53,6 +53,8 @@ class TxQueue {
   /// As NetDevice::tx_burst.
   std::size_t send(PacketQueue& packets, DeviceStats& stats);
   [[nodiscard]] bool full() const { return full_; }
+  /// The link went down or came up: what the device refused is nobody's business any more.
+  void forget_full() { full_ = false; }
   /// Buffers that the device still holds shares of.
   [[nodiscard]] std::size_t attached() const { return attached_; }
   /// Has the device look for what it has sent.
@@ -61,6 +63,8 @@ class TxQueue {
   void drop_strays() {
     if (has_strays_.load(std::memory_order_acquire)) drop_strays_slow();
   }
+  /// The port is closed: drops the shares of mbufs that it did not give back.
+  void take_back();
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
  private:
@@ -76,6 +80,7 @@ class TxQueue {
   class Chain;
 
   static void initialise_mbuf(rte_mempool* pool, void* queue, void* object, unsigned index);
+  static void take_back_one(rte_mempool* pool, void* queue, void* object, unsigned index);
   static void on_sent(void* bytes, void* attachment);
   [[nodiscard]] static Attachment& attachment(rte_mbuf* mbuf) {
     return *static_cast<Attachment*>(rte_mbuf_to_priv(mbuf));

@@ -37,6 +37,13 @@ TEST(OpenDevice, SaysThatADriverIsNotBuiltIn) {
   }
 }
 
+TEST(OpenDevice, KnowsWhatALauncherMustLeaveToTheProgram) {
+  EXPECT_TRUE(can_hand_over("af_packet:eth0"));
+  EXPECT_TRUE(can_hand_over("fault(loss=1%):af_packet:eth0"));
+  EXPECT_FALSE(can_hand_over("dpdk:net_null0"));
+  EXPECT_FALSE(can_hand_over("fault(loss=1%):dpdk:net_null0"));
+}
+
 TEST(OpenDevice, ListsTheInterfacesWhenTheOneAskedForIsMissing) {
   const NetNamespacePair pair;
   ASSERT_TRUE(pair.ok());
