@@ -8,12 +8,13 @@
 #include "device_spec.h"
 #include "fault/fault.h"
 #include "pipe/pipe_registry.h"
+#include "tap/tap.h"
 
 namespace millrace::drivers {
 namespace {
 
-constexpr std::string_view kKnownDrivers = "af_packet, pipe, fault";
-constexpr std::array<std::string_view, 5> kDriversElsewhere{"dpdk", "xdp", "af_xdp", "tap", "pcap"};
+constexpr std::string_view kKnownDrivers = "af_packet, tap, pipe, fault";
+constexpr std::array<std::string_view, 4> kDriversElsewhere{"dpdk", "xdp", "af_xdp", "pcap"};
 
 OpenResult failed(std::string error) {
   return {nullptr, std::move(error)};
@@ -37,6 +38,24 @@ OpenResult open_af_packet(const SpecLayer& layer, const DeviceOptions& options) 
   if (reader.given("mac")) config.mac = mac;
   OpenResult result;
   result.device = AfPacketDevice::open(config, result.error);
+  return result;
+}
+
+OpenResult open_tap(const SpecLayer& layer, const DeviceOptions& options) {
+  TapConfig config;
+  if (options.inherited.size() == 1) config.inherited = options.inherited[0];
+  config.interface = layer.rest;
+  std::uint64_t mtu = 0;
+  MacAddress mac;
+  OptionReader reader(layer);
+  reader.mac("mac", mac);
+  reader.number("mtu", mtu, 576, 65521);
+  reader.ipv4_prefix("peer_address", config.options.peer_address);
+  if (std::string error = reader.finish(); !error.empty()) return failed(std::move(error));
+  config.options.mtu = static_cast<std::uint32_t>(mtu);
+  if (reader.given("mac")) config.mac = mac;
+  OpenResult result;
+  result.device = TapDevice::open(config, result.error);
   return result;
 }
 
@@ -108,6 +127,7 @@ OpenResult open_device(std::string_view spec, const DeviceOptions& options) {
   SpecLayer layer;
   if (std::string error = parse_spec_layer(spec, layer); !error.empty()) return failed(std::move(error));
   if (layer.driver == "af_packet") return open_af_packet(layer, options);
+  if (layer.driver == "tap") return open_tap(layer, options);
   if (layer.driver == "pipe") return open_pipe(layer, options);
   if (layer.driver == "fault") return open_fault(spec, layer, options);
   const bool elsewhere =
