@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <optional>
 
 namespace millrace::drivers {
 namespace {
@@ -204,6 +203,15 @@ void OptionReader::mac(std::string_view name, MacAddress& value) {
     return fail(name, *text, "the address of one station, such as 02:00:00:00:00:01");
   }
   value = *parsed;
+}
+
+void OptionReader::ipv4_prefix(std::string_view name, std::optional<IpPrefix>& value) {
+  const std::string* text = find(name);
+  if (text == nullptr) return;
+  const std::optional<IpPrefix> parsed = IpPrefix::parse(*text);
+  if (!parsed || !parsed->address.is_v4())
+    return fail(name, *text, "an IPv4 address with its prefix length, such as 198.18.0.1/24");
+  value = parsed;
 }
 
 void OptionReader::choice(std::string_view name, const std::vector<std::string_view>& words,

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/ip_address.h"
 #include "base/mac_address.h"
 #include "base/time.h"
 
@@ -44,6 +46,8 @@ class OptionReader {
   void rate(std::string_view name, std::uint64_t& value);
   void text(std::string_view name, std::string& value);
   void mac(std::string_view name, MacAddress& value);
+  /// "198.18.0.1/24"
+  void ipv4_prefix(std::string_view name, std::optional<IpPrefix>& value);
   /// One of a few words; the index of the word that was given.
   void choice(std::string_view name, const std::vector<std::string_view>& words, std::size_t& value);
 

@@ -1,7 +1,6 @@
 #include "open_device.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 
 #include "af_packet/af_packet.h"
@@ -11,15 +10,15 @@
 #include "fault/fault.h"
 #include "pipe/pipe_registry.h"
 #include "plugin.h"
+#include "tap/tap.h"
 
 namespace millrace::drivers {
 namespace {
 
-constexpr std::string_view kKnownDrivers = "af_packet, xdp, dpdk, pipe, fault";
-constexpr std::array<std::string_view, 2> kDriversElsewhere{"tap", "pcap"};
-
 constexpr Plugin kXdp{"xdp", "af_xdp", "AF_XDP", "libxdp-dev libbpf-dev"};
 constexpr Plugin kDpdk{"dpdk", "dpdk", "DPDK", "libdpdk-dev"};
+constexpr std::string_view kKnownDrivers = "af_packet, xdp, tap, dpdk, pipe, fault";
+constexpr std::string_view kDriverElsewhere = "pcap";
 
 OpenResult failed(std::string error) {
   return {nullptr, std::move(error)};
@@ -92,6 +91,24 @@ OpenResult open_dpdk(const SpecLayer& layer) {
   if (reader.given("mac")) config.mac = mac;
   OpenResult result;
   result.device = open_with(kDpdk, config, result.error);
+  return result;
+}
+
+OpenResult open_tap(const SpecLayer& layer, const DeviceOptions& options) {
+  TapConfig config;
+  if (options.inherited.size() == 1) config.inherited = options.inherited[0];
+  config.interface = layer.rest;
+  std::uint64_t mtu = 0;
+  MacAddress mac;
+  OptionReader reader(layer);
+  reader.mac("mac", mac);
+  reader.number("mtu", mtu, 576, 65521);
+  reader.ipv4_prefix("peer_address", config.options.peer_address);
+  if (std::string error = reader.finish(); !error.empty()) return failed(std::move(error));
+  config.options.mtu = static_cast<std::uint32_t>(mtu);
+  if (reader.given("mac")) config.mac = mac;
+  OpenResult result;
+  result.device = TapDevice::open(config, result.error);
   return result;
 }
 
@@ -169,10 +186,10 @@ OpenResult open_device(std::string_view spec, const DeviceOptions& options) {
   if (layer.driver == "af_packet") return open_af_packet(layer, options);
   if (layer.driver == "xdp") return open_xdp(layer);
   if (layer.driver == "dpdk") return open_dpdk(layer);
+  if (layer.driver == "tap") return open_tap(layer, options);
   if (layer.driver == "pipe") return open_pipe(layer, options);
   if (layer.driver == "fault") return open_fault(spec, layer, options);
-  const bool elsewhere =
-      std::find(kDriversElsewhere.begin(), kDriversElsewhere.end(), layer.driver) != kDriversElsewhere.end();
+  const bool elsewhere = layer.driver == kDriverElsewhere;
   return failed("device \"" + std::string(spec) + "\": " +
                 (elsewhere ? "driver \"" + layer.driver + "\" is not built into this version"
                            : "unknown driver \"" + layer.driver + "\"") +
@@ -183,7 +200,7 @@ bool can_hand_over(std::string_view spec) {
   SpecLayer layer;
   if (!parse_spec_layer(spec, layer).empty()) return true;  // opening it says what is wrong
   if (layer.driver == "fault") return can_hand_over(layer.rest);
-  return layer.driver != "dpdk";
+  return layer.driver != "dpdk" && layer.driver != "xdp";
 }
 
 }  // namespace millrace::drivers
