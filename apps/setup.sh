@@ -3,7 +3,7 @@
 
 # What it takes to build the library and the programs.
 build_packages=(g++ meson ninja-build ccache pkg-config libsodium-dev libboost-dev libcli11-dev libtomlplusplus-dev
-                libc-ares-dev)
+                libc-ares-dev libxdp-dev libbpf-dev)
 # What the demonstration runs besides.
 demo_packages=(iproute2 iputils-ping netcat-openbsd)
 # What the tests, the benchmarks and the checks of the source need besides.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <optional>
 
 namespace millrace::drivers {
 namespace {
@@ -41,9 +40,24 @@ std::optional<Quantity> parse_quantity(std::string_view text) {
   return quantity;
 }
 
+/// Where the first of `ends` stands that is not inside quotes; npos: nowhere.
+std::size_t find_outside_quotes(std::string_view text, std::string_view ends, std::size_t from = 0) {
+  bool quoted = false;
+  for (std::size_t at = from; at < text.size(); ++at) {
+    if (text[at] == '"') quoted = !quoted;
+    if (!quoted && ends.find(text[at]) != std::string_view::npos) return at;
+  }
+  return std::string_view::npos;
+}
+
+std::string_view without_quotes(std::string_view value) {
+  if (value.size() < 2 || value.front() != '"' || value.back() != '"') return value;
+  return value.substr(1, value.size() - 2);
+}
+
 std::string parse_options(std::string_view spec, std::string_view text, SpecLayer& layer) {
   while (true) {
-    const std::size_t comma = text.find(',');
+    const std::size_t comma = find_outside_quotes(text, ",");
     const std::string_view item = text.substr(0, comma);
     const std::size_t equals = item.find('=');
     const std::string_view name = item.substr(0, equals);
@@ -53,7 +67,7 @@ std::string parse_options(std::string_view spec, std::string_view text, SpecLaye
     for (const auto& option : layer.options) {
       if (option.first == name) return malformed(spec, "option " + quoted(name) + " is given twice");
     }
-    layer.options.emplace_back(std::string(name), std::string(item.substr(equals + 1)));
+    layer.options.emplace_back(std::string(name), std::string(without_quotes(item.substr(equals + 1))));
     if (comma == std::string_view::npos) return {};
     text.remove_prefix(comma + 1);
   }
@@ -68,7 +82,7 @@ std::string parse_spec_layer(std::string_view text, SpecLayer& layer) {
   layer.driver = text.substr(0, at);
   if (layer.driver.empty()) return malformed(text, "the driver's name is missing");
   if (at < text.size() && text[at] == '(') {
-    const std::size_t close = text.find(')', at);
+    const std::size_t close = find_outside_quotes(text, ")", at);
     if (close == std::string_view::npos) return malformed(text, "the closing \")\" is missing");
     const std::string_view inside = text.substr(at + 1, close - at - 1);
     if (!inside.empty()) {
@@ -177,6 +191,10 @@ void OptionReader::rate(std::string_view name, std::uint64_t& value) {
   value = static_cast<std::uint64_t>(std::llround(quantity->value * unit));
 }
 
+void OptionReader::text(std::string_view name, std::string& value) {
+  if (const std::string* given = find(name); given != nullptr) value = *given;
+}
+
 void OptionReader::mac(std::string_view name, MacAddress& value) {
   const std::string* text = find(name);
   if (text == nullptr) return;
@@ -185,6 +203,15 @@ void OptionReader::mac(std::string_view name, MacAddress& value) {
     return fail(name, *text, "the address of one station, such as 02:00:00:00:00:01");
   }
   value = *parsed;
+}
+
+void OptionReader::ipv4_prefix(std::string_view name, std::optional<IpPrefix>& value) {
+  const std::string* text = find(name);
+  if (text == nullptr) return;
+  const std::optional<IpPrefix> parsed = IpPrefix::parse(*text);
+  if (!parsed || !parsed->address.is_v4())
+    return fail(name, *text, "an IPv4 address with its prefix length, such as 198.18.0.1/24");
+  value = parsed;
 }
 
 void OptionReader::choice(std::string_view name, const std::vector<std::string_view>& words,

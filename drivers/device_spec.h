@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/ip_address.h"
 #include "base/mac_address.h"
 #include "base/time.h"
 
@@ -16,6 +18,7 @@ namespace millrace::drivers {
 ///     fault(loss=0.01,seed=7):af_packet:veth1
 ///     driver options          rest
 ///
+/// A value in double quotes may hold commas, spaces and parentheses.
 /// `rest` is the device's name or, for a decorator, the spec of the device below.
 struct SpecLayer {
   std::string driver;
@@ -41,7 +44,10 @@ class OptionReader {
   void duration(std::string_view name, Duration& value, Duration max);
   /// Bits a second: "10M", with k, M or G as factors of 1000.
   void rate(std::string_view name, std::uint64_t& value);
+  void text(std::string_view name, std::string& value);
   void mac(std::string_view name, MacAddress& value);
+  /// "198.18.0.1/24"
+  void ipv4_prefix(std::string_view name, std::optional<IpPrefix>& value);
   /// One of a few words; the index of the word that was given.
   void choice(std::string_view name, const std::vector<std::string_view>& words, std::size_t& value);
 

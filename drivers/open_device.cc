@@ -1,19 +1,24 @@
 #include "open_device.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 
 #include "af_packet/af_packet.h"
+#include "af_xdp/config.h"
 #include "device_spec.h"
+#include "dpdk/config.h"
 #include "fault/fault.h"
 #include "pipe/pipe_registry.h"
+#include "plugin.h"
+#include "tap/tap.h"
 
 namespace millrace::drivers {
 namespace {
 
-constexpr std::string_view kKnownDrivers = "af_packet, pipe, fault";
-constexpr std::array<std::string_view, 5> kDriversElsewhere{"dpdk", "xdp", "af_xdp", "tap", "pcap"};
+constexpr Plugin kXdp{"xdp", "af_xdp", "AF_XDP", "libxdp-dev libbpf-dev"};
+constexpr Plugin kDpdk{"dpdk", "dpdk", "DPDK", "libdpdk-dev"};
+constexpr std::string_view kKnownDrivers = "af_packet, xdp, tap, dpdk, pipe, fault";
+constexpr std::string_view kDriverElsewhere = "pcap";
 
 OpenResult failed(std::string error) {
   return {nullptr, std::move(error)};
@@ -37,6 +42,73 @@ OpenResult open_af_packet(const SpecLayer& layer, const DeviceOptions& options) 
   if (reader.given("mac")) config.mac = mac;
   OpenResult result;
   result.device = AfPacketDevice::open(config, result.error);
+  return result;
+}
+
+OpenResult open_xdp(const SpecLayer& layer) {
+  AfXdpConfig config;
+  config.interface = layer.rest;
+  std::uint64_t queue = config.queue, slots = config.slots, frames = config.frames;
+  std::size_t mode = 0;
+  MacAddress mac;
+  OptionReader reader(layer);
+  reader.number("queue", queue, 0, 1023);
+  reader.number("slots", slots, 64, 32768);
+  reader.number("frames", frames, 256, 1u << 20);
+  reader.choice("mode", {"auto", "native", "generic"}, mode);
+  reader.duration("busy_poll", config.busy_poll, 1s);
+  reader.mac("mac", mac);
+  if (std::string error = reader.finish(); !error.empty()) return failed(std::move(error));
+  config.queue = static_cast<std::uint32_t>(queue);
+  config.slots = std::bit_ceil(static_cast<std::uint32_t>(slots));
+  // Both rings, and as much again to lend.
+  config.frames = std::bit_ceil(std::max(static_cast<std::uint32_t>(frames), 4 * config.slots));
+  config.mode = static_cast<AfXdpConfig::Mode>(mode);
+  if (reader.given("mac")) config.mac = mac;
+  OpenResult result;
+  result.device = open_with(kXdp, config, result.error);
+  return result;
+}
+
+OpenResult open_dpdk(const SpecLayer& layer) {
+  DpdkConfig config;
+  config.device = layer.rest;
+  std::uint64_t rx_slots = config.rx_slots, tx_slots = config.tx_slots, pool = config.pool, mtu = config.mtu;
+  MacAddress mac;
+  OptionReader reader(layer);
+  reader.text("eal", config.eal);
+  reader.number("memory", config.memory_mb, 64, 1u << 20);
+  reader.number("rx_slots", rx_slots, 64, 32768);
+  reader.number("tx_slots", tx_slots, 64, 32768);
+  reader.number("pool", pool, 0, 1u << 20);
+  reader.number("mtu", mtu, 576, 65535 - 64);
+  reader.mac("mac", mac);
+  if (std::string error = reader.finish(); !error.empty()) return failed(std::move(error));
+  config.rx_slots = std::bit_ceil(static_cast<std::uint32_t>(rx_slots));
+  config.tx_slots = std::bit_ceil(static_cast<std::uint32_t>(tx_slots));
+  config.pool = static_cast<std::uint32_t>(pool);
+  config.mtu = static_cast<std::uint32_t>(mtu);
+  if (reader.given("mac")) config.mac = mac;
+  OpenResult result;
+  result.device = open_with(kDpdk, config, result.error);
+  return result;
+}
+
+OpenResult open_tap(const SpecLayer& layer, const DeviceOptions& options) {
+  TapConfig config;
+  if (options.inherited.size() == 1) config.inherited = options.inherited[0];
+  config.interface = layer.rest;
+  std::uint64_t mtu = 0;
+  MacAddress mac;
+  OptionReader reader(layer);
+  reader.mac("mac", mac);
+  reader.number("mtu", mtu, 576, 65521);
+  reader.ipv4_prefix("peer_address", config.options.peer_address);
+  if (std::string error = reader.finish(); !error.empty()) return failed(std::move(error));
+  config.options.mtu = static_cast<std::uint32_t>(mtu);
+  if (reader.given("mac")) config.mac = mac;
+  OpenResult result;
+  result.device = TapDevice::open(config, result.error);
   return result;
 }
 
@@ -112,14 +184,23 @@ OpenResult open_device(std::string_view spec, const DeviceOptions& options) {
   SpecLayer layer;
   if (std::string error = parse_spec_layer(spec, layer); !error.empty()) return failed(std::move(error));
   if (layer.driver == "af_packet") return open_af_packet(layer, options);
+  if (layer.driver == "xdp") return open_xdp(layer);
+  if (layer.driver == "dpdk") return open_dpdk(layer);
+  if (layer.driver == "tap") return open_tap(layer, options);
   if (layer.driver == "pipe") return open_pipe(layer, options);
   if (layer.driver == "fault") return open_fault(spec, layer, options);
-  const bool elsewhere =
-      std::find(kDriversElsewhere.begin(), kDriversElsewhere.end(), layer.driver) != kDriversElsewhere.end();
+  const bool elsewhere = layer.driver == kDriverElsewhere;
   return failed("device \"" + std::string(spec) + "\": " +
                 (elsewhere ? "driver \"" + layer.driver + "\" is not built into this version"
                            : "unknown driver \"" + layer.driver + "\"") +
                 "; there are: " + std::string(kKnownDrivers));
+}
+
+bool can_hand_over(std::string_view spec) {
+  SpecLayer layer;
+  if (!parse_spec_layer(spec, layer).empty()) return true;  // opening it says what is wrong
+  if (layer.driver == "fault") return can_hand_over(layer.rest);
+  return layer.driver != "dpdk" && layer.driver != "xdp";
 }
 
 }  // namespace millrace::drivers

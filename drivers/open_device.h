@@ -33,8 +33,14 @@ struct OpenResult {
 ///
 ///     af_packet:veth1                              an interface of the kernel
 ///     af_packet(mac=02:00:00:00:00:07):eth0        with options
+///     tap(peer_address=198.18.0.1/24):mill0        a TAP interface, whose kernel side gets an address
 ///     pipe(rate=10M,delay=20ms):a                  one end of a wire in memory; the second open is the other
 ///     end
+///     dpdk:net_virtio_user0,path=/run/p.sock       a device of DPDK's
 [[nodiscard]] OpenResult open_device(std::string_view spec, const DeviceOptions& options = {});
+
+/// Whether another image of this process could go on with such a device (see NetDevice::handover): else a
+/// launcher leaves it alone, as only one can have it. True where the spec is wrong.
+[[nodiscard]] bool can_hand_over(std::string_view spec);
 
 }  // namespace millrace::drivers

@@ -30,6 +30,9 @@ Stack::~Stack() {
 
 link::Interface& Stack::add_interface(NetDevice& device, const link::InterfaceConfig& config, Instant now) {
   const auto id = static_cast<std::uint8_t>(interfaces_.size());
+  // The first device that has memory of its own: the pool takes from one place only.
+  if (SlabSource* memory = device.slab_source(); memory != nullptr && !pool_.takes_slabs())
+    pool_.take_slabs_from(*memory);
   interfaces_.push_back(
       std::make_unique<link::Interface>(id, device, config, pool_, timers_, rng_, *ip_, now));
   link::Interface& interface = *interfaces_.back();

@@ -94,7 +94,7 @@ int move_up(int fd) {
 class Legacy {
  public:
   explicit Legacy(const posix::Settings& settings) : config_(settings.context) {
-    if (settings.device == "none") return;
+    if (settings.device == "none" || !drivers::can_hand_over(settings.device)) return;
     file_ = move_up(posix::make_shared_file());
     if (file_ < 0) throw std::system_error(errno, std::generic_category(), "cannot make shared memory");
     drivers::DeviceOptions options;

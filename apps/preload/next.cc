@@ -30,6 +30,7 @@ void find_next() {
   find(next.pselect, "pselect");
   find(next.posix_spawn, "posix_spawn");
   find(next.posix_spawnp, "posix_spawnp");
+  find(next.pthread_create, "pthread_create");
   find(next.read, "read");
   find(next.readv, "readv");
   find(next.recvfrom, "recvfrom");

@@ -2,6 +2,7 @@
 
 #include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -30,6 +31,7 @@ struct Next {
   int (*pselect)(int, fd_set*, fd_set*, fd_set*, const timespec*, const sigset_t*);
   int (*posix_spawn)(pid_t*, const char*, const void*, const void*, char* const*, char* const*);
   int (*posix_spawnp)(pid_t*, const char*, const void*, const void*, char* const*, char* const*);
+  int (*pthread_create)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
   ssize_t (*read)(int, void*, size_t);
   ssize_t (*readv)(int, const iovec*, int);
   ssize_t (*recvfrom)(int, void*, size_t, int, sockaddr*, socklen_t*);

@@ -47,7 +47,6 @@ std::string AfPacketDevice::initialise(const AfPacketConfig& config) {
                       (mac_ != own_mac_ && !rx_.set_promiscuous(info.index)))) {
     return "cannot attach to " + interface_ + ": " + std::string(std::strerror(errno));
   }
-  bound_index_ = info.index;
   caps_.tx_checksum = caps_.rx_checksum = caps_.tso = caps_.lro = caps_.scatter = caps_.can_sleep = true;
   caps_.max_gso_bytes = kMaxGsoBytes;
   return {};
@@ -58,7 +57,7 @@ void AfPacketDevice::own_addresses(std::span<const IpPrefix> addresses) {
   if (inherited_) return;
   addresses_.assign(addresses.begin(), addresses.end());
   filter_ = IngressFilter{};
-  filter_.attach(bound_index_, addresses_);
+  filter_.attach(link_.attached(), addresses_);
 }
 
 std::size_t AfPacketDevice::rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) {
@@ -96,7 +95,7 @@ bool AfPacketDevice::arm() {
     rx_.clear_error();
   }
   received_since_arm_ = false;
-  return rx_.ready() || current_state() != told_;
+  return rx_.ready() || link_.has_event();
 }
 
 Duration AfPacketDevice::max_sleep(Instant now) const {
@@ -105,37 +104,15 @@ Duration AfPacketDevice::max_sleep(Instant now) const {
 
 void AfPacketDevice::check_link() {
   link_.update();
-  if (link_.state() == LinkMonitor::State::kGone || link_.index() == bound_index_) return;
+  if (!link_.must_attach()) return;
   // Deleted and made again under the same name.
   InterfaceInfo info;
   if (!query_interface(tx_.fd(), interface_, info) || info.index != link_.index()) return;
   if (!tx_.bind(info.index) || !rx_.bind(info.index)) return;
-  bound_index_ = info.index;
+  link_.set_attached(info.index);
   own_addresses(std::vector<IpPrefix>(addresses_));
   if (mac_ != info.mac) (void)rx_.set_promiscuous(info.index);
   rx_.clear_error();
-}
-
-LinkMonitor::State AfPacketDevice::current_state() const {
-  // An interface that is there again counts only once the sockets are attached to it.
-  if (link_.state() == LinkMonitor::State::kUp && link_.index() != bound_index_)
-    return LinkMonitor::State::kGone;
-  return link_.state();
-}
-
-DeviceEvent AfPacketDevice::take_event() {
-  const LinkMonitor::State state = current_state();
-  if (state == told_) return DeviceEvent::kNone;
-  told_ = state;
-  switch (state) {
-    case LinkMonitor::State::kUp:
-      return DeviceEvent::kLinkUp;
-    case LinkMonitor::State::kDown:
-      return DeviceEvent::kLinkDown;
-    case LinkMonitor::State::kGone:
-      return DeviceEvent::kGone;
-  }
-  return DeviceEvent::kNone;
 }
 
 DeviceStats AfPacketDevice::stats() {

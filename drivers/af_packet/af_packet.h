@@ -42,7 +42,7 @@ class AfPacketDevice final : public NetDevice {
   [[nodiscard]] bool arm() override;
   [[nodiscard]] Duration max_sleep(Instant now) const override;
   [[nodiscard]] bool tx_full() const override { return tx_result_ == TxSocket::Result::kFull || congested(); }
-  [[nodiscard]] DeviceEvent take_event() override;
+  [[nodiscard]] DeviceEvent take_event() override { return link_.take_event(); }
 
   [[nodiscard]] const DeviceCaps& caps() const override { return caps_; }
   [[nodiscard]] MacAddress mac() const override { return mac_; }
@@ -55,16 +55,13 @@ class AfPacketDevice final : public NetDevice {
   [[nodiscard]] std::string initialise(const AfPacketConfig& config);
   [[nodiscard]] bool congested() const { return tx_result_ == TxSocket::Result::kCongested; }
   void check_link();
-  [[nodiscard]] LinkMonitor::State current_state() const;
 
   RxRing rx_;
   TxSocket tx_;
   LinkMonitor link_;
   IngressFilter filter_;
   std::vector<IpPrefix> addresses_;
-  LinkMonitor::State told_ = LinkMonitor::State::kUp;  ///< what take_event() has told
-  bool inherited_ = false;                             ///< the process that opened it is still there
-  int bound_index_ = 0;
+  bool inherited_ = false;  ///< the process that opened it is still there
   Instant next_link_check_{};
   TxSocket::Result tx_result_ = TxSocket::Result::kDone;
   bool received_since_arm_ = true;

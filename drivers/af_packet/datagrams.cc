@@ -65,4 +65,21 @@ std::size_t cut_datagrams(PacketPool& pool, PacketPtr super_frame, PacketQueue& 
   return missing;
 }
 
+std::size_t pass_on(PacketPtr packet, const VnetHeader& header, PacketQueue& pending, PacketQueue& out,
+                    DeviceStats& stats) {
+  ++stats.rx_packets;
+  stats.rx_bytes += packet->length();
+  if (packet->offload.gso_size != 0 && header.is_udp_gso()) {
+    PacketPool& pool = packet->pool();
+    stats.rx_no_memory += cut_datagrams(pool, std::move(packet), pending);
+    return 0;
+  }
+  if (!pending.empty()) {
+    pending.push_back(std::move(packet));
+    return 0;
+  }
+  out.push_back(std::move(packet));
+  return 1;
+}
+
 }  // namespace millrace::drivers

@@ -11,6 +11,8 @@
 #include <memory>
 #include <vector>
 
+#include "bpf_program.h"
+
 namespace millrace::drivers {
 namespace {
 
@@ -22,35 +24,18 @@ constexpr std::int32_t kEtherTypeAt = 12, kEtherTypeIpv4 = 0x0800, kDestinationA
 constexpr int kLoadWord = BPF_LD + BPF_ABS + BPF_W;
 constexpr std::size_t kMaxAddresses = 64;
 
-using Program = std::vector<bpf_insn>;
-
-bpf_insn instruction(int code, int destination, int source, std::size_t offset, std::int32_t value) {
-  bpf_insn made{};
-  made.code = static_cast<__u8>(code);
-  made.dst_reg = static_cast<__u8>(destination & 15);
-  made.src_reg = static_cast<__u8>(source & 15);
-  made.off = static_cast<__s16>(offset);
-  made.imm = value;
-  return made;
-}
-
-void add_return(Program& program, std::int32_t verdict) {
-  program.push_back(instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, verdict));
-  program.push_back(instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
-}
-
-Program drop_for(std::span<const std::uint32_t> addresses) {
-  Program program;
+BpfProgram drop_for(std::span<const std::uint32_t> addresses) {
+  BpfProgram program;
   // Absolute loads want the packet in r6, answer in r0, and pass a packet that is too short with 0.
-  program.push_back(instruction(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0));
-  program.push_back(instruction(BPF_LD | BPF_ABS | BPF_H, 0, 0, 0, kEtherTypeAt));
+  program.push_back(bpf_instruction(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0));
+  program.push_back(bpf_instruction(BPF_LD | BPF_ABS | BPF_H, 0, 0, 0, kEtherTypeAt));
   program.push_back(
-      instruction(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_0, 0, addresses.size() + 1, kEtherTypeIpv4));
-  program.push_back(instruction(kLoadWord, 0, 0, 0, kDestinationAt));
+      bpf_instruction(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_0, 0, addresses.size() + 1, kEtherTypeIpv4));
+  program.push_back(bpf_instruction(kLoadWord, 0, 0, 0, kDestinationAt));
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     // Past the ones that follow, and past the return of "next".
-    program.push_back(instruction(BPF_JMP32 | BPF_JEQ | BPF_K, BPF_REG_0, 0, addresses.size() - i + 1,
-                                  static_cast<std::int32_t>(addresses[i])));
+    program.push_back(bpf_instruction(BPF_JMP32 | BPF_JEQ | BPF_K, BPF_REG_0, 0, addresses.size() - i + 1,
+                                      static_cast<std::int32_t>(addresses[i])));
   }
   add_return(program, kTcxNext);
   add_return(program, kTcxDrop);
@@ -83,7 +68,7 @@ bool IngressFilter::attach(int interface_index, std::span<const IpPrefix> addres
     if (own.address.is_v4()) ours.push_back(own.address.v4_value());
   }
   if (ours.empty() || ours.size() > kMaxAddresses || kernel_has_one(ours)) return false;
-  const Program program = drop_for(ours);
+  const BpfProgram program = drop_for(ours);
   bpf_attr load{};
   load.prog_type = BPF_PROG_TYPE_SCHED_CLS;
   load.insns = reinterpret_cast<std::uintptr_t>(program.data());

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <utility>
 
@@ -27,7 +28,7 @@ T load(const std::uint8_t* bytes) {
 
 bool LinkMonitor::open(std::string name, int index) {
   name_ = std::move(name);
-  index_ = index;
+  index_ = attached_ = index;
   socket_ = UniqueFd{::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE)};
   if (!socket_) return false;
   sockaddr_nl address{};
@@ -70,6 +71,26 @@ void LinkMonitor::update() {
   }
 }
 
+void LinkMonitor::refresh() {
+  if (state_ != State::kGone) request_state();
+  update();
+}
+
+DeviceEvent LinkMonitor::take_event() {
+  const State now = state();
+  if (now == told_) return DeviceEvent::kNone;
+  told_ = now;
+  switch (now) {
+    case State::kUp:
+      return DeviceEvent::kLinkUp;
+    case State::kDown:
+      return DeviceEvent::kLinkDown;
+    case State::kGone:
+      return DeviceEvent::kGone;
+  }
+  return DeviceEvent::kNone;
+}
+
 void LinkMonitor::read_messages(std::size_t length) {
   for (std::size_t at = 0; at + sizeof(nlmsghdr) <= length;) {
     const auto header = load<nlmsghdr>(&buffer_[at]);
@@ -92,14 +113,16 @@ void LinkMonitor::read_messages(std::size_t length) {
 }
 
 void LinkMonitor::on_link(bool deleted, int index, unsigned flags, std::size_t attributes, std::size_t end) {
-  if (deleted) {
-    if (index == index_) state_ = State::kGone;
-    return;
-  }
   if (state_ == State::kGone) {
-    if (!has_our_name(attributes, end)) return;
+    if (deleted || !has_our_name(attributes, end)) return;
     index_ = index;
   } else if (index != index_) {
+    return;
+  }
+  read_counters(attributes, end);
+  if (deleted) {
+    state_ = State::kGone;
+    tx_dropped_before_ += std::exchange(tx_dropped_, 0);
     return;
   }
   // IFF_LOWER_UP is the carrier: a veth whose peer is down has none.
@@ -107,17 +130,28 @@ void LinkMonitor::on_link(bool deleted, int index, unsigned flags, std::size_t a
   state_ = up ? State::kUp : State::kDown;
 }
 
-bool LinkMonitor::has_our_name(std::size_t attributes, std::size_t end) const {
+std::span<const std::uint8_t> LinkMonitor::find_attribute(unsigned type, std::size_t attributes,
+                                                          std::size_t end) const {
   for (std::size_t at = attributes; at + sizeof(rtattr) <= end;) {
     const auto attribute = load<rtattr>(&buffer_[at]);
-    if (attribute.rta_len < sizeof attribute || attribute.rta_len > end - at) return false;
-    if (attribute.rta_type == IFLA_IFNAME) {
-      const char* text = reinterpret_cast<const char*>(&buffer_[at + sizeof attribute]);
-      return name_ == std::string_view(text, ::strnlen(text, attribute.rta_len - sizeof attribute));
-    }
+    if (attribute.rta_len < sizeof attribute || attribute.rta_len > end - at) break;
+    if (attribute.rta_type == type)
+      return {&buffer_[at + sizeof attribute], attribute.rta_len - sizeof attribute};
     at += align4(attribute.rta_len);
   }
-  return false;
+  return {};
+}
+
+bool LinkMonitor::has_our_name(std::size_t attributes, std::size_t end) const {
+  const auto name = find_attribute(IFLA_IFNAME, attributes, end);
+  const auto* text = reinterpret_cast<const char*>(name.data());
+  return !name.empty() && name_ == std::string_view(text, ::strnlen(text, name.size()));
+}
+
+void LinkMonitor::read_counters(std::size_t attributes, std::size_t end) {
+  const auto counters = find_attribute(IFLA_STATS64, attributes, end);
+  constexpr std::size_t kAt = offsetof(rtnl_link_stats64, tx_dropped);
+  if (counters.size() >= kAt + sizeof tx_dropped_) tx_dropped_ = load<std::uint64_t>(counters.data() + kAt);
 }
 
 }  // namespace millrace::drivers

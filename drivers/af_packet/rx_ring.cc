@@ -231,19 +231,7 @@ std::size_t RxRing::deliver(PacketPtr packet, const VnetHeader& header, const Sl
     }
   }
   packet->timestamp = now;
-  ++stats.rx_packets;
-  stats.rx_bytes += packet->length();
-  if (packet->offload.gso_size != 0 && header.is_udp_gso()) {
-    PacketPool& pool = packet->pool();
-    stats.rx_no_memory += cut_datagrams(pool, std::move(packet), pending_);
-    return 0;
-  }
-  if (!pending_.empty()) {
-    pending_.push_back(std::move(packet));
-    return 0;
-  }
-  out.push_back(std::move(packet));
-  return 1;
+  return pass_on(std::move(packet), header, pending_, out, stats);
 }
 
 std::uint64_t RxRing::read_drops() {

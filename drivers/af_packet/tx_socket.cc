@@ -33,17 +33,15 @@ std::size_t TxSocket::prepare(PacketQueue& packets) {
   std::size_t pieces = 0;
   for (const Packet& packet : packets) {
     // What cannot be sent at all ends the batch before it; at the front it is dropped by the caller.
-    if (count == kBatch || pieces + packet.fragment_count() + 2 > kPieces) break;
+    const std::size_t needed = VnetHeader::piece_count(packet);
+    if (count == kBatch || pieces + needed > kPieces) break;
     if (!VnetHeader::from_packet(packet, headers_[count])) break;
     mmsghdr& message = messages_[count];
     message = {};
     message.msg_hdr.msg_iov = &pieces_[pieces];
-    pieces_[pieces++] = {&headers_[count], sizeof(VnetHeader)};
-    pieces_[pieces++] = {packet.data(), packet.linear_length()};
-    for (const Fragment& fragment : packet.fragments()) {
-      pieces_[pieces++] = {fragment.bytes().data(), fragment.length};
-    }
-    message.msg_hdr.msg_iovlen = static_cast<std::size_t>(&pieces_[pieces - 1] - message.msg_hdr.msg_iov) + 1;
+    message.msg_hdr.msg_iovlen = needed;
+    headers_[count].fill_pieces(packet, &pieces_[pieces]);
+    pieces += needed;
     ++count;
   }
   return count;

@@ -38,7 +38,7 @@ class TxSocket {
 
  private:
   static constexpr std::size_t kBatch = 64;
-  static constexpr std::size_t kPieces = kBatch * 4 + Packet::kMaxFragments + 2;
+  static constexpr std::size_t kPieces = kBatch * 4 + VnetHeader::kMaxPieces;
   /// How soon a send is tried again after the interface's queue was full.
   static constexpr Duration kRetryAfter = 50us;
   /// After so long a frame is given up: the queue does not move, or a filter refuses the frame for good.

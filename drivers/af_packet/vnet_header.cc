@@ -46,4 +46,13 @@ bool VnetHeader::from_packet(const Packet& packet, VnetHeader& header) {
   return true;
 }
 
+iovec* VnetHeader::fill_pieces(const Packet& packet, iovec* pieces) {
+  *pieces++ = {this, sizeof *this};
+  *pieces++ = {packet.data(), packet.linear_length()};
+  for (const Fragment& fragment : packet.fragments()) {
+    *pieces++ = {fragment.bytes().data(), fragment.length};
+  }
+  return pieces;
+}
+
 }  // namespace millrace::drivers

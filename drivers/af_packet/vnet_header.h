@@ -1,5 +1,8 @@
 #pragma once
 
+#include <sys/uio.h>
+
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -32,6 +35,12 @@ struct VnetHeader {
   /// What the kernel must know to finish a frame we send. False when the frame asks for something it cannot
   /// do.
   [[nodiscard]] static bool from_packet(const Packet& packet, VnetHeader& header);
+
+  /// What a packet with this header in front takes in an iovec array, and at most.
+  static constexpr std::size_t kMaxPieces = Packet::kMaxFragments + 2;
+  [[nodiscard]] static std::size_t piece_count(const Packet& packet) { return packet.fragment_count() + 2; }
+  /// Fills in as many, for writing; returns the end.
+  iovec* fill_pieces(const Packet& packet, iovec* pieces);
 };
 static_assert(sizeof(VnetHeader) == 10);
 

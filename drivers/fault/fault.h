@@ -43,14 +43,15 @@ class FaultDevice final : public NetDevice {
   [[nodiscard]] std::string_view name() const override { return name_; }
   /// The inner device's: what was lost here is told by the counters below.
   [[nodiscard]] DeviceStats stats() override { return inner_->stats(); }
+  [[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> extended_stats() override {
+    return inner_->extended_stats();
+  }
   [[nodiscard]] std::uint32_t queue_for(std::uint32_t local_address, std::uint16_t local_port,
                                         std::uint32_t remote_address,
                                         std::uint16_t remote_port) const override {
     return inner_->queue_for(local_address, local_port, remote_address, remote_port);
   }
-  [[nodiscard]] BufferRef allocate(PacketPool& pool, std::size_t capacity, Priority priority) override {
-    return inner_->allocate(pool, capacity, priority);
-  }
+  [[nodiscard]] SlabSource* slab_source() override { return inner_->slab_source(); }
 
   [[nodiscard]] const CounterSet<ImpairmentCounter>& rx_counters() const { return rx_.counters(); }
   [[nodiscard]] const CounterSet<ImpairmentCounter>& tx_counters() const { return tx_.counters(); }

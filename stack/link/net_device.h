@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/ip_address.h"
@@ -96,6 +97,8 @@ class NetDevice {
   /// "af_packet:veth1", as a user would write it.
   [[nodiscard]] virtual std::string_view name() const = 0;
   [[nodiscard]] virtual DeviceStats stats() = 0;
+  /// What the device counts besides, under its own names.
+  [[nodiscard]] virtual std::vector<std::pair<std::string, std::uint64_t>> extended_stats() { return {}; }
   /// Which of the device's receive queues the answers to this flow will come in by (RSS). One-queue devices:
   /// 0.
   [[nodiscard]] virtual std::uint32_t queue_for(std::uint32_t local_address, std::uint16_t local_port,
@@ -104,10 +107,9 @@ class NetDevice {
     (void)local_address, (void)local_port, (void)remote_address, (void)remote_port;
     return 0;
   }
-  /// Storage for send queues and headers that the device can send from without a copy.
-  [[nodiscard]] virtual BufferRef allocate(PacketPool& pool, std::size_t capacity, Priority priority) {
-    return pool.allocate_buffer(capacity, priority);
-  }
+  /// Memory for the stack's Buffers (send queues, headers) that the device can send from without a copy.
+  /// Null: it copies, or can send from any memory.
+  [[nodiscard]] virtual SlabSource* slab_source() { return nullptr; }
 };
 
 }  // namespace millrace

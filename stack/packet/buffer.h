@@ -25,6 +25,8 @@ class Buffer {
   [[nodiscard]] std::uint32_t references() const { return references_; }
   /// Whatever the one who made it wants to know in `release`: a pool, a ring, an mbuf.
   [[nodiscard]] void* owner() const { return owner_; }
+  /// The bytes lie in memory that came from the device (see SlabSource), which can send from there.
+  [[nodiscard]] bool in_device_memory() const { return in_device_memory_; }
 
  private:
   friend class BufferRef;
@@ -34,8 +36,10 @@ class Buffer {
   std::uint32_t references_ = 0;
   Release release_;
   void* owner_;
-  Buffer* next_free_ = nullptr;  ///< pool's free list
-  std::uint8_t size_class_ = 0;  ///< pool's own
+  static constexpr std::uint8_t kExternal = 0xff;
+  Buffer* next_free_ = nullptr;          ///< pool's free list
+  std::uint8_t size_class_ = kExternal;  ///< pool's own
+  bool in_device_memory_ = false;        ///< cut from a slab of the device's
 };
 
 /// One share in a Buffer.

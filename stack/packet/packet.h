@@ -84,6 +84,8 @@ class Packet
   [[nodiscard]] std::uint32_t headroom() const { return data_ - head_; }
   [[nodiscard]] std::uint32_t tailroom() const { return end_ - tail_; }
   [[nodiscard]] bool linear_writable() const { return storage_.unique(); }
+  /// The Buffer that holds the linear region; data() lies `data() - storage()->bytes()` into it.
+  [[nodiscard]] const BufferRef& storage() const { return storage_; }
   /// All bytes: linear and fragments.
   [[nodiscard]] std::uint32_t length() const { return linear_length() + fragment_length_; }
 

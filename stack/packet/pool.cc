@@ -49,6 +49,7 @@ std::string_view name_of(PoolCounter counter) {
 /// In front of the blocks of each slab, so that the destructor finds them all.
 struct PacketPool::Slab {
   Slab* next;
+  SlabSource* source;  ///< null: the system
 };
 
 /// The array comes first: a pointer to its first element is one to the node.
@@ -69,19 +70,33 @@ PacketPool::~PacketPool() {
   // What lies in the slabs owns nothing while it is free, so no destructor needs to run.
   while (slabs_ != nullptr) {
     Slab* next = slabs_->next;
-    ::operator delete (slabs_, std::align_val_t{kCacheLine});
+    if (slabs_->source != nullptr) {
+      slabs_->source->give_slab(slabs_);
+    } else {
+      ::operator delete (slabs_, std::align_val_t{kCacheLine});
+    }
     slabs_ = next;
   }
 }
 
-void* PacketPool::cut(Uncut& uncut, std::size_t block_bytes, std::size_t blocks_per_slab) {
+void PacketPool::take_slabs_from(SlabSource& source) {
+  slab_source_ = &source;
+  for (Uncut& uncut : uncut_buffers_) uncut = Uncut{};
+}
+
+void* PacketPool::cut(Uncut& uncut, std::size_t block_bytes, std::size_t blocks_per_slab,
+                      SlabSource* source) {
   if (uncut.blocks == 0) {
     const std::size_t slab_bytes = kCacheLine + block_bytes * blocks_per_slab;
-    void* memory = ::operator new (slab_bytes, std::align_val_t{kCacheLine}, std::nothrow);
+    void* memory = source != nullptr ? source->take_slab(slab_bytes) : nullptr;
+    if (memory == nullptr) {
+      source = nullptr;
+      memory = ::operator new (slab_bytes, std::align_val_t{kCacheLine}, std::nothrow);
+    }
     if (memory == nullptr) return nullptr;
-    slabs_ = new (memory) Slab{slabs_};
+    slabs_ = new (memory) Slab{slabs_, source};
     bytes_grown_ += slab_bytes;
-    uncut = Uncut{static_cast<std::uint8_t*>(memory) + kCacheLine, blocks_per_slab};
+    uncut = Uncut{static_cast<std::uint8_t*>(memory) + kCacheLine, blocks_per_slab, source};
   }
   --uncut.blocks;
   void* block = uncut.next;
@@ -120,7 +135,8 @@ BufferRef PacketPool::allocate_buffer(std::size_t capacity, Priority priority) {
 Buffer* PacketPool::grow_buffers(std::size_t size_class) {
   const std::uint32_t capacity = kClassBytes[size_class];
   const std::size_t block_bytes = kBufferBytes + capacity;
-  void* block = cut(uncut_buffers_[size_class], block_bytes, per_slab(block_bytes));
+  Uncut& uncut = uncut_buffers_[size_class];
+  void* block = cut(uncut, block_bytes, per_slab(block_bytes), slab_source_);
   if (block == nullptr) {
     counters_.add(PoolCounter::kBufferRefused);
     return nullptr;
@@ -128,6 +144,7 @@ Buffer* PacketPool::grow_buffers(std::size_t size_class) {
   auto* buffer =
       new (block) Buffer{static_cast<std::uint8_t*>(block) + kBufferBytes, capacity, &release_pooled, this};
   buffer->size_class_ = static_cast<std::uint8_t>(size_class);
+  buffer->in_device_memory_ = uncut.source != nullptr;
   return buffer;
 }
 

@@ -58,7 +58,7 @@ Inheritance read_inheritance() {
       if (!S_ISREG(status.st_mode) || static_cast<std::size_t>(status.st_size) != kFileBytes) return {};
       found.shared_file = fd;
     } else {
-      if (!S_ISSOCK(status.st_mode)) return {};
+      if (!S_ISSOCK(status.st_mode) && !S_ISCHR(status.st_mode)) return {};  // a packet socket, a TAP queue
       found.device[found.device_count++] = fd;
     }
     text.remove_prefix(std::min(static_cast<std::size_t>(end - text.data()) + 1, text.size()));

@@ -35,6 +35,7 @@ std::vector<std::pair<std::string, std::uint64_t>> snapshot(Context& context) {
     add("device", "RxNoMemory", device.rx_no_memory);
     add("device", "TxErrors", device.tx_errors);
     add("device", "TxFull", device.tx_full);
+    for (const auto& [name, value] : context.device()->extended_stats()) add("device", name, value);
   }
   return counters;
 }

@@ -50,6 +50,8 @@ class Bbr final : public CongestionControl {
   [[nodiscard]] std::uint32_t ssthresh() const override { return kNoLimit; }
   [[nodiscard]] bool governs_recovery() const override { return true; }
   [[nodiscard]] std::uint64_t pacing_rate() const override { return pacing_rate_; }
+  /// Its window may double in a round trip whatever was lost.
+  [[nodiscard]] std::uint32_t send_buffer_windows() const override { return 3; }
   [[nodiscard]] std::string_view name() const override { return "bbr"; }
 
   static constexpr std::uint32_t kNoLimit = std::numeric_limits<std::uint32_t>::max();

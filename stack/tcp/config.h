@@ -15,7 +15,10 @@ namespace millrace::tcp {
 struct Config {
   enum class SynCookies : std::uint8_t { kOff, kWhenFull, kAlways };  ///< net.ipv4.tcp_syncookies
   // --- memory
-  std::size_t send_buffer = std::size_t{1} << 20;  ///< storage bytes a socket may queue for sending
+  // Bytes a socket may queue for sending, as SendBuffer charges them (net.ipv4.tcp_wmem): while memory is
+  // scarce, at first, and at most.
+  std::size_t send_buffer_min = 64 * 1024, send_buffer = 16 * 1024;
+  std::size_t send_buffer_max = std::size_t{4} << 20;
   std::size_t receive_window_initial = 64 * 1024;  ///< the first window offered
   std::size_t receive_window_max = std::size_t{2}
                                    << 20;  ///< how far the window grows while the reader keeps up
@@ -39,7 +42,7 @@ struct Config {
   unsigned retries = 15;  ///< R2 (RFC 9293 §3.8.3) as a count of back-offs, like tcp_retries2
   unsigned orphan_retries = 8;
   Duration delayed_ack = 40ms;
-  std::uint8_t quick_acks = 16;  ///< at the start of a connection, until data of ours went out
+  std::uint8_t quick_acks = 16;  ///< at the start of a connection, until we answer promptly
   Duration time_wait = 60s;      ///< 2 MSL
   Duration fin_wait_2 = 60s;     ///< for connections nobody owns any more
   Duration keepalive_idle = 7200s, keepalive_interval = 75s;
@@ -55,6 +58,9 @@ struct Config {
   wire::TcpOptions::Order option_order = wire::TcpOptions::Order::kLinux;  ///< in a SYN
   /// PSH on every super-segment, as Linux has it: it ends the wait of a receiver that merges segments.
   bool push_super_segments = false;
+  /// A super-segment holds what twice the window a round trip makes in 1 ms, but so many segments at least
+  /// (Linux's tcp_min_tso_segs, there 2); 0: half the window is the only limit.
+  unsigned min_super_segments = 0;
   /// FastOpenBits. A listener needs TCP_FASTOPEN besides, so that servers may here, unlike in Linux.
   unsigned fast_open = 0x3;
   unsigned initial_window_segments = 10;      ///< RFC 6928

@@ -92,6 +92,8 @@ class CongestionControl {
   [[nodiscard]] virtual bool needs_accurate_ecn() const { return false; }
   /// Bytes/s; 0: not paced.
   [[nodiscard]] virtual std::uint64_t pacing_rate() const { return 0; }
+  /// How many of its windows the send buffer should hold: one under way, and what follows it.
+  [[nodiscard]] virtual std::uint32_t send_buffer_windows() const { return 2; }
   [[nodiscard]] virtual std::string_view name() const = 0;
 };
 

@@ -21,8 +21,6 @@ bool wants_accurate_ecn(const Options& options) {
   return congestion_list()[options.congestion].needs_ecn;
 }
 
-constexpr std::size_t kPressureLimit = 64 * 1024;  // send storage a socket when the context's budget runs low
-
 }  // namespace
 
 Connection::Connection(Tcp& tcp, const FlowKey& key, const Options& options, const ip::RouteResult& route)
@@ -30,11 +28,13 @@ Connection::Connection(Tcp& tcp, const FlowKey& key, const Options& options, con
       tcp_(tcp),
       route_generation_(tcp.ip().route_generation()),
       options_(options),
+      send_buffer_(tcp.config().send_buffer),
       route_(route),
       timer_([](void* owner, Instant now) { static_cast<Connection*>(owner)->on_timer(now); }, this),
       sender_(tcp, *this),
       receiver_(tcp) {
   ts_offset_ = tcp.isn().timestamp_offset(key);
+  if (options.send_buffer != 0) send_buffer_.fix(options.send_buffer);
 }
 
 Connection::~Connection() {
@@ -78,8 +78,7 @@ void Connection::adopt(const Handshake& handshake, Listener* listener, Instant n
   timestamps_ = handshake.timestamps;
   sack_ = handshake.sack;
   ecn_ = handshake.ecn;
-  ts_recent_ = handshake.ts_recent;
-  ts_recent_at_ = now;
+  ts_recent_.start(handshake.ts_recent, handshake.irs + 1, now);
   peer_mss_ = handshake.peer_mss;
   offered_window_ = handshake.offered_window;
   receiver_.start(handshake.irs, handshake.offered_window, handshake.peer_scale.has_value(),
@@ -100,59 +99,6 @@ void Connection::detach(Instant now) {
 }
 
 // --- the application's calls
-
-std::size_t Connection::send_limit() const {
-  std::size_t limit = options_.send_buffer != 0 ? options_.send_buffer : tcp_.config().send_buffer;
-  if (tcp_.send_budget().under_pressure()) limit = std::min(limit, kPressureLimit);
-  return limit;
-}
-
-/// tcp(7) TCP_NOTSENT_LOWAT: takes bytes only while fewer than that wait to be sent; a segment at a time, so
-/// that what can go out makes room for the next.
-std::size_t Connection::append(std::span<const ConstIoSlice> data, std::size_t wanted, bool more,
-                               Instant now) {
-  const std::size_t low_water = options_.not_sent_low_water;
-  if (low_water == 0) return sender_.append(data, send_limit());
-  std::size_t taken = 0, at = 0;  // `at`: bytes taken of the first slice
-  while (taken < wanted && sender_.not_sent() < low_water) {
-    const std::size_t most = std::max<std::size_t>(low_water - sender_.not_sent(), sender_.mss());
-    const ConstIoSlice piece{data.front().data + at, std::min(data.front().size - at, most)};
-    const std::size_t n = sender_.append({&piece, 1}, send_limit());
-    if (n == 0 && piece.size != 0) break;
-    taken += n;
-    at += n;
-    if (at == data.front().size) {
-      data = data.subspan(1);
-      at = 0;
-    }
-    sender_.hold_partial(more || taken < wanted);
-    sender_.transmit(now);
-  }
-  return taken;
-}
-
-Result<std::size_t> Connection::send_data(std::span<const ConstIoSlice> data, SendFlags flags, Instant now) {
-  if (send_shutdown_ || state_ == State::kClosed) return Error::kPipe;
-  if (deferred_) return begin_with(data, now);
-  if (state_ == State::kSynSent || (state_ == State::kSynReceived && !fast_open_)) {
-    wants_space_ = true;
-    return Error::kAgain;
-  }
-  std::size_t wanted = 0;
-  for (const ConstIoSlice& slice : data) wanted += slice.size;
-  if (wanted == 0) return std::size_t{0};
-  const std::size_t taken = append(data, wanted, flags.more, now);
-  if (taken < wanted) {
-    wants_space_ = true;
-    if (sender_.queue().empty()) tcp_.wait_for_memory(*socket_);
-  }
-  if (taken == 0) return Error::kAgain;
-  if (flags.out_of_band && taken == wanted) sender_.set_urgent();
-  sender_.hold_partial(flags.more);
-  sender_.transmit(now);
-  touch();
-  return taken;
-}
 
 Result<Received> Connection::receive(std::span<const IoSlice> out, ReceiveFlags flags) {
   ReceiveQueue& queue = receiver_.queue();
@@ -311,8 +257,13 @@ Result<void> Connection::set_option(SocketOption option, std::int64_t value, Ins
       arm_keepalive(now);
       update_timer(now);
       break;
+    case SocketOption::kSendBuffer:
+    case SocketOption::kSendBufferForce:
+      send_buffer_.fix(options_.send_buffer);
+      if (wants_space_) tell_space();
+      break;
     case SocketOption::kNotSentLowWater:
-      tell_space();
+      if (wants_space_) tell_space();
       break;
     case SocketOption::kCongestion:
       if (options_.congestion != congestion_before) sender_.change_congestion();
@@ -355,26 +306,13 @@ Ready Connection::readiness() const {
   }
   if (send_shutdown_ || state_ == State::kClosed) {
     ready |= kWritable;
+  } else if (has_space()) {
+    ready |= kWritable;
   } else {
-    const std::size_t limit = send_limit();
-    const std::size_t used = sender_.queue().storage();
-    const std::uint64_t not_sent = sender_.not_sent();
-    const bool below_low_water =
-        options_.not_sent_low_water == 0 || not_sent * 2 < options_.not_sent_low_water;
-    if (used < limit - limit / 3 && below_low_water) {
-      ready |= kWritable;
-    } else {
-      wants_space_ = true;
-    }
+    wants_space_ = true;
   }
   if (urgent_.pending && urgent_.byte == Urgent::Byte::kHere) ready |= kPriority;
   return ready;
-}
-
-void Connection::tell_space() {
-  if (!wants_space_ || (readiness() & kWritable) == 0) return;
-  wants_space_ = false;
-  notify(kWritable);
 }
 
 void Connection::notify(Ready events) {
@@ -403,7 +341,8 @@ void Connection::output(Instant now) {
     default:
       break;
   }
-  if (options_.not_sent_low_water != 0) tell_space();  // sending makes room, not only acknowledgements
+  if (wants_space_) tell_space();
+  acknowledged_ = false;
   if (state_ != State::kSynSent && (state_ != State::kSynReceived || fast_open_)) {
     while (receiver_.ack_now()) send_ack(now);
   }
@@ -444,7 +383,7 @@ std::uint32_t Connection::super_segment_payload(std::uint32_t mss) const {
 }
 
 void Connection::fill_options(wire::TcpOptions& options, bool with_duplicate, Instant now) const {
-  if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_};
+  if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_.value()};
   if (!sack_) return;
   options.sack_count =
       receiver_.sack_blocks(std::span(options.sack).first(timestamps_ ? 3 : 4), with_duplicate);
@@ -466,7 +405,8 @@ void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t 
   if (length != 0) {
     ++data_segments_out_;
     bytes_sent_ += length;
-    receiver_.on_data_sent();
+    if (bytes_received_ != 0 && now - last_data_received_ < tcp_.config().delayed_ack)
+      receiver_.on_answer_sent();
   }
   receiver_.on_ack_sent(one_piece || !sack_);
   // A packet that is lost below (no route, a full queue) is lost as on any network: timers repeat it.
@@ -489,7 +429,7 @@ void Connection::send_reset(Instant now) {
   out.ttl = options_.ttl;
   out.dont_fragment = options_.mtu_discover != 0;
   wire::TcpOptions options;
-  if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_};
+  if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_.value()};
   out.options = &options;
   tcp_.count(Counter::kOutRsts);
   static_cast<void>(tcp_.send_segment(key(), out, nullptr, &route_, now));
@@ -506,7 +446,7 @@ void Connection::send_syn(bool with_ack, Instant now, const FastOpenCookie* cook
   if (tcp_.config().window_scaling && scaling) options.window_scale = Receiver::window_scale(tcp_.config());
   options.sack_permitted = sack_;
   if (timestamps_)
-    options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), with_ack ? ts_recent_ : 0};
+    options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), with_ack ? ts_recent_.value() : 0};
   if (cookie != nullptr) options.fast_open = *cookie;
   Tcp::Outgoing out;
   out.seq = sender_.iss();

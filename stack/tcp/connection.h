@@ -15,7 +15,9 @@
 #include "tcp/flow_table.h"
 #include "tcp/options.h"
 #include "tcp/receiver.h"
+#include "tcp/recent_timestamp.h"
 #include "tcp/segment.h"
+#include "tcp/send_buffer.h"
 #include "tcp/sender.h"
 #include "tcp/tcp.h"
 #include "tcp/urgent.h"
@@ -131,9 +133,10 @@ class Connection final : public Flow, public PendingHook, public AcceptHook, pub
   void left_accept_queue() { listener_ = nullptr; }
   [[nodiscard]] bool uses_sack() const { return sack_; }
   [[nodiscard]] bool uses_timestamps() const { return timestamps_; }
-  [[nodiscard]] std::uint32_t ts_recent() const { return ts_recent_; }
+  [[nodiscard]] std::uint32_t ts_recent() const { return ts_recent_.value(); }
   [[nodiscard]] std::uint32_t ts_offset() const { return ts_offset_; }
-  [[nodiscard]] std::size_t send_limit() const;
+  /// SO_SNDBUF, as it has grown.
+  [[nodiscard]] const SendBuffer& send_buffer() const { return send_buffer_; }
   [[nodiscard]] Error final_error() const { return final_error_; }
   [[nodiscard]] std::uint32_t path_mtu() const { return route_.mtu; }
   [[nodiscard]] bool buried() const { return buried_; }
@@ -190,10 +193,19 @@ class Connection final : public Flow, public PendingHook, public AcceptHook, pub
   /// Keeps the entry for whoever would end this connection in our place; and gives it up.
   void publish();
   void unpublish();
+  // connection_send.cc
+  /// Bytes that may be charged now.
+  [[nodiscard]] std::size_t send_limit() const;
+  [[nodiscard]] std::uint32_t super_segment_goal() const;
+  [[nodiscard]] SendBuffer::Queued queued() const;
+  /// How many of `wanted` bytes may be queued now.
+  [[nodiscard]] std::size_t send_room(std::size_t wanted) const;
+  /// Queues as many of the `wanted` bytes as there is room for, and makes room by sending.
+  [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t wanted, Instant now);
+  [[nodiscard]] bool has_space() const;
+  void grow_send_buffer();
   /// Tells who was told that there is no room to send, when there is.
   void tell_space();
-  [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t wanted, bool more,
-                                   Instant now);
   void update_timer(Instant now);
   void on_timer(Instant now);
   void on_syn_timer(Instant now);
@@ -220,6 +232,7 @@ class Connection final : public Flow, public PendingHook, public AcceptHook, pub
   Listener* fast_open_listener_ = nullptr;  ///< while it counts us
   /// Somebody was told that there is no room to send (a call, or readiness()): tell when there is.
   mutable bool wants_space_ = false;
+  bool acknowledged_ = false;  ///< something was, since the last output()
   bool peer_scaled_ = false;
   bool fin_received_ = false;
   bool buried_ = false;
@@ -227,17 +240,18 @@ class Connection final : public Flow, public PendingHook, public AcceptHook, pub
   std::uint8_t syn_tries_ = 0;
   std::uint8_t keepalive_probes_ = 0;
   std::uint16_t peer_mss_ = 536;
-  std::uint32_t ts_recent_ = 0, ts_offset_ = 0;
+  RecentTimestamp ts_recent_;
+  std::uint32_t ts_offset_ = 0;
   std::uint32_t offered_window_ = 0;
   std::uint32_t route_generation_ = 0;
   std::uint32_t segments_in_ = 0, segments_out_ = 0, data_segments_in_ = 0, data_segments_out_ = 0;
   std::uint64_t bytes_received_ = 0, bytes_acked_ = 0, bytes_sent_ = 0;
-  Instant ts_recent_at_{};
   Instant syn_deadline_ = kNever, keepalive_deadline_ = kNever, fin_wait_2_deadline_ = kNever;
   Instant last_received_{}, last_data_received_{};
   Instant last_duplicate_ack_ = kEpoch;
   LiveEntry* live_ = nullptr;
   Options options_;
+  SendBuffer send_buffer_;
   ip::RouteResult route_;
   Timer timer_;
   Urgent urgent_;

@@ -26,6 +26,7 @@ void Connection::open_fast(const Handshake& handshake, Listener* listener, Segme
   // Data may go out from now on, within the initial window; the handshake goes on beside it. The window of a
   // SYN is not scaled (RFC 7323 §2.2).
   sender_.establish(syn.window, syn.seq, sender_.iss(), pending_scale_, path_payload(), false, now);
+  grow_send_buffer();
   if (sack_) receiver_.use_sack();
   last_data_received_ = now;
   if (syn.payload_length != 0) {
@@ -75,13 +76,7 @@ Result<std::size_t> Connection::begin_with(std::span<const ConstIoSlice> data, I
   if (with_data) {
     if (known != nullptr) peer_mss_ = known->mss;
     const std::uint32_t most = path_payload() + (timestamps_ ? kTimestampBytes : 0);
-    const std::size_t room = most > kOptionSpace ? most - kOptionSpace : 0;
-    for (const ConstIoSlice& slice : data) {
-      const ConstIoSlice piece{slice.data, std::min(slice.size, room - taken)};
-      const std::size_t n = sender_.append({&piece, 1}, send_limit());
-      taken += n;
-      if (n < slice.size) break;
-    }
+    taken = sender_.append(data, 0, most > kOptionSpace ? most - kOptionSpace : 0);
   }
   syn_data_ = static_cast<std::uint32_t>(taken);
   cookie_asked_ = with_option || syn_data_ != 0;

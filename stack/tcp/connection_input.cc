@@ -9,13 +9,6 @@
 
 namespace millrace::tcp {
 
-namespace {
-
-/// RFC 7323 §5.5: a timestamp older than this says nothing about age.
-constexpr Duration kTimestampExpiry = 24 * 24h;
-
-}  // namespace
-
 void Connection::on_segment(Segment& segment, Instant now) {
   segments_in_ += segment.wire_segments;
   if (state_ == State::kClosed) return;
@@ -82,10 +75,7 @@ void Connection::adopt_peer_options(const Segment& segment) {
   ecn_ = segment.has(Flags::kAck) ? ecn_ && segment.has(Flags::kEce) && !both && syn_tries_ == 0
                                   : both && tcp_.config().ecn != Config::Ecn::kOff;
   peer_scaled_ = tcp_.config().window_scaling && options.window_scale.has_value();
-  if (options.timestamps) {
-    ts_recent_ = options.timestamps->value;
-    ts_recent_at_ = last_received_;
-  }
+  if (options.timestamps) ts_recent_.start(options.timestamps->value, segment.seq + 1, last_received_);
 }
 
 void Connection::on_syn_sent_segment(Segment& segment, Instant now) {
@@ -129,6 +119,7 @@ void Connection::on_syn_sent_segment(Segment& segment, Instant now) {
   conclude_fast_open(segment, now);
   // The window of a SYN is never scaled (RFC 7323 §2.2).
   sender_.establish(segment.window, segment.seq, segment.ack, scale, path_payload(), syn_retransmitted_, now);
+  grow_send_buffer();
   if (options_.quick_ack) receiver_.set_quick_ack(true);
   arm_keepalive(now);
   receiver_.request_ack();
@@ -149,9 +140,7 @@ bool Connection::check_timestamps(const Segment& segment, Instant now) {
     tcp_.count(Counter::kPawsEstab);
     return false;
   }
-  const auto difference = static_cast<std::int32_t>(segment.options.timestamps->value - ts_recent_);
-  if (difference >= 0 || segment.has(Flags::kRst)) return true;
-  if (now - ts_recent_at_ > kTimestampExpiry) return true;
+  if (ts_recent_.acceptable(segment.options.timestamps->value, now) || segment.has(Flags::kRst)) return true;
   tcp_.count(Counter::kPawsEstab);
   send_duplicate_ack(segment, now);
   return false;
@@ -160,12 +149,7 @@ bool Connection::check_timestamps(const Segment& segment, Instant now) {
 void Connection::note_timestamp(const Segment& segment, Instant now) {
   // RFC 7323 §4.3 (2): only from a segment that covers what we acknowledged last.
   if (!timestamps_ || !segment.options.timestamps || segment.seq > receiver_.last_ack_sent()) return;
-  if (static_cast<std::int32_t>(segment.options.timestamps->value - ts_recent_) < 0 &&
-      now - ts_recent_at_ <= kTimestampExpiry) {
-    return;
-  }
-  ts_recent_ = segment.options.timestamps->value;
-  ts_recent_at_ = now;
+  ts_recent_.note(segment.options.timestamps->value, receiver_.rcv_nxt(), now);
 }
 
 bool Connection::check_sequence(const Segment& segment, Instant now) {
@@ -270,6 +254,7 @@ void Connection::become_established(const Segment& segment, Instant now) {
     if (sack_) receiver_.use_sack();
     sender_.establish(std::uint32_t{segment.window} << pending_scale_, segment.seq, segment.ack,
                       pending_scale_, path_payload(), syn_retransmitted_, now);
+    grow_send_buffer();
   }
   if (options_.quick_ack) receiver_.set_quick_ack(true);
   arm_keepalive(now);
@@ -313,7 +298,7 @@ bool Connection::check_ack(Segment& segment, Instant now) {
 
 void Connection::on_acknowledged(Instant now) {
   if (route_.interface != nullptr) route_.interface->neighbours().confirm(route_.next_hop, now);
-  tell_space();
+  acknowledged_ = true;
   if (!sender_.fin_acknowledged()) {
     if (closed_by_application_ && sender_.everything_acknowledged()) notify(kWritable);
     return;

@@ -76,8 +76,9 @@ class Receiver {
   /// kNever: no delayed ACK is pending.
   [[nodiscard]] Instant delayed_ack_deadline() const { return delayed_ack_; }
   void on_delayed_ack_timer();
-  /// Data went out: the flow is interactive and ACKs can ride on it.
-  void on_data_sent() { quick_acks_ = 0; }
+  /// Something was answered within the time for which an ACK is delayed: the flow is interactive, and its
+  /// ACKs can ride on the answers.
+  void on_answer_sent() { quick_acks_ = 0; }
   void set_quick_ack(bool on) { quick_acks_ = on ? kQuickAcks : 0; }
   /// Bytes in order that no ACK covers yet.
   [[nodiscard]] std::uint32_t unacknowledged() const { return unacknowledged_; }

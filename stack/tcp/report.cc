@@ -80,8 +80,8 @@ void Connection::fill(SocketReport& report, Instant now) const {
   report.orphan = closed_by_application_;
   report.receive_memory = receiver_.queue().bytes();
   report.receive_limit = receiver_.limit();
-  report.send_memory = sender_.queue().storage();
-  report.send_limit = send_limit();
+  report.send_memory = queued().charge();
+  report.send_limit = send_buffer_.limit();
   if (syn_deadline_ != kNever) {
     report.timer = SocketReport::Timer::kRetransmit;
     report.timer_count = syn_tries_;

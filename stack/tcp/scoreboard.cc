@@ -26,13 +26,14 @@ SentSegment* SentSegmentPool::allocate(bool needed) {
   return segment;
 }
 
-Scoreboard::Segment* Scoreboard::append(SeqNum seq, std::uint32_t length, Instant now) {
+Scoreboard::Segment* Scoreboard::append(SeqNum seq, std::uint32_t length, std::uint32_t mss, Instant now) {
   Segment* segment = pool_.allocate(all_.empty());
   if (segment == nullptr) return nullptr;
   segment->seq = seq;
   segment->length = length;
   segment->fate = Segment::Fate::kInFlight;
   segment->retransmissions = 0;
+  segment->mss = static_cast<std::uint16_t>(mss);
   segment->sent_at = now;
   all_.push_back(*segment);
   by_time_.push_back(*segment);
@@ -62,6 +63,19 @@ void Scoreboard::erase(Segment& segment) {
   all_.erase(all_.iterator_to(segment));
   --count_;
   pool_.free(&segment);
+}
+
+Scoreboard::Part Scoreboard::whole_segments(const Segment& segment, SeqNum left, SeqNum right) {
+  Part part{0, segment.length};
+  if (left > segment.seq)
+    part.begin = (SeqNum::distance(segment.seq, left) + segment.mss - 1) / segment.mss * segment.mss;
+  // The last byte may be a FIN, which not all peers report.
+  if (right + 1 == segment.end()) {
+    --part.end;
+  } else if (right < segment.end()) {
+    part.end = SeqNum::distance(segment.seq, right) / segment.mss * segment.mss;
+  }
+  return part;
 }
 
 void Scoreboard::become_sacked(Segment& segment) {
@@ -128,6 +142,7 @@ bool Scoreboard::split(Segment& segment, std::uint32_t length) {
   rest->length = segment.length - length;
   rest->fate = segment.fate;
   rest->retransmissions = segment.retransmissions;
+  rest->mss = segment.mss;
   rest->sent_at = segment.sent_at;
   rest->delivery = segment.delivery;
   segment.length = length;
@@ -153,11 +168,12 @@ void Scoreboard::join_lost(Segment& segment, std::uint32_t most) {
   }
 }
 
-void Scoreboard::on_retransmitted(Segment& segment, Instant now) {
+void Scoreboard::on_retransmitted(Segment& segment, std::uint32_t mss, Instant now) {
   assert(segment.fate != Segment::Fate::kSacked);
   leave(segment);
   segment.fate = Segment::Fate::kInFlight;
   if (segment.retransmissions != 255) ++segment.retransmissions;
+  segment.mss = static_cast<std::uint16_t>(mss);
   segment.sent_at = now;
   auto at = by_time_.end();
   while (at != by_time_.begin() && sent_before(segment, *std::prev(at))) --at;

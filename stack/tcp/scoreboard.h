@@ -26,6 +26,7 @@ struct SentSegment : boost::intrusive::set_base_hook<boost::intrusive::optimize_
   std::uint32_t length = 0;
   Fate fate = Fate::kInFlight;
   std::uint8_t retransmissions = 0;  ///< stays at the largest value
+  std::uint16_t mss = 0;             ///< of a super-segment: the length of each of its segments but the last
   Instant sent_at{};                 ///< the last time
   SegmentDelivery delivery;
   boost::intrusive::list_member_hook<> by_time;
@@ -73,12 +74,13 @@ class Scoreboard {
 
   /// A new transmission at the end. Null: no memory; but there is always some for the first, so that those
   /// who have much outstanding keep nobody else from sending.
-  [[nodiscard]] Segment* append(SeqNum seq, std::uint32_t length, Instant now);
+  [[nodiscard]] Segment* append(SeqNum seq, std::uint32_t length, std::uint32_t mss, Instant now);
   /// Everything before `una` has arrived: `arrived(segment, bytes)` is called for each piece that was not
   /// known to have, before it is forgotten.
   template <typename F>
   void acknowledge(SeqNum una, F&& arrived);
-  /// The peer has [left, right), within what is outstanding; calls as acknowledge().
+  /// The peer has [left, right), within what is outstanding; calls as acknowledge(). What counts are segments
+  /// that lie wholly within (RFC 2018 §5), so that no peer can have more to keep here than was sent.
   template <typename F>
   void sack(SeqNum left, SeqNum right, F&& arrived);
 
@@ -95,7 +97,7 @@ class Scoreboard {
   /// Joins to a lost segment those after it that are lost too, as far as they make at most `most` together.
   void join_lost(Segment& segment, std::uint32_t most);
   /// Sent again: the whole segment, which was lost or in flight.
-  void on_retransmitted(Segment& segment, Instant now);
+  void on_retransmitted(Segment& segment, std::uint32_t mss, Instant now);
 
   [[nodiscard]] Segment* first_lost() { return lost_.empty() ? nullptr : &*lost_.begin(); }
   [[nodiscard]] Segment* head() { return all_.empty() ? nullptr : &*all_.begin(); }
@@ -136,6 +138,11 @@ class Scoreboard {
                                     &Segment::by_loss>,
       boost::intrusive::constant_time_size<false>>;
 
+  struct Part {
+    std::uint32_t begin = 0, end = 0;  ///< offsets in a segment
+  };
+  /// The segments of a super-segment that [left, right) holds wholly.
+  [[nodiscard]] static Part whole_segments(const Segment& segment, SeqNum left, SeqNum right);
   /// Leaves the list and the sum of its fate.
   void leave(Segment& segment);
   void become_sacked(Segment& segment);
@@ -190,16 +197,19 @@ template <typename F>
 void Scoreboard::sack(SeqNum left, SeqNum right, F&& arrived) {
   Segment* segment = find(left);
   while (segment != nullptr && segment->seq < right) {
-    if (segment->fate == Segment::Fate::kSacked) {
+    const Part part =
+        segment->fate == Segment::Fate::kSacked ? Part{} : whole_segments(*segment, left, right);
+    if (part.begin >= part.end) {
       const auto next = std::next(all_.iterator_to(*segment));
       segment = next == all_.end() ? nullptr : &*next;
       continue;
     }
-    if (segment->seq < left) {
-      if (!split(*segment, SeqNum::distance(segment->seq, left))) return;
+    if (part.begin != 0) {
+      if (!split(*segment, part.begin)) return;
       segment = &*std::next(all_.iterator_to(*segment));
     }
-    if (segment->end() > right && !split(*segment, SeqNum::distance(segment->seq, right))) return;
+    const std::uint32_t length = part.end - part.begin;
+    if (length < segment->length && !split(*segment, length)) return;
     arrived(*segment, segment->length);
     become_sacked(*segment);
     const SeqNum end = segment->end();

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint32_t kFirstChunks = 4;
 constexpr std::uint32_t kLargestChunk = PacketPool::kClassBytes.back();
+constexpr std::uint32_t kScarceChunk = PacketPool::kClassBytes[2];
 
 }  // namespace
 
@@ -19,10 +20,7 @@ std::uint32_t SendQueue::tail_room() const {
   return last.buffer->capacity() - last.end;
 }
 
-std::size_t SendQueue::append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t limit) {
-  std::size_t total = 0;
-  for (const ConstIoSlice& slice : data) total += slice.size;
-  total -= std::min(skip, total);
+std::size_t SendQueue::append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t most) {
   std::size_t taken = 0;
   for (const ConstIoSlice& slice : data) {
     if (skip >= slice.size) {
@@ -30,10 +28,10 @@ std::size_t SendQueue::append(std::span<const ConstIoSlice> data, std::size_t sk
       continue;
     }
     const std::uint8_t* from = slice.data + skip;
-    std::size_t left = slice.size - skip;
+    std::size_t left = std::min(slice.size - skip, most - taken);
     skip = 0;
     while (left != 0) {
-      if (tail_room() == 0 && !add_chunk(total - taken, limit)) return taken;
+      if (tail_room() == 0 && !add_chunk(most - taken)) return taken;
       Chunk& last = at(count_ - 1);
       const auto n = static_cast<std::uint32_t>(std::min<std::size_t>(left, tail_room()));
       std::memcpy(last.buffer->bytes() + last.end, from, n);
@@ -47,20 +45,12 @@ std::size_t SendQueue::append(std::span<const ConstIoSlice> data, std::size_t sk
   return taken;
 }
 
-bool SendQueue::add_chunk(std::size_t wanted, std::size_t limit) {
-  // A writer of small pieces that are not acknowledged at once gets larger chunks as its queue grows, as far
-  // as the limit leaves room for their storage. An empty queue always gets one of the smallest.
-  wanted = std::clamp<std::size_t>(std::max<std::size_t>(wanted, bytes_), 1, kLargestChunk);
-  // Below the limit there is always room for one of the smallest, so that a write of the limit's size fits.
-  std::size_t room = storage_ < limit ? limit - storage_ : 0;
-  if (storage_ == 0 || room != 0) room = std::max<std::size_t>(room, PacketPool::kClassBytes.front());
-  std::size_t size = 0;
-  for (const std::uint32_t bytes : PacketPool::kClassBytes) {
-    if (bytes > room) break;
-    size = bytes;
-    if (bytes >= wanted) break;
-  }
-  if (size == 0) return false;
+bool SendQueue::add_chunk(std::size_t wanted) {
+  // A writer of small pieces that are not acknowledged at once gets larger chunks as its queue grows; but
+  // none of the largest while memory is scarce, of which it could not use much.
+  const std::uint32_t largest = budget_.under_pressure() ? kScarceChunk : kLargestChunk;
+  const auto size =
+      PacketPool::capacity_for(std::clamp<std::size_t>(std::max<std::size_t>(wanted, bytes_), 1, largest));
   BufferRef buffer = pool_.allocate_buffer(size);
   if (!buffer && size > PacketPool::kClassBytes[1])
     buffer = pool_.allocate_buffer(PacketPool::kClassBytes[1]);

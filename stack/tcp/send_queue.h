@@ -19,8 +19,8 @@ namespace millrace::tcp {
 ///     | chunk  | | chunk            | | chunk     | room    |
 ///     +--------+ +------------------+ +-----------+- - - - -+
 ///
-/// Segments refer to slices of the chunks, so neither sending nor sending again copies. What is charged is
-/// the storage that the chunks hold, against the socket's limit and the context's budget.
+/// Segments refer to slices of the chunks, so neither sending nor sending again copies. The storage that the
+/// chunks hold is charged against the context's budget.
 class SendQueue {
  public:
   SendQueue(PacketPool& pool, MemoryBudget& budget) : pool_(pool), budget_(budget) {}
@@ -28,9 +28,9 @@ class SendQueue {
   SendQueue& operator=(const SendQueue&) = delete;
   ~SendQueue() { clear(); }
 
-  /// Copies from the slices, after skipping `skip` bytes of them, until the storage reaches `limit` or memory
-  /// runs out. Returns how many bytes it took.
-  std::size_t append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t limit);
+  /// Copies at most `most` bytes from the slices, after skipping `skip` bytes of them, until memory runs out.
+  /// Returns how many it took.
+  std::size_t append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t most);
   /// Forgets the first n bytes. Precondition: n <= bytes().
   void drop_front(std::uint32_t n);
   /// Appends bytes [offset, offset + length) to `packet` as fragments; returns how many fitted.
@@ -50,7 +50,7 @@ class SendQueue {
     std::uint32_t position = 0;        ///< of `begin`, counted since the start of the queue's life (wraps)
   };
   [[nodiscard]] Chunk& at(std::uint32_t i) const { return ring_[(first_ + i) & (capacity_ - 1)]; }
-  [[nodiscard]] bool add_chunk(std::size_t wanted, std::size_t limit);
+  [[nodiscard]] bool add_chunk(std::size_t wanted);
   void pop_chunk();
   void grow();
 

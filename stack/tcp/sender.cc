@@ -106,6 +106,15 @@ std::uint32_t Sender::window_room() const {
   return snd_wnd_ > outstanding() ? snd_wnd_ - outstanding() : 0;
 }
 
+std::uint32_t Sender::super_segment_payload(std::uint32_t mss) const {
+  const std::uint32_t most = connection_.super_segment_payload(mss);
+  const unsigned least = tcp_.config().min_super_segments;
+  if (least == 0 || !rtt_.valid()) return most;
+  const std::uint64_t round_trips_a_second = std::max<std::int64_t>(1, Duration{1s} / rtt_.srtt());
+  const std::uint32_t quantum = Pacer::quantum_of(2 * std::uint64_t{window()} * round_trips_a_second, mss);
+  return std::min(most, std::max(quantum - quantum % mss, least * mss));
+}
+
 bool Sender::partial_allowed() const {
   if (fin_queued_) return true;
   if (urgent_ && snd_up_ > snd_nxt_) return true;
@@ -157,7 +166,7 @@ void Sender::transmit(Instant now) {
   release_at_ = kNever;
   pacer_.set_rate(congestion_->pacing_rate(), mss_, now);
   const std::uint32_t mss = connection_.segment_payload(now);
-  const std::uint32_t most = connection_.super_segment_payload(mss);
+  const std::uint32_t most = super_segment_payload(mss);
   if (board_.lost() != 0) transmit_lost(mss, most, now);
   if (board_.lost() == 0) transmit_new(mss, most, now);
 }
@@ -252,7 +261,8 @@ bool Sender::send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant
   const std::uint32_t wanted = length;
   PacketPtr packet = fill_packet(snd_nxt_, length, mss);
   if (length < wanted) fin = false;
-  SentSegment* segment = packet != nullptr ? board_.append(snd_nxt_, length + (fin ? 1u : 0u), now) : nullptr;
+  SentSegment* segment =
+      packet != nullptr ? board_.append(snd_nxt_, length + (fin ? 1u : 0u), mss, now) : nullptr;
   if (segment == nullptr) {
     tcp_.count(Counter::kOutNoMemory);
     if (timer_ == kNever) arm_retransmission(now);
@@ -295,7 +305,7 @@ bool Sender::send_again(SentSegment& segment, std::uint32_t most, std::uint32_t 
   retransmitted_ += segments;
   retransmitted_bytes_ += length;
   undo_.on_retransmitted(seq, seq + covered, segments, connection_.timestamp(now));
-  board_.on_retransmitted(segment, now);
+  board_.on_retransmitted(segment, mss, now);
   segment.delivery = rate_.on_segment_sent(now, covered, in_flight());
   emit(seq, length, fin, true, mss, std::move(packet), now);
   if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit) arm_retransmission(now);

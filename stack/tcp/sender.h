@@ -56,8 +56,9 @@ class Sender {
   void use_ecn() { ecn_ = true; }
 
   // --- from the application
-  [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t limit) {
-    return queue_.append(data, 0, limit);
+  /// As SendQueue::append().
+  [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t most) {
+    return queue_.append(data, skip, most);
   }
   void queue_fin() { fin_queued_ = true; }
   void set_urgent() {
@@ -127,6 +128,8 @@ class Sender {
   [[nodiscard]] Phase phase() const { return phase_; }
   /// What may be in flight now.
   [[nodiscard]] std::uint32_t window() const;
+  /// No segment more fits into it.
+  [[nodiscard]] bool fills_window() const { return in_flight() + mss_ > window(); }
   /// How often the timeout is doubled.
   [[nodiscard]] unsigned backoff() const { return backoff_; }
   /// Expiries since the last progress.
@@ -171,6 +174,7 @@ class Sender {
   [[nodiscard]] std::uint32_t choose_length(std::uint32_t unsent, std::uint32_t room, std::uint32_t mss,
                                             std::uint32_t most) const;
   [[nodiscard]] std::uint32_t window_room() const;
+  [[nodiscard]] std::uint32_t super_segment_payload(std::uint32_t mss) const;
   void note_flight();
   [[nodiscard]] bool window_was_used() const;
   [[nodiscard]] bool paced_out(std::uint32_t wanted, Instant now);

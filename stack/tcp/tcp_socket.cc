@@ -382,6 +382,7 @@ Result<std::int64_t> TcpSocket::option(SocketOption option) const {
       if (family() != IpAddress::Family::kV6) return Error::kProtocolNotAvailable;
       return std::int64_t{v6_only_};
     case SocketOption::kSendBuffer:
+      if (connection_ != nullptr) return static_cast<std::int64_t>(connection_->send_buffer().limit());
       return static_cast<std::int64_t>(options.send_buffer != 0 ? options.send_buffer
                                                                 : tcp_.config().send_buffer);
     case SocketOption::kReceiveBuffer: {

@@ -2,12 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "device_clock.h"
 #include "frames.h"
 #include "net_namespace.h"
 #include "open_device.h"
@@ -21,10 +21,6 @@ using Side = NetNamespacePair::Side;
 inline constexpr MacAddress kOurMac{{0x02, 0, 0, 0, 0, 0x17}};
 inline const IpAddress kOurAddress = IpAddress::v4(198, 18, 0, 2);
 inline const IpAddress kKernelAddress = IpAddress::v4(198, 18, 0, 1);
-
-inline Instant now() {
-  return Instant{std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())};
-}
 
 /// A device at one end of a veth in namespaces of its own, and the kernel (or a second device) at the other.
 class AfPacket : public testing::Test {

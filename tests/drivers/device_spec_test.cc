@@ -159,5 +159,15 @@ TEST(OptionReader, KeepsTheFirstError) {
   EXPECT_NE(reader.finish().find("a=1"), std::string::npos);
 }
 
+TEST(DeviceSpec, QuotedValuesMayHoldWhatSeparates) {
+  SpecLayer layer;
+  ASSERT_EQ(parse_spec_layer("dpdk(eal=\"--lcores 0@(0,1) -d a,b\",pool=5):net_null0,x=1", layer), "");
+  ASSERT_EQ(layer.options.size(), 2u);
+  EXPECT_EQ(layer.options[0].second, "--lcores 0@(0,1) -d a,b");
+  EXPECT_EQ(layer.options[1].second, "5");
+  EXPECT_EQ(layer.rest, "net_null0,x=1");
+  EXPECT_NE(parse_spec_layer("dpdk(eal=\"--no-huge):net_null0", layer), "");
+}
+
 }  // namespace
 }  // namespace millrace::drivers

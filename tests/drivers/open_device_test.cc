@@ -32,9 +32,15 @@ TEST(OpenDevice, ListsTheKnownDriversWhenTheDriverIsUnknown) {
 }
 
 TEST(OpenDevice, SaysThatADriverIsNotBuiltIn) {
-  for (const std::string driver : {"dpdk", "xdp", "tap", "pcap"}) {
-    EXPECT_THAT(error_of(driver + ":x"), HasSubstr("\"" + driver + "\" is not built into this version"));
-  }
+  EXPECT_THAT(error_of("pcap:x"), HasSubstr("\"pcap\" is not built into this version"));
+}
+
+TEST(OpenDevice, KnowsWhatALauncherMustLeaveToTheProgram) {
+  EXPECT_TRUE(can_hand_over("af_packet:eth0"));
+  EXPECT_TRUE(can_hand_over("fault(loss=1%):af_packet:eth0"));
+  EXPECT_FALSE(can_hand_over("dpdk:net_null0"));
+  EXPECT_FALSE(can_hand_over("xdp:eth0"));
+  EXPECT_FALSE(can_hand_over("fault(loss=1%):dpdk:net_null0"));
 }
 
 TEST(OpenDevice, ListsTheInterfacesWhenTheOneAskedForIsMissing) {

@@ -9,6 +9,7 @@ import time
 import command_cases
 import flood_cases
 import harness
+import tap_cases
 from harness import SOAK, STACK, expect, field
 
 MB = 1_000_000
@@ -153,7 +154,7 @@ def lossy_line(bench, stack_is_server):
 
 def faulty_device(bench, stack_is_server):
     size = 10 if SOAK or stack_is_server else 3
-    device = "fault(loss=0.05,duplicate=0.01,corrupt=0.01,reorder=0.02,seed=7):af_packet:stack0"
+    device = "fault(loss=0.05,duplicate=0.01,corrupt=0.01,reorder=0.02,seed=7):" + bench.device
     bench.connect().talk("both-ways", stack_is_server, "--bytes", size * MB, device=device, timeout=180)
 
 
@@ -371,11 +372,11 @@ def all_cases(programs):
             add(f"{name}, {role_name}", refused, name, role)
         for mtu_size in (576, 9000):
             add(f"MTU {mtu_size}, {role_name}", mtu, mtu_size, role)
-        for settings in ({"tx": "off"}, {"tso": "off"}, {"gso": "off", "tso": "off"}, {"gro": "on"},
+        for settings in () if programs.driver == "tap" else ({"tx": "off"}, {"tso": "off"}, {"gso": "off", "tso": "off"}, {"gro": "on"},
                          {"tx": "off", "rx": "off", "gso": "off", "gro": "off", "sg": "off"}):
             text = " ".join(f"{key} {value}" for key, value in settings.items())
             add(f"peer with {text}, {role_name}", offloads, settings, role)
-        if programs.relay:
+        if programs.relay and programs.driver != "tap":
             add(f"5 % loss each way on the line, {role_name}", lossy_line, role)
         add(f"loss, duplication, corruption and reordering, {role_name}", faulty_device, role)
     add("1,000 connections of 1 MB leave nothing behind", thousand_connections)
@@ -389,6 +390,17 @@ def all_cases(programs):
     add("SIGTERM ends gracefully", graceful_end)
     add("a second signal ends at once", second_signal)
     add("statistics", statistics)
+    if programs.driver == "tap":
+        tap_cases.add_cases(add)
+    else:
+        add_cases_of_settings(add)
+    if programs.flood:
+        flood_cases.add_cases(add)
+    command_cases.add_cases(add)
+    return cases
+
+
+def add_cases_of_settings(add):
     add("precedence of settings", precedence)
     for name, arguments, environment, pattern in BAD_INPUT:
         add(f"bad input: {name}", bad_input, arguments, environment, pattern)
@@ -397,7 +409,3 @@ def all_cases(programs):
     if os.geteuid() == 0:
         add("bad input: no privilege", no_privilege)
     add("bad input: port in use on the kernel", kernel_port_in_use)
-    if programs.flood:
-        flood_cases.add_cases(add)
-    command_cases.add_cases(add)
-    return cases

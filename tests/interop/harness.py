@@ -15,7 +15,7 @@ from testbed import PEER, SOAK, STACK, Failure, Tap, end_on_signals, expect, run
 class Bench(testbed.Bench):
     """The namespaces, with the bundled programs in them."""
 
-    def echo(self, *options, device="af_packet:stack0"):
+    def echo(self, *options, device=None):
         """millrace-echo on the stack, ready."""
         server = self.start([self.programs.echo, *self.stack_options(device), "--discard-port", 9, "--chargen-port", 19,
                              *options], self.stack)
@@ -33,12 +33,12 @@ class Bench(testbed.Bench):
         """millrace-load on the peer's kernel, against the stack; started, not awaited."""
         return self.start([self.programs.load, mode, "--host", STACK, "--timeout", timeout, *options], self.peer)
 
-    def stack_load(self, mode, *options, timeout=100, device="af_packet:stack0"):
+    def stack_load(self, mode, *options, timeout=100, device=None):
         """millrace-load on the stack, against the peer's kernel."""
         return self.start([self.programs.load, mode, "--host", PEER, "--timeout", timeout,
                            *self.stack_options(device), *options], self.stack)
 
-    def talk(self, scenario, stack_is_server, *options, device="af_packet:stack0", timeout=100):
+    def talk(self, scenario, stack_is_server, *options, device=None, timeout=100):
         """Both sides of a scenario, the stack in the role asked for; both must see what they expect."""
         host = STACK if stack_is_server else PEER
         common = [self.programs.peer, scenario, "--host", host, "--port", 77, "--timeout", timeout, *options]

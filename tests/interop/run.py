@@ -1,4 +1,7 @@
-"""Runs the interop cases and prints TAP. Needs root, ip(8) and ethtool(8). --case picks by regular expression."""
+"""Runs the interop cases and prints their results in the Test Anything Protocol. Needs root, ip(8) and ethtool(8).
+
+--driver says which driver the stack is on, --case picks cases by a regular expression.
+"""
 
 import argparse
 import os
@@ -16,6 +19,7 @@ def main():
     parser = argparse.ArgumentParser()
     for program in ("echo", "load", "peer", "millrace"):
         parser.add_argument(f"--{program}", required=True)
+    parser.add_argument("--driver", choices=harness.Bench.DEVICES, default="af_packet")
     parser.add_argument("--relay")
     parser.add_argument("--flood")
     parser.add_argument("--case", default="")
@@ -35,7 +39,7 @@ def main():
     # Where programs have their control sockets: not where those of the machine's user are.
     with tempfile.TemporaryDirectory(prefix="millrace-run-") as directory:
         os.environ["MILLRACE_RUN_DIR"] = directory
-        return harness.Tap(lambda: harness.Bench(options), chosen).run()
+        return harness.Tap(lambda: harness.Bench(options, options.driver), chosen).run()
 
 
 if __name__ == "__main__":

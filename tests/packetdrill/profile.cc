@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <optional>
+#include <sstream>
 
 namespace millrace::packetdrill {
 
@@ -24,6 +25,7 @@ void be_linux(Profile& profile) {
   tcp.window_scale = 8;
   tcp.option_order = wire::TcpOptions::Order::kLinux;
   tcp.push_super_segments = true;
+  tcp.min_super_segments = 2;
 }
 
 void be_freebsd(Profile& profile) {
@@ -31,6 +33,7 @@ void be_freebsd(Profile& profile) {
   tcp.window_scale = 6;
   tcp.option_order = wire::TcpOptions::Order::kBsd;
   tcp.push_super_segments = false;
+  tcp.min_super_segments = 0;
   tcp.receive_window_initial = 65536;
   tcp.receive_window_max = 65536;
   tcp.quick_acks = 0;
@@ -81,6 +84,16 @@ void set_seconds(const std::string& text, Duration& out) {
   if (read_number(std::string_view(text), seconds)) out = std::chrono::seconds(seconds);
 }
 
+/// The least, the first and the most.
+void set_send_buffer(const std::string& text, tcp::Config& tcp) {
+  std::istringstream numbers(text);
+  std::size_t least = 0, first = 0, most = 0;
+  if (!(numbers >> least >> first >> most)) return;
+  tcp.send_buffer_min = least;
+  tcp.send_buffer = first;
+  tcp.send_buffer_max = most;
+}
+
 struct Setting {
   const char* name;
   void (*set)(const std::string& text, Profile& profile);
@@ -93,6 +106,8 @@ constexpr Setting kSettings[] = {
      [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.sack); }},
     {"net.ipv4.tcp_window_scaling",
      [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.window_scaling); }},
+    {"net.ipv4.tcp_wmem",
+     [](const std::string& text, Profile& p) { set_send_buffer(text, p.context.stack.tcp); }},
     {"net.ipv4.tcp_ecn",
      [](const std::string& text, Profile& p) {
        using Ecn = tcp::Config::Ecn;
@@ -105,6 +120,8 @@ constexpr Setting kSettings[] = {
        // Bits that are not FastOpenBits say nothing here.
        p.context.stack.tcp.fast_open = static_cast<unsigned>(std::strtoul(text.c_str(), nullptr, 0));
      }},
+    {"net.ipv4.tcp_min_tso_segs",
+     [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.min_super_segments); }},
     {"net.ipv4.tcp_syn_retries",
      [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.syn_retries); }},
     {"net.ipv4.tcp_synack_retries",

@@ -31,6 +31,7 @@ constexpr std::array kHeld{
     Held{"cubic", "share of a clean 1G, 40 ms, queue of half a BDP"},
     Held{"cubic", "smaller of two equal flows to the larger, 20M, 40 ms"},
     Held{"cubic", "losses repaired without a timeout, 1% loss, 100 ms"},
+    Held{"cubic", "throughput left at 30% reordering within RTT/4, 100M, 40 ms"},
     Held{"reno", "share of a clean 100M, 10 ms, queue of a BDP"},
     Held{"reno", "share of a clean 100M, 100 ms, queue of a BDP"},
     Held{"reno", "share of a clean 100M, 200 ms, queue of a BDP"},
@@ -41,11 +42,13 @@ constexpr std::array kHeld{
     Held{"reno", "deviation from 1.22/sqrt(p) at 1% loss, 40 ms"},
     Held{"reno", "smaller of two equal flows to the larger, 20M, 40 ms"},
     Held{"reno", "losses repaired without a timeout, 1% loss, 100 ms"},
+    Held{"reno", "throughput left at 30% reordering within RTT/4, 100M, 40 ms"},
     Held{"bbr", "share of a clean 100M, 1 ms, queue of a BDP"},
     Held{"bbr", "share of a clean 1G, 1 ms, queue of a BDP"},
     Held{"bbr", "share of a clean 1G, 10 ms, queue of a BDP"},
     Held{"bbr", "smaller of two equal flows to the larger, 20M, 40 ms"},
     Held{"bbr", "losses repaired without a timeout, 1% loss, 100 ms"},
+    Held{"bbr", "throughput left at 30% reordering within RTT/4, 100M, 40 ms"},
     Held{"dctcp", "share of a clean 100M, 10 ms, queue of a BDP"},
     Held{"dctcp", "share of a clean 100M, 100 ms, queue of a BDP"},
     Held{"dctcp", "share of a clean 100M, 200 ms, queue of a BDP"},
@@ -53,6 +56,7 @@ constexpr std::array kHeld{
     Held{"dctcp", "share of a clean 1G, 10 ms, queue of a BDP"},
     Held{"dctcp", "smaller of two equal flows to the larger, 20M, 40 ms"},
     Held{"dctcp", "losses repaired without a timeout, 1% loss, 100 ms"},
+    Held{"dctcp", "throughput left at 30% reordering within RTT/4, 100M, 40 ms"},
 };
 constexpr std::uint64_t kBriefSeeds = 2, kQuickSeeds = 5;
 

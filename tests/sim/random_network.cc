@@ -94,13 +94,15 @@ RandomNetwork::RandomNetwork(std::uint64_t seed) : seed_(seed) {
   tcp.timestamps = dice.chance(0.8);
   tcp.sack = dice.chance(0.85);
   tcp.window_scaling = dice.chance(0.9);
-  if (dice.chance(0.3)) tcp.send_buffer = dice.one_of<std::size_t>({16'384, 65'536, 1 << 20});
+  if (dice.chance(0.3)) tcp.send_buffer_max = dice.one_of<std::size_t>({16'384, 65'536, 1 << 20});
   if (dice.chance(0.3)) tcp.receive_window_max = dice.one_of<std::size_t>({65'536, 262'144, 2 << 20});
   if (dice.chance(0.2)) tcp.delayed_ack = Duration{0};
   // Several losses in a row are common here, and no reason to give up.
   tcp.syn_retries = 12;
   tcp.syn_ack_retries = 9;
   tcp.orphan_retries = 15;
+  tcp.ecn = dice.one_of({tcp::Config::Ecn::kAccept, tcp::Config::Ecn::kRequest, tcp::Config::Ecn::kOff});
+  tcp.rack = dice.chance(0.8);
 }
 
 std::string RandomNetwork::run() const {
@@ -113,9 +115,10 @@ std::string RandomNetwork::to_string() const {
   std::ostringstream text;
   text << "seed " << seed_ << ", " << to_ms(duration_) << " ms:\n"
        << topology_ << "timestamps " << options_.tcp.timestamps << " sack " << options_.tcp.sack
-       << " scaling " << options_.tcp.window_scaling << " send buffer " << options_.tcp.send_buffer
+       << " scaling " << options_.tcp.window_scaling << " send buffer " << options_.tcp.send_buffer_max
        << " window " << options_.tcp.receive_window_max << " delayed ACK " << to_ms(options_.tcp.delayed_ack)
-       << " ms, super-frames " << options_.super_frames << '\n';
+       << " ms, super-frames " << options_.super_frames << " ECN " << static_cast<int>(options_.tcp.ecn)
+       << " RACK " << options_.tcp.rack << '\n';
   return text.str();
 }
 

@@ -49,7 +49,7 @@ struct NetworkOptions {
   bool moderate_interrupts = true;
   BulkFlow::Verify verify = BulkFlow::Verify::kSample;
 
-  NetworkOptions() { tcp.send_buffer = tcp.receive_window_max = 0; }
+  NetworkOptions() { tcp.send_buffer_max = tcp.receive_window_max = 0; }
 };
 
 /// A Topology with a Stack in each host, in virtual time. Everything depends on the seed alone.

@@ -168,7 +168,8 @@ void Network::make_hosts() {
     HostEntry& entry = hosts_[i];
     StackConfig config;
     config.tcp = options_.tcp;
-    if (config.tcp.send_buffer == 0) config.tcp.send_buffer = buffer_for(i);
+    // Segments are charged for more than their bytes.
+    if (config.tcp.send_buffer_max == 0) config.tcp.send_buffer_max = 2 * buffer_for(i);
     if (config.tcp.receive_window_max == 0) config.tcp.receive_window_max = buffer_for(i);
     config.tcp.time_wait = std::min<Duration>(config.tcp.time_wait, 1s);
     // Limits that are never met: what is tested here is the network's.

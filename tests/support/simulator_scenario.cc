@@ -82,6 +82,7 @@ void draw_stack(Dice& dice, StackConfig& stack) {
   tcp.sack = dice.chance(0.8);
   tcp.window_scaling = dice.chance(0.8);
   tcp.send_buffer = dice.one_of<std::size_t>({4096, 16'384, 65'536, 262'144, 1 << 20});
+  tcp.send_buffer_max = 2 * tcp.send_buffer;
   tcp.receive_window_initial = dice.one_of<std::size_t>({4096, 16'384, 65'535, 65'536});
   tcp.receive_window_max = dice.one_of<std::size_t>({65'536, 262'144, 2 << 20});
   if (dice.chance(0.15)) stack.pool.bytes = dice.one_of<std::size_t>({1 << 20, 2 << 20, 8 << 20});
@@ -148,7 +149,7 @@ Scenario Scenario::from_seed(std::uint64_t seed) {
         app->write_pause = app->read_pause = 0;
       }
       for (StackConfig& stack : scenario.stacks)
-        stack.tcp.send_buffer = std::max<std::size_t>(stack.tcp.send_buffer, 65'536);
+        stack.tcp.send_buffer_max = std::max<std::size_t>(stack.tcp.send_buffer_max, 131'072);
     }
     pair.client.expected = pair.server.bytes;
     pair.server.expected = pair.client.bytes;
@@ -179,10 +180,11 @@ std::string Scenario::to_string() const {
        << ", MTU " << mtu[0] << '/' << mtu[1] << '\n';
   for (const StackConfig& stack : stacks) {
     text << "  stack: timestamps " << stack.tcp.timestamps << " sack " << stack.tcp.sack << " scaling "
-         << stack.tcp.window_scaling << " send buffer " << stack.tcp.send_buffer << " window "
-         << stack.tcp.receive_window_initial << ".." << stack.tcp.receive_window_max << " pool "
-         << stack.pool.bytes << " rack " << stack.tcp.rack << " ecn " << static_cast<int>(stack.tcp.ecn)
-         << " sent segments " << stack.tcp.max_sent_segments << '\n';
+         << stack.tcp.window_scaling << " send buffer " << stack.tcp.send_buffer << ".."
+         << stack.tcp.send_buffer_max << " window " << stack.tcp.receive_window_initial << ".."
+         << stack.tcp.receive_window_max << " pool " << stack.pool.bytes << " rack " << stack.tcp.rack
+         << " ecn " << static_cast<int>(stack.tcp.ecn) << " sent segments " << stack.tcp.max_sent_segments
+         << '\n';
   }
   for (const Pair& pair : pairs) {
     text << "  pair: client on "

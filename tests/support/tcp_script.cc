@@ -534,8 +534,11 @@ Error TcpScript::read_error() {
 }
 
 void TcpScript::make_interactive() {
+  inject(data(1, 2));
+  expect(ack(2));
+  EXPECT_EQ(read(), 1u);
   write(1);
-  expect(data(1, 2));
+  expect(data(1, 2).ack(2));
   inject(ack(2));
   expect_nothing();
 }

@@ -40,6 +40,9 @@ class TcpScript {
     DeviceCaps caps;  ///< none: super-segments arrive cut by the MSS
     std::uint32_t mtu = 1500;
     std::uint64_t seed = 1;
+
+    /// write() is to take all at once, whatever the congestion window.
+    Options() { stack.tcp.send_buffer = std::size_t{1} << 20; }
   };
   static constexpr IpAddress kOwn = IpAddress::v4(198, 18, 0, 1);
   static constexpr IpAddress kPeer = IpAddress::v4(198, 18, 0, 2);
@@ -110,7 +113,8 @@ class TcpScript {
   /// Reads up to n bytes and checks them against the pattern. Returns how many.
   std::size_t read(std::size_t n = std::size_t{1} << 22, const char* file = __builtin_FILE(),
                    int line = __builtin_LINE());
-  /// After a byte of ours (1:2) the stack delays its ACKs, which it does not at the start of a connection.
+  /// After a byte of the peer's (1:2) and one of ours in answer (1:2) the stack delays its ACKs, which it
+  /// does not at the start of a connection.
   void make_interactive();
   Error read_error();
   [[nodiscard]] bool at_end_of_file();

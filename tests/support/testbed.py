@@ -114,10 +114,17 @@ class Bench:
 
         stack [ stack0 ]=======[ peer0 ] peer            with middle=True the cable runs through a third
         198.18.0.2               198.18.0.1              namespace, where a relay moves the frames
+
+    A TAP interface is itself the kernel's end, peer0, so that the stack's programs run in the peer's namespace.
     """
 
-    def __init__(self, programs):
+    # The driver, and what the stack's end is to it.
+    DEVICES = {"af_packet": "af_packet:stack0", "tap": "tap:peer0"}
+
+    def __init__(self, programs, driver="af_packet"):
         self.programs = programs
+        self.driver = driver
+        self.device = self.DEVICES[driver]
         self._started = []
         self._namespaces = []
         self.stack = self.peer = self.middle = None
@@ -137,6 +144,19 @@ class Bench:
 
     def connect(self, mtu=1500, middle=False, offloads=None):
         """Makes the namespaces. `offloads`: for ethtool -K on the peer's end, such as {"tso": "off"}."""
+        if self.driver == "tap":
+            expect(not middle and not offloads, "a TAP has no other end, and its driver's offloads")
+            self.stack = self.peer = self._namespace("peer")
+            run(["ip", "-n", self.peer, "tuntap", "add", "dev", "peer0", "mode", "tap"])
+            run(["ip", "-n", self.peer, "link", "set", "peer0", "mtu", str(mtu), "up"])
+        else:
+            self._connect_by_cable(mtu, middle)
+        run(["ip", "-n", self.peer, "addr", "add", f"{PEER}/{PREFIX}", "dev", "peer0"])
+        for name, value in (offloads or {}).items():
+            run(["ip", "netns", "exec", self.peer, "ethtool", "-K", "peer0", name, value])
+        return self
+
+    def _connect_by_cable(self, mtu, middle):
         self.stack, self.peer = self._namespace("stack"), self._namespace("peer")
         if middle:
             self.middle = self._namespace("middle")
@@ -144,10 +164,6 @@ class Bench:
             self._cable(self.middle, "right0", self.peer, "peer0", mtu)
         else:
             self._cable(self.stack, "stack0", self.peer, "peer0", mtu)
-        run(["ip", "-n", self.peer, "addr", "add", f"{PEER}/{PREFIX}", "dev", "peer0"])
-        for name, value in (offloads or {}).items():
-            run(["ip", "netns", "exec", self.peer, "ethtool", "-K", "peer0", name, value])
-        return self
 
     @staticmethod
     def _cable(left, left_name, right, right_name, mtu):
@@ -167,8 +183,8 @@ class Bench:
         self._started.append(program)
         return program
 
-    def stack_options(self, device="af_packet:stack0"):
-        return ["--dev", device, "--addr", f"{STACK}/{PREFIX}"]
+    def stack_options(self, device=None):
+        return ["--dev", device or self.device, "--addr", f"{STACK}/{PREFIX}"]
 
     def in_peer(self, *command, timeout=60, check=True):
         return run(["ip", "netns", "exec", self.peer, *map(str, command)], timeout, check)

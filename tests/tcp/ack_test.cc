@@ -14,8 +14,8 @@ TEST(Ack, IsDelayedByFortyMilliseconds) {
   TcpScript t;
   t.establish();
   t.make_interactive();
-  t.inject(data(1, 101));
-  t.expect_after(40ms, ack(101).seq(2));
+  t.inject(data(2, 102));
+  t.expect_after(40ms, ack(102).seq(2));
   t.expect_nothing_for(1s);
   EXPECT_EQ(t.count(Counter::kDelayedAcks), 1u);
 }
@@ -26,14 +26,14 @@ TEST(Ack, ComesForEverySecondFullSegment) {
   TcpScript t;
   t.establish();
   t.make_interactive();
-  t.inject(data(1, 1461));
+  t.inject(data(2, 1462));
   t.expect_nothing();
-  t.inject(data(1461, 2921));
-  t.expect(ack(2921));
-  t.inject(data(2921, 4381));
+  t.inject(data(1462, 2922));
+  t.expect(ack(2922));
+  t.inject(data(2922, 4382));
   t.expect_nothing();
-  t.inject(data(4381, 5841));
-  t.expect(ack(5841));
+  t.inject(data(4382, 5842));
+  t.expect(ack(5842));
 }
 
 TEST(Ack, AtTheStartOfAConnectionIsNotDelayed) {
@@ -52,13 +52,43 @@ TEST(Ack, AtTheStartOfAConnectionIsDelayedWhereSoConfigured) {
   t.expect_after(40ms, ack(101));
 }
 
+TEST(Ack, IsNotDelayedForWhatComesUnasked) {
+  // A request, and later what it asked for: until the stack answers something promptly, it helps the peer's
+  // slow start.
+  TcpScript t;
+  t.establish_active();
+  t.write(100);
+  t.expect(data(1, 101));
+  t.after(100ms).inject(data(1, 1461).ack(101));
+  t.expect(ack(1461));
+  t.after(40ms);
+  t.write(100);
+  t.expect(data(101, 201));
+  t.inject(data(1461, 2921).ack(201));
+  t.expect(ack(2921));
+  t.after(39ms);
+  t.write(100);
+  t.expect(data(201, 301));
+  t.inject(data(2921, 4381).ack(301));
+  t.expect_after(40ms, ack(4381));
+}
+
+TEST(Ack, IsNotDelayedWhereTheStackSpokeFirst) {
+  TcpScript t;
+  t.establish();
+  t.write(100);
+  t.expect(data(1, 101));
+  t.inject(data(1, 101).ack(101));
+  t.expect(ack(101));
+}
+
 TEST(Ack, RidesOnData) {
   TcpScript t;
   t.establish();
   t.make_interactive();
-  t.inject(data(1, 101));
+  t.inject(data(2, 102));
   t.write(5);
-  t.expect(data(2, 7).ack(101));
+  t.expect(data(2, 7).ack(102));
   t.inject(ack(7));
   t.expect_nothing_for(1s);
 }
@@ -77,11 +107,11 @@ TEST(Ack, QuickAckOptionSendsThePendingOne) {
   TcpScript t;
   t.establish();
   t.make_interactive();
-  t.inject(data(1, 101));
+  t.inject(data(2, 102));
   t.set_option(SocketOption::kQuickAck, 1);
-  t.expect(ack(101));
-  t.inject(data(101, 201));
-  t.expect(ack(201));
+  t.expect(ack(102));
+  t.inject(data(102, 202));
+  t.expect(ack(202));
 }
 
 TEST(Ack, OfPureAcksIsNotSent) {
@@ -101,8 +131,8 @@ TEST(OutOfOrder, SegmentIsAcknowledgedAtOnce) {
   TcpScript t;
   t.establish();
   t.make_interactive();
-  t.inject(data(101, 201));
-  t.expect(ack(1).sack(101, 201));
+  t.inject(data(102, 202));
+  t.expect(ack(2).sack(102, 202));
   EXPECT_EQ(t.read(), 0u);
 }
 
@@ -111,12 +141,12 @@ TEST(OutOfOrder, FillingTheHoleIsAcknowledgedAtOnce) {
   TcpScript t;
   t.establish();
   t.make_interactive();
-  t.inject(data(101, 201));
-  t.expect(ack(1).sack(101, 201));
-  t.inject(data(1, 51));
-  t.expect(ack(51).sack(101, 201));
-  t.inject(data(51, 101));
-  t.expect(ack(201));
+  t.inject(data(102, 202));
+  t.expect(ack(2).sack(102, 202));
+  t.inject(data(2, 52));
+  t.expect(ack(52).sack(102, 202));
+  t.inject(data(52, 102));
+  t.expect(ack(202));
   EXPECT_EQ(t.read(), 200u);
 }
 
@@ -211,13 +241,13 @@ TEST(OutOfOrder, RepeatedDataIsAcknowledgedAtOnce) {
   TcpScript t;
   t.establish();
   t.make_interactive();
-  t.inject(data(1, 101));
-  t.expect_after(40ms, ack(101));
+  t.inject(data(2, 102));
+  t.expect_after(40ms, ack(102));
   rfc("2883", "4", "the first block tells of the duplicate");
-  t.inject(data(1, 101));
-  t.expect(ack(101).sack(1, 101));
-  t.inject(data(1, 101));
-  t.expect(ack(101).sack(1, 101));
+  t.inject(data(2, 102));
+  t.expect(ack(102).sack(2, 102));
+  t.inject(data(2, 102));
+  t.expect(ack(102).sack(2, 102));
   EXPECT_EQ(t.read(), 100u);
 }
 

@@ -59,7 +59,7 @@ TEST(EcnNegotiation, SynThatDoesNotAskIsAnsweredWithout) {
     t.expect(data(1, 1001).ecn(0));
     // Nor is there an echo of a mark.
     t.inject(data(1, 1001).ecn(kCe));
-    t.expect_after(40ms, ack(1001));
+    t.expect(ack(1001));
   }
 }
 
@@ -182,10 +182,9 @@ TEST(EcnSender, MarksNewDataOnly) {
   t.expect(data(1001, 2001).ecn(kEct));
   t.expect(data(2001, 3001).ecn(kEct));
   t.inject(data(1, 101).ack(1));
+  t.expect(ack(101).ecn(0));
   t.expect_after(40ms, data(2001, 3001).ack(101).ecn(0));  // the probe repeats the last segment
-  t.inject(data(101, 201).ack(1));
-  t.expect_after(40ms, ack(201).ecn(0));
-  t.expect_after(180ms, data(1, 1001).ecn(0));  // the timer the first
+  t.expect_after(220ms, data(1, 1001).ecn(0));             // the timer the first
 }
 
 TEST(EcnSender, EchoReducesTheWindowOnceARoundTrip) {

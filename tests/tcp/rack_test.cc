@@ -181,8 +181,8 @@ TEST(RackWindow, LastsForSixteenRecoveries) {
   const SeqNum start{1000};
   rack.start(start);
   Instant now = kEpoch + 1s;
-  ASSERT_NE(board.append(start, 10, now), nullptr);
-  ASSERT_NE(board.append(start + 10, 10, now), nullptr);
+  ASSERT_NE(board.append(start, 10, 10, now), nullptr);
+  ASSERT_NE(board.append(start + 10, 10, 10, now), nullptr);
   rack.on_arrival({start + 10, start + 20, now, false, false}, kRoundTrip, now + kRoundTrip);
   now += kRoundTrip;
   tcp::Rack::Context context;

@@ -17,6 +17,7 @@ using tcp::SentSegment;
 using tcp::SentSegmentPool;
 using Fate = SentSegment::Fate;
 
+constexpr std::uint32_t kMss = 1000;
 constexpr auto kIgnore = [](const SentSegment&, std::uint32_t) {};
 /// Close to the wrap-around.
 constexpr SeqNum kStart{0xfffffc00u};
@@ -26,8 +27,8 @@ struct Board {
   Scoreboard board{pool};
   Instant now = kEpoch + 1s;
 
-  void send(std::uint32_t from, std::uint32_t to) {
-    ASSERT_NE(board.append(kStart + from, to - from, now), nullptr);
+  void send(std::uint32_t from, std::uint32_t to, std::uint32_t mss = kMss) {
+    ASSERT_NE(board.append(kStart + from, to - from, mss, now), nullptr);
     now += 1ms;
   }
   void sack(std::uint32_t from, std::uint32_t to) { board.sack(kStart + from, kStart + to, kIgnore); }
@@ -44,7 +45,7 @@ TEST(Scoreboard, CountsWhatIsInFlightReportedAndLost) {
   b.board.mark_lost(b.at(0));
   EXPECT_EQ(b.board.in_flight(), 3000u);
   EXPECT_EQ(b.board.lost(), 1000u);
-  b.board.on_retransmitted(b.at(0), b.now);
+  b.board.on_retransmitted(b.at(0), kMss, b.now);
   EXPECT_EQ(b.board.in_flight(), 4000u);
   EXPECT_EQ(b.board.lost(), 0u);
   b.board.acknowledge(kStart + 3500, kIgnore);
@@ -83,7 +84,7 @@ TEST(Scoreboard, ReportedNeighboursBecomeOne) {
 
 TEST(Scoreboard, RepeatedBlocksTellNothingNew) {
   Board b;
-  for (std::uint32_t i = 0; i < 5; ++i) b.send(i * 1000, i * 1000 + 1000);
+  for (std::uint32_t i = 0; i < 5; ++i) b.send(i * 1000, i * 1000 + 1000, kMss / 2);
   std::uint32_t told = 0;
   const auto count = [&told](const SentSegment&, std::uint32_t bytes) { told += bytes; };
   b.board.sack(kStart + 1000, kStart + 2500, count);
@@ -110,7 +111,7 @@ TEST(Scoreboard, SmallLostSegmentsAreJoinedIntoOne) {
 
 TEST(Scoreboard, FindsWhereThreeSegmentsAreReported) {
   Board b;
-  for (std::uint32_t i = 0; i < 9; ++i) b.send(i * 1000, i * 1000 + 1000);
+  for (std::uint32_t i = 0; i < 9; ++i) b.send(i * 1000, i * 1000 + 1000, kMss / 2);
   EXPECT_EQ(b.board.below_sacked(2000), kStart);
   b.sack(3000, 4000);
   b.sack(5000, 6000);
@@ -137,11 +138,11 @@ TEST(Scoreboard, OldestFirstWhateverIsSentWhen) {
   Board b;
   for (std::uint32_t i = 0; i < 4; ++i) b.send(i * 1000, i * 1000 + 1000);
   b.board.mark_lost(b.at(1000));
-  b.board.on_retransmitted(b.at(1000), b.now);
+  b.board.on_retransmitted(b.at(1000), kMss, b.now);
   // At the same instant, after something that lies behind it.
-  ASSERT_NE(b.board.append(kStart + 4000, 1000, b.now), nullptr);
+  ASSERT_NE(b.board.append(kStart + 4000, 1000, kMss, b.now), nullptr);
   b.board.mark_lost(b.at(0));
-  b.board.on_retransmitted(b.at(0), b.now);
+  b.board.on_retransmitted(b.at(0), kMss, b.now);
   std::vector<SeqNum> order;
   for (SentSegment* segment = b.board.oldest(); segment != nullptr; segment = b.board.next_sent(*segment))
     order.push_back(segment->seq);
@@ -159,8 +160,8 @@ TEST(Scoreboard, OldestFirstWhateverIsSentWhen) {
 TEST(Scoreboard, PoolHasALimit) {
   SentSegmentPool pool(64);
   Scoreboard board(pool);
-  for (std::uint32_t i = 0; i < 64; ++i) ASSERT_NE(board.append(kStart + i * 10, 10, kEpoch), nullptr);
-  EXPECT_EQ(board.append(kStart + 640, 10, kEpoch), nullptr);
+  for (std::uint32_t i = 0; i < 64; ++i) ASSERT_NE(board.append(kStart + i * 10, 10, 5, kEpoch), nullptr);
+  EXPECT_EQ(board.append(kStart + 640, 10, 5, kEpoch), nullptr);
   EXPECT_FALSE(board.split(*board.head(), 5));
   // A block that would need a piece more is not taken, one that fits is.
   board.sack(kStart + 105, kStart + 110, kIgnore);
@@ -169,15 +170,59 @@ TEST(Scoreboard, PoolHasALimit) {
   EXPECT_EQ(board.sacked(), 10u);
   // Somebody else, who has nothing outstanding, gets one all the same.
   Scoreboard other(pool);
-  EXPECT_NE(other.append(kStart, 10, kEpoch), nullptr);
+  EXPECT_NE(other.append(kStart, 10, 5, kEpoch), nullptr);
+}
+
+TEST(Scoreboard, WhatIsReportedInPartHasNotArrived) {
+  rfc("2018", "5", "the segments that count are those wholly contained within a block");
+  Board b;
+  for (std::uint32_t i = 0; i < 3; ++i) b.send(i * 1000, i * 1000 + 1000);
+  b.sack(2999, 3000);
+  b.sack(1, 1000);
+  EXPECT_EQ(b.board.sacked(), 0u);
+  b.sack(1000, 2998);
+  EXPECT_EQ(b.board.sacked(), 1000u);
+  EXPECT_EQ(b.at(1000).fate, Fate::kSacked);
+  EXPECT_EQ(b.board.count(), 3u);
+}
+
+TEST(Scoreboard, SoItIsWithTheSegmentsOfASuperSegment) {
+  Board b;
+  b.send(0, 4500);
+  b.sack(999, 2001);
+  EXPECT_EQ(b.board.count(), 3u);
+  EXPECT_EQ(b.at(1000).fate, Fate::kSacked);
+  EXPECT_EQ(b.board.sacked(), 1000u);
+  b.sack(2500, 4500);
+  EXPECT_EQ(b.at(3000).seq, kStart + 3000);
+  EXPECT_EQ(b.at(3000).length, 1500u) << "the last one may be shorter";
+  EXPECT_EQ(b.board.sacked(), 2500u);
+  b.sack(1500, 2500);
+  EXPECT_EQ(b.board.sacked(), 2500u);
+  // Sent again in other segments, these count.
+  b.board.mark_lost(b.at(2000));
+  b.board.on_retransmitted(b.at(2000), 400, b.now);
+  b.sack(2300, 2900);
+  EXPECT_EQ(b.at(2400).length, 400u);
+  EXPECT_EQ(b.board.sacked(), 2900u);
+}
+
+TEST(Scoreboard, FinThatIsNotReportedWithItsDataIsMissingAlone) {
+  Board b;
+  b.send(0, 501);
+  b.sack(0, 500);
+  EXPECT_EQ(b.board.sacked(), 500u);
+  EXPECT_EQ(b.at(500).length, 1u);
 }
 
 TEST(Scoreboard, PeerThatReportsEverySecondByteFillsNoMemory) {
-  SentSegmentPool pool(1u << 20);
-  Scoreboard board(pool);
-  ASSERT_NE(board.append(kStart, 200'000, kEpoch), nullptr);
-  for (std::uint32_t i = 1; i < 200'000; i += 2) board.sack(kStart + i, kStart + i + 1, kIgnore);
-  EXPECT_LE(board.count(), 32'768u);
+  for (const auto& [mss, most] : {std::pair{kMss, 200u}, std::pair{1u, 32'768u}}) {
+    SentSegmentPool pool(1u << 20);
+    Scoreboard board(pool);
+    ASSERT_NE(board.append(kStart, 200'000, mss, kEpoch), nullptr);
+    for (std::uint32_t i = 1; i < 200'000; i += 2) board.sack(kStart + i, kStart + i + 1, kIgnore);
+    EXPECT_LE(board.count(), most);
+  }
 }
 
 /// A walk over all that is outstanding for every ACK would take minutes here.
@@ -189,7 +234,7 @@ TEST(Scoreboard, TenThousandSegmentsCostNoWalkForEveryAck) {
   constexpr std::uint32_t kCount = 100'000;
   for (std::uint32_t i = 0; i < kCount; ++i) {
     // In bursts, each at one instant.
-    ASSERT_NE(board.append(kStart + i * 1000, 1000, kEpoch + (i / 50'000) * 1ms), nullptr);
+    ASSERT_NE(board.append(kStart + i * 1000, 1000, kMss, kEpoch + (i / 50'000) * 1ms), nullptr);
   }
   std::uint32_t lost = 0;
   tcp::Rack::Context context;
@@ -231,7 +276,7 @@ class Model {
   void act(std::uint32_t what) {
     if (what < 3) {
       const std::uint32_t length = 1 + rng_.below(40);
-      ASSERT_NE(board_.append(una_ + size(), length, now_), nullptr);
+      ASSERT_NE(board_.append(una_ + size(), length, 1, now_), nullptr);
       bytes_.insert(bytes_.end(), length, {Fate::kInFlight, now_});
     } else if (bytes_.empty()) {
       return;
@@ -281,7 +326,7 @@ class Model {
     for (std::uint32_t i = 0; i < segment->length; ++i)
       bytes_[SeqNum::distance(una_, segment->seq) + i].sent_at = now_;
     set(*segment, Fate::kInFlight);
-    board_.on_retransmitted(*segment, now_);
+    board_.on_retransmitted(*segment, 1, now_);
   }
 
   void rarely() {

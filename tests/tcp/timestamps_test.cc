@@ -60,11 +60,11 @@ TEST(Timestamps, OfTheEarliestUnacknowledgedSegmentAreEchoedByADelayedAck) {
   rfc("7323", "4.3", "an ACK for several segments echoes the earliest unacknowledged one");
   TcpScript t;
   t.establish(syn().mss(1460).ts(1000, 0));
+  t.inject(data(1, 2).ts(1001, 0));
   t.write(1);
   t.take_sent();
-  t.inject(ack(2).ts(1001, 0));
-  t.inject(data(1, 11).ts(2000, 0));
-  t.inject(data(11, 21).ts(2010, 0));
+  t.inject(data(2, 12).ack(2).ts(2000, 0));
+  t.inject(data(12, 22).ts(2010, 0));
   t.expect_nothing();
   t.after(40ms);
   EXPECT_EQ(t.take_sent().at(0).timestamps->echo, 2000u);
@@ -138,10 +138,51 @@ TEST(Paws, OldTimestampIsAcknowledgedAndDropped) {
   t.establish(syn().mss(1460).ts(1000, 0));
   t.inject(data(1, 11).ts(2000, 0));
   t.expect(ack(11));
-  t.inject(data(11, 21).ts(1999, 0));
+  t.inject(data(11, 21).ts(999, 0));
   t.expect(ack(11));
   EXPECT_EQ(t.count(Counter::kPawsEstab), 1u);
   EXPECT_EQ(t.read(), 10u);
+}
+
+TEST(Paws, WhatARetransmissionOvertookIsTaken) {
+  rfc("7323", "5.3",
+      "R1: but for what is younger than TS.Recent was a second or more ago: that is reordering");
+  TcpScript t;
+  t.establish(syn().mss(1460).ts(1000, 0));
+  t.inject(data(11, 21).ts(1001, 0));
+  t.expect(ack(1));
+  t.after(40ms).inject(data(1, 11).ts(1040, 0));  // sent again
+  t.expect(ack(21));
+  t.after(1ms).inject(data(21, 31).ts(1002, 0));  // later than the first copy of that, and before the second
+  t.expect(ack(31));
+  EXPECT_EQ(t.count(Counter::kPawsEstab), 0u);
+  EXPECT_EQ(t.read(), 30u);
+}
+
+TEST(Paws, TheYoungestTimestampIsEchoedAllTheSame) {
+  rfc("7323", "4.3", "(2): TS.Recent is not replaced by an older one");
+  TcpScript t;
+  t.establish(syn().mss(1460).ts(1000, 0));
+  t.inject(data(1, 11).ts(1040, 0));
+  t.take_sent();
+  t.inject(data(11, 21).ts(1002, 0));
+  const auto sent = t.take_sent();
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].timestamps->echo, 1040u);
+}
+
+TEST(Paws, WhatIsSecondsOldIsDropped) {
+  TcpScript t;
+  t.establish(syn().mss(1460).ts(1000, 0));
+  t.after(1s).inject(data(1, 11).ts(2000, 0));
+  t.expect(ack(11));
+  t.after(1s).inject(data(11, 21).ts(3000, 0));
+  t.expect(ack(21));
+  t.inject(data(21, 31).ts(1999, 0));
+  t.expect(ack(21));
+  EXPECT_EQ(t.count(Counter::kPawsEstab), 1u);
+  t.inject(data(21, 31).ts(2000, 0));
+  t.expect(ack(31));
 }
 
 TEST(Paws, EqualTimestampIsFine) {
@@ -160,7 +201,7 @@ TEST(Paws, WorksAcrossTheWrapOfTheClock) {
   t.expect(ack(11));
   t.inject(data(11, 21).ts(5, 0));
   t.expect(ack(21));
-  t.inject(data(21, 31).ts(0xffffffff, 0));
+  t.inject(data(21, 31).ts(0xffffffef, 0));
   t.expect(ack(21));
 }
 

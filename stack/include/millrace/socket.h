@@ -225,6 +225,7 @@ MR_API int mr_getpeername(int fd, struct sockaddr* address, socklen_t* length);
  *   TCP_CC_INFO (empty), TCP_FASTOPEN (of a listener: how many connections may be in use before their
  *   handshake is through; unlike in Linux no other switch is needed), TCP_FASTOPEN_CONNECT,
  *   TCP_FASTOPEN_NO_COOKIE.
+ * Until SO_SNDBUF is set, a stream's send buffer grows by itself.
  *
  * Hints, kept and read back: SO_PRIORITY and SO_MARK (EPERM as in Linux), SO_INCOMING_CPU, SO_BUSY_POLL (see
  * busy_poll_us for what the stack does), IP_MULTICAST_LOOP, IP_MULTICAST_ALL, IPV6_MULTICAST_HOPS,

@@ -1,0 +1,70 @@
+#include "dpdk/device_arguments.h"
+
+#include <algorithm>
+
+namespace millrace::drivers::dpdk {
+namespace {
+
+bool is_hex(std::string_view text, std::size_t digits) {
+  return text.size() == digits && text.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
+}
+
+}  // namespace
+
+std::string device_name(std::string_view device) {
+  return std::string(device.substr(0, device.find(',')));
+}
+
+std::string argument_of(std::string_view device, std::string_view name) {
+  for (std::size_t comma = device.find(','); comma != std::string_view::npos;) {
+    device.remove_prefix(comma + 1);
+    comma = device.find(',');
+    const std::string_view item = device.substr(0, comma);
+    const std::size_t equals = item.find('=');
+    if (item.substr(0, equals) != name) continue;
+    return equals == std::string_view::npos ? std::string{} : std::string(item.substr(equals + 1));
+  }
+  return {};
+}
+
+bool is_pci_address(std::string_view device) {
+  std::string_view address = device.substr(0, device.find(','));
+  const auto take = [&address](char end, std::size_t digits) {
+    const std::size_t at = address.find(end);
+    if (at == std::string_view::npos || !is_hex(address.substr(0, at), digits)) return false;
+    address.remove_prefix(at + 1);
+    return true;
+  };
+  if (std::count(address.begin(), address.end(), ':') == 2 && !take(':', 4)) return false;
+  return take(':', 2) && take('.', 2) && is_hex(address, 1);
+}
+
+std::string with_defaults(std::string_view device, std::uint32_t slots) {
+  std::string all(device);
+  const std::string name = device_name(device);
+  if (name.starts_with("net_virtio_user") && argument_of(device, "queue_size").empty())
+    all += ",queue_size=" + std::to_string(slots);
+  if (name.starts_with("net_vhost") && argument_of(device, "tso").empty()) all += ",tso=1";
+  return all;
+}
+
+std::string listening_socket(std::string_view device) {
+  const std::string name = device_name(device);
+  if (name.starts_with("net_vhost"))
+    return argument_of(device, "client") == "1" ? "" : argument_of(device, "iface");
+  if (name.starts_with("net_virtio_user")) return dies_with_peer(device) ? "" : argument_of(device, "path");
+  if (!name.starts_with("net_memif") || dies_with_peer(device) ||
+      argument_of(device, "socket-abstract") != "no")
+    return {};
+  return argument_of(device, "socket");
+}
+
+bool dies_with_peer(std::string_view device) {
+  const std::string name = device_name(device);
+  if (name.starts_with("net_virtio_user")) return argument_of(device, "server") != "1";
+  if (!name.starts_with("net_memif")) return false;
+  const std::string role = argument_of(device, "role");
+  return role.empty() || role == "client" || role == "slave";
+}
+
+}  // namespace millrace::drivers::dpdk

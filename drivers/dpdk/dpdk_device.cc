@@ -1,0 +1,128 @@
+#include "dpdk/dpdk_device.h"
+
+#include <algorithm>
+
+namespace millrace::drivers::dpdk {
+namespace {
+
+/// How long may be slept without an interrupt: short while there is traffic, and longer as it stays away.
+constexpr Duration kShortestSleep = 20us;
+constexpr Duration kLongestSleep = 1ms;
+/// When a full device is tried again, as no descriptor tells.
+constexpr Duration kRetryFull = 50us;
+constexpr Duration kAwaitPeer = 100ms;
+
+}  // namespace
+
+std::unique_ptr<DpdkDevice> DpdkDevice::open(const DpdkConfig& config, std::string& error) {
+  std::shared_ptr<Port> port = Port::open(config, 1, error);
+  if (!port) {
+    error = "dpdk: " + error;
+    return nullptr;
+  }
+  return std::make_unique<DpdkDevice>(std::move(port), std::uint16_t{0}, config.device);
+}
+
+DpdkDevice::DpdkDevice(std::shared_ptr<Port> port, std::uint16_t queue, std::string device)
+    : port_(std::move(port)),
+      queue_(queue),
+      queues_(port_->queue(queue)),
+      name_("dpdk:" + std::move(device)) {}
+
+std::size_t DpdkDevice::rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) {
+  if (!port_->ready()) return 0;
+  if (armed_) disarm();
+  queues_.tx.drop_strays();
+  const LcoreScope scope(queues_.lcore);
+  const std::size_t received = queues_.rx.receive(pool, out, budget, now, stats_);
+  if (received != 0) {
+    last_frame_ = now;
+  } else {
+    port_->watch_link(now);
+  }
+  return received;
+}
+
+std::size_t DpdkDevice::tx_burst(PacketQueue& packets, Instant /*now*/) {
+  if (!port_->ready()) {
+    const std::size_t dropped = packets.size();
+    packets.clear();
+    stats_.tx_errors += dropped;
+    return dropped;
+  }
+  const LcoreScope scope(queues_.lcore);
+  const std::size_t taken = queues_.tx.send(packets, stats_);
+  if (queues_.tx.full()) ++stats_.tx_full;
+  return taken;
+}
+
+void DpdkDevice::release_packets() {
+  if (port_->ready()) {
+    queues_.rx.forget();
+    queues_.tx.reclaim();
+  }
+  // Devices free what they have sent in a later burst, and there is none to come.
+  if (queues_.tx.attached() == 0) return;
+  port_->close_and_reopen();
+  queues_.tx.take_back();
+}
+
+std::span<const WaitFd> DpdkDevice::wait_fds() {
+  wait_fds_[0] = {port_->event_fd(), true, false};
+  wait_fds_[1] = {port_->rx_fd(queue_), true, false};
+  return {wait_fds_.data(), wait_fds_[1].fd >= 0 ? 2u : 1u};
+}
+
+bool DpdkDevice::arm() {
+  if (!port_->ready()) return false;
+  if (!armed_) {
+    port_->clear_rx_interrupt(queue_);
+    port_->set_rx_interrupt(queue_, true);
+    armed_ = true;
+  }
+  const LcoreScope scope(queues_.lcore);
+  return queues_.rx.look();
+}
+
+void DpdkDevice::disarm() {
+  armed_ = false;
+  port_->set_rx_interrupt(queue_, false);
+}
+
+Duration DpdkDevice::max_sleep(Instant now) const {
+  if (tx_full()) return kRetryFull;
+  if (port_->ready() && port_->awaits_peer()) return kAwaitPeer;
+  if (!port_->ready() || wait_fds_[1].fd >= 0) return Duration::max();
+  return std::clamp<Duration>((now - last_frame_) / 8, kShortestSleep, kLongestSleep);
+}
+
+DeviceEvent DpdkDevice::take_event() {
+  if (!port_->take_link_change()) return DeviceEvent::kNone;
+  port_->clear_event();
+  const bool up = port_->link_up();
+  if (!up && port_->ready() && port_->lost_peer()) port_->reopen();
+  if (up == link_told_) return DeviceEvent::kNone;
+  link_told_ = up;
+  queues_.tx.forget_full();
+  return up ? DeviceEvent::kLinkUp : DeviceEvent::kLinkDown;
+}
+
+DeviceStats DpdkDevice::stats() {
+  return stats_;
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> DpdkDevice::extended_stats() {
+  std::vector<std::pair<std::string, std::uint64_t>> all = port_->extended_stats();
+  const RxQueue::Counters& rx = queues_.rx.counters();
+  const TxQueue::Counters& tx = queues_.tx.counters();
+  all.insert(all.begin(), {{"RxMbufsLent", rx.lent},
+                           {"RxCopiedOut", rx.copied_out},
+                           {"RxBadChecksum", rx.bad_checksum},
+                           {"TxBytesAttached", tx.bytes_attached},
+                           {"TxBytesCopied", tx.bytes_copied},
+                           {"TxNoMbufs", tx.no_mbufs},
+                           {"PortReopened", port_->reopened()}});
+  return all;
+}
+
+}  // namespace millrace::drivers::dpdk

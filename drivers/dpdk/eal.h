@@ -1,0 +1,68 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace millrace::drivers::dpdk {
+
+/// DPDK's environment abstraction layer, which a process has once: started at the first device, never ended.
+/// It lives in a thread of its own, because it pins the thread that starts it; whatever may take time or
+/// makes threads (probing, configuring and closing devices) is done there. All signals are blocked in it and
+/// in the threads that it makes.
+class Eal {
+ public:
+  struct Options {
+    std::string arguments;        ///< more of them, separated by spaces
+    std::string pci_address;      ///< empty: no PCI device is looked at
+    std::uint64_t memory_mb = 0;  ///< without hugepages
+  };
+
+  [[nodiscard]] static Eal& instance();
+
+  /// Empty, or what is wrong. Does nothing when it runs already.
+  [[nodiscard]] std::string start(const Options& options);
+  /// Calls `job` on the EAL's thread and waits. False, and nothing done, in a process forked from the one
+  /// that started it: threads do not survive fork(2).
+  bool run(const std::function<void()>& job);
+  /// The same, some time later, without waiting. A job of the same owner can be withdrawn.
+  void post(const void* owner, std::chrono::milliseconds delay, std::function<void()> job);
+  /// On the EAL's thread: forgets what `owner` has posted.
+  void withdraw(const void* owner);
+
+  /// What DPDK said last that was an error, in one line; forgotten with this call.
+  [[nodiscard]] std::string take_complaint();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Job {
+    const void* owner;
+    Clock::time_point due;
+    std::function<void()> work;
+  };
+
+  Eal() = default;
+  [[nodiscard]] std::string initialise(const Options& options);
+  void serve();
+  void open_log();
+  static ssize_t on_log(void* cookie, const char* text, std::size_t size);
+
+  std::mutex start_mutex_;
+  bool started_ = false;
+  bool with_pci_ = false;
+  std::string failure_;  ///< the EAL can be tried only once
+  pid_t process_ = 0;
+
+  std::mutex mutex_;  ///< of what follows
+  std::condition_variable changed_;
+  std::vector<Job> jobs_;
+  std::mutex log_mutex_;
+  std::string complaint_;
+};
+
+}  // namespace millrace::drivers::dpdk

@@ -1,0 +1,372 @@
+#include "dpdk/port.h"
+
+#include <poll.h>
+#include <rte_bus_vdev.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_eth_vhost.h>
+#include <rte_ethdev.h>
+#include <rte_vhost.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "dpdk/device_arguments.h"
+#include "dpdk/eal.h"
+#include "frame_headers.h"
+
+namespace millrace::drivers::dpdk {
+namespace {
+
+constexpr std::uint64_t kRxOffloads = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM |
+                                      RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_LRO |
+                                      RTE_ETH_RX_OFFLOAD_SCATTER;
+constexpr std::uint64_t kTxOffloads = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
+                                      RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO |
+                                      RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+constexpr std::uint64_t kChecksums = RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+constexpr std::uint64_t kTxChecksums = RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+constexpr std::uint32_t kMbufRoom = 2048;
+/// A device that lost its peer gets time to notice before it is closed; then we look whether the peer is
+/// back.
+constexpr Duration kLookAtLink = 20ms;
+constexpr Duration kPatience = 1s;
+constexpr std::chrono::milliseconds kSettle{50};
+constexpr std::chrono::milliseconds kRetry{200};
+
+std::string reason(int result) {
+  const std::string said = Eal::instance().take_complaint();
+  return said.empty() ? rte_strerror(result < 0 ? -result : rte_errno) : said;
+}
+
+/// A process that was killed leaves its socket's file behind, where no other can listen then.
+void remove_dead_socket(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path) return;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const UniqueFd probe{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+      errno == ECONNREFUSED) {
+    ::unlink(path.c_str());
+  }
+}
+
+void drain_eventfd(int fd) {
+  pollfd one{fd, POLLIN, 0};
+  std::uint64_t count = 0;
+  if (fd >= 0 && ::poll(&one, 1, 0) == 1) (void)!::read(fd, &count, sizeof count);
+}
+
+}  // namespace
+
+std::shared_ptr<Port> Port::open(const DpdkConfig& config, std::uint16_t queues, std::string& error) {
+  Eal& eal = Eal::instance();
+  Eal::Options options;
+  options.arguments = config.eal;
+  options.memory_mb = config.memory_mb;
+  if (is_pci_address(config.device)) options.pci_address = device_name(config.device);
+  error = eal.start(options);
+  if (!error.empty()) return nullptr;
+  std::shared_ptr<Port> port{new Port};
+  if (!eal.run([&] { error = port->set_up(config, queues); }))
+    error = "DPDK runs in the process that this one was forked from, and cannot be used here";
+  if (!error.empty()) port.reset();
+  return port;
+}
+
+Port::~Port() {
+  Eal& eal = Eal::instance();
+  eal.run([this, &eal] {
+    eal.withdraw(this);
+    close();
+    queues_.clear();
+  });
+}
+
+std::string Port::set_up(const DpdkConfig& config, std::uint16_t queues) {
+  config_ = config;
+  device_ = with_defaults(config.device, config.rx_slots);
+  device_name_ = device_name(device_);
+  dies_with_peer_ = dpdk::dies_with_peer(device_);
+  is_vhost_ = device_name_.starts_with("net_vhost");
+  event_fd_ = UniqueFd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  if (std::uint16_t there = 0; rte_eth_dev_get_port_by_name(device_name_.c_str(), &there) == 0)
+    return "device " + device_name_ + " is open already; its queues cannot be had one by one";
+  if (std::string error = probe(); !error.empty()) return error;
+  rte_eth_dev_info info;
+  if (const int result = rte_eth_dev_info_get(id_, &info); result != 0)
+    return "device " + device_name_ + " does not say what it can do: " + reason(result);
+  if (queues > std::min(info.max_rx_queues, info.max_tx_queues)) {
+    return "device " + device_name_ + " has " +
+           std::to_string(std::min(info.max_rx_queues, info.max_tx_queues)) + " queues, not " +
+           std::to_string(queues);
+  }
+  read_capabilities(info);
+  if (std::string error = make_queues(queues); !error.empty()) return error;
+  return start();
+}
+
+std::string Port::probe() {
+  Eal& eal = Eal::instance();
+  (void)eal.take_complaint();
+  remove_dead_socket(listening_socket(device_));
+  // A PCI device that was named to the EAL is probed already.
+  if (rte_eth_dev_get_port_by_name(device_name_.c_str(), &id_) == 0) return {};
+  const int result = rte_dev_probe(device_.c_str());
+  if (result != 0 || rte_eth_dev_get_port_by_name(device_name_.c_str(), &id_) != 0) {
+    id_ = RTE_MAX_ETHPORTS;
+    return "device \"" + device_ + "\" cannot be opened: " + reason(result);
+  }
+  return {};
+}
+
+void Port::read_capabilities(const rte_eth_dev_info& info) {
+  conf_ = {};
+  conf_.rxmode.offloads = info.rx_offload_capa & kRxOffloads;
+  conf_.txmode.offloads = info.tx_offload_capa & kTxOffloads;
+  multi_segment_ = (conf_.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
+  // 0 where the device knows no limit; the default is a frame.
+  if ((conf_.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO) != 0)
+    conf_.rxmode.max_lro_pkt_size = info.max_lro_pkt_size;
+  std::uint16_t mtu = RTE_ETHER_MTU;
+  (void)rte_eth_dev_get_mtu(id_, &mtu);
+  mtu_ = config_.mtu != 0 ? config_.mtu : mtu;
+  conf_.rxmode.mtu = mtu_;
+  tells_link_ = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
+  conf_.intr_conf.lsc = tells_link_ ? 1 : 0;
+
+  max_segments_ = info.tx_desc_lim.nb_seg_max == UINT16_MAX ? std::uint16_t{0} : info.tx_desc_lim.nb_seg_max;
+  caps_ = {};
+  caps_.scatter = true;  // at worst by a copy
+  caps_.tx_checksum = (conf_.txmode.offloads & kTxChecksums) == kTxChecksums;
+  caps_.rx_checksum = (conf_.rxmode.offloads & kChecksums) == kChecksums;
+  caps_.lro = (conf_.rxmode.offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO) != 0;
+  // net_vhost hands super-frames to a guest that takes them, and does not advertise that.
+  const bool segments = (conf_.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0 ||
+                        (is_vhost_ && argument_of(device_, "tso") == "1");
+  // net_tap cuts them in software, with 128 mbufs, and refuses what needs more: the stack does that better.
+  caps_.tso = segments && caps_.tx_checksum && multi_segment_ && !device_name_.starts_with("net_tap");
+  caps_.max_gso_bytes = caps_.tso ? kMaxGsoBytes : 0;
+  // What virtio_user would do there, our checksum field needs none of; see set_tx_offload().
+  prepare_ = (conf_.txmode.offloads & kTxChecksums) != 0 && !device_name_.starts_with("net_virtio_user");
+}
+
+std::string Port::make_queues(std::uint16_t count) {
+  const std::uint32_t frame = mtu_ + kEthernetHeader + kVlanTag;
+  const bool scatter = (conf_.rxmode.offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0 || is_vhost_;
+  RxQueue::Config rx;
+  rx.slots = config_.rx_slots;
+  rx.lendable = config_.pool;
+  rx.room = scatter ? kMbufRoom : std::max(kMbufRoom, frame);
+  TxQueue::Config tx;
+  tx.slots = config_.tx_slots;
+  tx.room = multi_segment_ ? kMbufRoom : std::max(kMbufRoom, frame);
+  tx.multi_segment = multi_segment_;
+  tx.max_segments = max_segments_;
+  tx.prepare = prepare_;
+  for (std::uint16_t i = 0; i < count; ++i) {
+    queues_.push_back(std::make_unique<QueuePair>());
+    if (std::string error = queues_.back()->rx.open(rx); !error.empty()) return error;
+    if (std::string error = queues_.back()->tx.open(tx); !error.empty()) return error;
+  }
+  return {};
+}
+
+std::string Port::configure(const rte_eth_dev_info& info, bool interrupts) {
+  conf_.intr_conf.rxq = interrupts ? 1 : 0;
+  const auto count = static_cast<std::uint16_t>(queues_.size());
+  if (const int result = rte_eth_dev_configure(id_, count, count, &conf_); result != 0)
+    return "device " + device_name_ + " does not take its configuration: " + reason(result);
+  if (std::string error = set_up_queues(info); !error.empty()) return error;
+  if (const int result = rte_eth_dev_start(id_); result != 0)
+    return "device " + device_name_ + " does not start: " + reason(result);
+  return {};
+}
+
+std::string Port::set_up_queues(const rte_eth_dev_info& info) {
+  auto rx_slots = static_cast<std::uint16_t>(config_.rx_slots);
+  auto tx_slots = static_cast<std::uint16_t>(config_.tx_slots);
+  (void)rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx_slots, &tx_slots);
+  rte_eth_rxconf rx_conf = info.default_rxconf;
+  rx_conf.offloads = conf_.rxmode.offloads;
+  rte_eth_txconf tx_conf = info.default_txconf;
+  tx_conf.offloads = conf_.txmode.offloads;
+  const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(id_));
+  for (std::uint16_t i = 0; i < queues_.size(); ++i) {
+    QueuePair& pair = *queues_[i];
+    pair.rx.attach(id_, i);
+    pair.tx.attach(id_, i);
+    int result = rte_eth_rx_queue_setup(id_, i, rx_slots, socket, &rx_conf, pair.rx.pool());
+    if (result == 0) result = rte_eth_tx_queue_setup(id_, i, tx_slots, socket, &tx_conf);
+    if (result != 0) return "device " + device_name_ + " does not set its queues up: " + reason(result);
+  }
+  return {};
+}
+
+std::string Port::start() {
+  rte_eth_dev_info info;
+  if (const int result = rte_eth_dev_info_get(id_, &info); result != 0)
+    return "device " + device_name_ + " does not say what it can do: " + reason(result);
+  std::string error = configure(info, true);
+  if (!error.empty()) {
+    (void)rte_eth_dev_stop(id_);
+    error = configure(info, false);
+  }
+  if (!error.empty()) return error;
+  has_interrupts_ = conf_.intr_conf.rxq != 0 && rte_eth_dev_rx_intr_enable(id_, 0) == 0;
+  if (has_interrupts_) (void)rte_eth_dev_rx_intr_disable(id_, 0);
+  caps_.can_sleep = has_interrupts_;
+  if (tells_link_) (void)rte_eth_dev_callback_register(id_, RTE_ETH_EVENT_INTR_LSC, &on_link, this);
+  apply_mac();
+  (void)Eal::instance().take_complaint();
+  was_up_ = false;
+  link_changed_.store(true, std::memory_order_release);
+  ready_.store(true, std::memory_order_release);
+  return {};
+}
+
+void Port::apply_mac() {
+  rte_ether_addr address{};
+  (void)rte_eth_macaddr_get(id_, &address);
+  MacAddress own;
+  std::memcpy(own.bytes.data(), address.addr_bytes, own.bytes.size());
+  // A device probed anew may have drawn another address: the stack goes on with the first.
+  if (config_.mac) mac_ = *config_.mac;
+  // The kernel's end of net_tap has the device's address; the stack is somebody else.
+  const bool tap = device_name_.starts_with("net_tap");
+  if (mac_.is_zero()) {
+    mac_ = own;
+    if (tap) mac_.bytes.back() ^= 1;
+  }
+  if (tap || mac_ == own) return;
+  std::memcpy(address.addr_bytes, mac_.bytes.data(), mac_.bytes.size());
+  if (rte_eth_dev_default_mac_addr_set(id_, &address) != 0) (void)rte_eth_promiscuous_enable(id_);
+}
+
+void Port::close() {
+  ready_.store(false, std::memory_order_release);
+  if (id_ == RTE_MAX_ETHPORTS) return;
+  if (tells_link_) (void)rte_eth_dev_callback_unregister(id_, RTE_ETH_EVENT_INTR_LSC, &on_link, this);
+  rte_eth_dev_info info{};
+  const bool known = rte_eth_dev_info_get(id_, &info) == 0;
+  (void)rte_eth_dev_stop(id_);
+  (void)rte_eth_dev_close(id_);
+  if (known && info.device != nullptr) (void)rte_dev_remove(info.device);
+  id_ = RTE_MAX_ETHPORTS;
+}
+
+// --- the link
+
+int Port::on_link(std::uint16_t /*port*/, rte_eth_event_type /*type*/, void* self, void* /*unused*/) {
+  static_cast<Port*>(self)->tell_link_changed();
+  return 0;
+}
+
+void Port::look_at_link(Instant now) {
+  next_look_ = now + kLookAtLink;
+  const bool up = link_up();
+  if (up) {
+    down_since_ = Instant{};
+  } else if (dies_with_peer_ && ready()) {
+    // It met a peer that was about to go, and will hear from nobody.
+    if (down_since_ == Instant{}) down_since_ = now;
+    if (now - down_since_ >= kPatience) reopen();
+  }
+  if (up == link_seen_) return;
+  link_seen_ = up;
+  link_changed_.store(true, std::memory_order_release);
+}
+
+void Port::tell_link_changed() {
+  link_changed_.store(true, std::memory_order_release);
+  const std::uint64_t one = 1;
+  (void)!::write(event_fd_.get(), &one, sizeof one);
+}
+
+void Port::clear_event() {
+  std::uint64_t count = 0;
+  (void)!::read(event_fd_.get(), &count, sizeof count);
+}
+
+bool Port::link_up() {
+  rte_eth_link link{};
+  const bool up = ready() && rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  was_up_ |= up;
+  return up;
+}
+
+void Port::reopen() {
+  down_since_ = Instant{};
+  ready_.store(false, std::memory_order_release);
+  Eal::instance().post(this, kSettle, [this] {
+    close();
+    retry();
+  });
+}
+
+void Port::close_and_reopen() {
+  ready_.store(false, std::memory_order_release);
+  Eal& eal = Eal::instance();
+  eal.run([this] { close(); });
+  eal.post(this, kRetry, [this] { retry(); });
+}
+
+void Port::retry() {
+  if (probe().empty()) {
+    if (start().empty()) {
+      reopened_.fetch_add(1, std::memory_order_relaxed);
+      tell_link_changed();
+      return;
+    }
+    close();
+  }
+  Eal::instance().post(this, kRetry, [this] { retry(); });
+}
+
+// --- interrupts
+
+int Port::rx_fd(std::uint16_t queue) const {
+  return has_interrupts_ && ready() ? rte_eth_dev_rx_intr_ctl_q_get_fd(id_, queue) : -1;
+}
+
+void Port::set_rx_interrupt(std::uint16_t queue, bool on) {
+  if (!has_interrupts_) return;
+  (void)(on ? rte_eth_dev_rx_intr_enable(id_, queue) : rte_eth_dev_rx_intr_disable(id_, queue));
+}
+
+void Port::clear_rx_interrupt(std::uint16_t queue) {
+  if (!is_vhost_) {
+    drain_eventfd(rx_fd(queue));
+    return;
+  }
+  // Its descriptor is an epoll set around the one that the guest writes to, which nobody else reads.
+  const int vid = rte_eth_vhost_get_vid_from_port_id(id_);
+  rte_vhost_vring ring{};
+  if (vid >= 0 && rte_vhost_get_vhost_vring(vid, static_cast<std::uint16_t>(2 * queue + 1), &ring) == 0)
+    drain_eventfd(ring.kickfd);
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> Port::extended_stats() const {
+  std::vector<std::pair<std::string, std::uint64_t>> all;
+  if (!ready()) return all;
+  const int count = rte_eth_xstats_get_names(id_, nullptr, 0);
+  if (count <= 0) return all;
+  std::vector<rte_eth_xstat_name> names(static_cast<std::size_t>(count));
+  std::vector<rte_eth_xstat> values(static_cast<std::size_t>(count));
+  const auto size = static_cast<unsigned>(count);
+  if (rte_eth_xstats_get_names(id_, names.data(), size) != count ||
+      rte_eth_xstats_get(id_, values.data(), size) != count)
+    return all;
+  for (const rte_eth_xstat& value : values) {
+    if (value.id < names.size()) all.emplace_back(names[value.id].name, value.value);
+  }
+  return all;
+}
+
+}  // namespace millrace::drivers::dpdk

@@ -1,0 +1,299 @@
+"""The dpdk: driver between two processes, and against the kernel: prints TAP. --case picks by regular expression.
+
+    server  [ net_vhost ]====( shared memory )====[ net_virtio_user ]  client        also memif, and with the roles changed
+    198.18.0.1                                              198.18.0.2
+"""
+
+import argparse
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "support"))
+
+import testbed  # noqa: E402
+from testbed import PEER, PREFIX, STACK, SOAK, Failure, Skip, Tap, end_on_signals, expect, run  # noqa: E402
+
+MEGABYTE = 1 << 20
+MUCH = 10_000 * MEGABYTE if SOAK else 100 * MEGABYTE
+
+
+class Wire:
+    """The two ends of a wire in shared memory: device specs."""
+
+    def __init__(self, kind, folder):
+        self.socket = os.path.join(folder, "wire.sock")
+        self.vhost = f"dpdk:net_vhost0,iface={self.socket}"
+        self.virtio = f"dpdk:net_virtio_user0,path={self.socket}"
+        memif = f"socket={self.socket},socket-abstract=no"
+        self.first, self.second = {
+            "vhost": (self.vhost, self.virtio),
+            "memif": (f"dpdk:net_memif0,role=server,{memif}", f"dpdk:net_memif0,role=client,{memif}"),
+        }[kind]
+
+    def wait(self, bench):
+        bench.until("the socket is there", lambda: os.path.exists(self.socket), 10)
+
+
+class Bench(testbed.Bench):
+    def __init__(self, programs):
+        super().__init__(programs)
+        self._folder = tempfile.TemporaryDirectory(prefix="millrace-dpdk-")
+
+    def wire(self, kind="vhost"):
+        return Wire(kind, self._folder.name)
+
+    def echo(self, device, address=PEER, namespace=None):
+        server = self.start([self.programs.echo, "--dev", device, "--addr", f"{address}/{PREFIX}", "--discard-port", 9,
+                             "--chargen-port", 19], namespace)
+        server.wait_for("serving on")
+        return server
+
+    def load(self, device, mode, *options, host=PEER, address=STACK, namespace=None, timeout=100):
+        return self.start([self.programs.load, mode, "--host", host, "--dev", device, "--addr", f"{address}/{PREFIX}",
+                           "--timeout", timeout, *options], namespace)
+
+    def counters(self, server):
+        """The counters that the server prints on SIGUSR1."""
+        seen = server.output().count("stats end")
+        server.signal(signal.SIGUSR1)
+        self.until("counters", lambda: server.output().count("stats end") > seen, 5)
+        return {name: int(value) for name, value in
+                re.findall(r"^stats (\S+) (\d+)$", server.output().split("stats end")[seen], re.MULTILINE)}
+
+    def clean_up(self):
+        super().clean_up()
+        self._folder.cleanup()
+
+
+def intact(program, seconds=90):
+    expect('intact="yes"' in program.succeed(seconds), f"not intact: {program.output().strip()}")
+
+
+# ---- two processes
+
+def transfers(bench, kind):
+    """Every byte of streams in both directions at once, on one connection and on many, comes back as it was sent."""
+    wire = bench.wire(kind)
+    server = bench.echo(wire.first)
+    wire.wait(bench)
+    intact(bench.load(wire.second, "bulk", "--direction", "echo", "--bytes", MUCH))
+    intact(bench.load(wire.second, "many", "--connections", 50, "--bytes", MEGABYTE))
+    intact(bench.load(wire.second, "udp", "--count", 2000, "--size", 1000))
+    expect(server.running(), "the server ended")
+
+
+def other_roles(bench, kind):
+    """The server at the end that connects: it waits for nobody, and serves one client after the other."""
+    wire = bench.wire(kind)
+    first = bench.load(wire.first, "say", "--text", "hello", host=STACK, address=PEER)
+    wire.wait(bench)
+    server = bench.echo(wire.second, STACK)
+    intact(first)
+    for _ in range(2):
+        intact(bench.load(wire.first, "bulk", "--direction", "echo", "--bytes", 20 * MEGABYTE, host=STACK, address=PEER))
+    expect(server.running(), "the server ended")
+
+
+def one_copy(bench):
+    """What is sent is attached, what is received is lent: the only copies are those of send() and recv()."""
+    wire = bench.wire()
+    server = bench.echo(wire.vhost)
+    wire.wait(bench)
+    client = bench.load(wire.virtio, "bulk", "--port", 19, "--direction", "receive", "--bytes", 200 * MEGABYTE, "--stats")
+    intact(client)
+    sent = bench.counters(server)
+    received = {name: int(value) for name, value in re.findall(r"^stats (\S+) (\d+)$", client.output(), re.MULTILINE)}
+    attached, copied = sent["device.TxBytesAttached"], sent["device.TxBytesCopied"]
+    expect(attached >= 190 * MEGABYTE, f"only {attached} bytes were sent from where they lay")
+    expect(copied < attached / 100, f"{copied} bytes were copied on sending, {attached} were not")
+    expect(received["device.RxCopiedOut"] == 0, f"{received['device.RxCopiedOut']} frames were copied out of the mbufs")
+
+
+def sleeps(bench, kind):
+    """Idle means asleep, whether frames wake a descriptor or somebody has to look."""
+    wire = bench.wire(kind)
+    server = bench.echo(wire.first)
+    wire.wait(bench)
+    client = bench.load(wire.second, "hold", "--connections", 3, "--seconds", 4)
+    time.sleep(1.5)
+    before = server.cpu_seconds(), client.cpu_seconds()
+    time.sleep(1.5)
+    spent = server.cpu_seconds() - before[0], client.cpu_seconds() - before[1]
+    limit = 0.05 if kind == "vhost" else 0.3
+    expect(max(spent) <= limit, f"idle for 1.5 s, they computed {spent[0]:.2f} s and {spent[1]:.2f} s")
+    client.succeed()
+
+
+# ---- failures
+
+def lost_client(bench, kind):
+    """A client that is killed in the middle of a transfer: the next one is served."""
+    wire = bench.wire(kind)
+    server = bench.echo(wire.first)
+    wire.wait(bench)
+    for _ in range(3):
+        client = bench.load(wire.second, "bulk", "--direction", "echo", "--bytes", 10_000 * MEGABYTE)
+        time.sleep(1)
+        expect(client.running(), f"the client ended: {client.output()}")
+        client.signal(signal.SIGKILL)
+        client.wait()
+    intact(bench.load(wire.second, "bulk", "--direction", "echo", "--bytes", 20 * MEGABYTE))
+    expect(server.running(), "the server ended")
+    expect(bench.counters(server)["link.LinkDownEvents"] >= 3, "the link did not go down")
+
+
+def lost_listener(bench, kind):
+    """The end that listens is killed in the middle of a transfer: the other finds it again when it is back."""
+    wire = bench.wire(kind)
+
+    def start():
+        return bench.load(wire.first, "bulk", "--direction", "echo", "--bytes", 10_000 * MEGABYTE, host=STACK, address=PEER)
+    first = start()
+    wire.wait(bench)
+    server = bench.echo(wire.second, STACK)
+    for served in range(1, 4):
+        bench.until("a transfer", lambda: bench.counters(server)["echo.Accepted"] >= served, 20)  # noqa: B023
+        time.sleep(0.3)
+        expect(first.running(), f"the client ended: {first.output()}")
+        first.signal(signal.SIGKILL)
+        first.wait()
+        first = start()
+    first.signal(signal.SIGKILL)
+    first.wait()
+    intact(bench.load(wire.first, "bulk", "--direction", "echo", "--bytes", 20 * MEGABYTE, host=STACK, address=PEER))
+    expect(server.running(), "the server ended")
+    counters = bench.counters(server)
+    for counter in ("link.LinkDownEvents", "device.PortReopened"):
+        expect(counters[counter] >= 3, f"{counter} is {counters[counter]}")
+
+
+def few_mbufs(bench):
+    """Received data that nobody reads holds mbufs; with few of them frames are copied out, and nothing stops."""
+    wire = bench.wire()
+    server = bench.echo(wire.vhost.replace("dpdk:", "dpdk(pool=64):"))
+    wire.wait(bench)
+    intact(bench.load(wire.virtio, "many", "--connections", 50, "--bytes", MEGABYTE))
+    counters = bench.counters(server)
+    expect(counters["device.RxCopiedOut"] > 0, "no frame was copied out")
+    expect(counters["device.RxMbufsLent"] <= 64, "too many mbufs are lent")
+
+
+# ---- the kernel at the other end
+
+def af_packet(bench):
+    """net_af_packet takes no super-frames and no unfinished checksums: the peer must not make them."""
+    bench.connect(offloads={"tx": "off", "tso": "off", "gso": "off"})
+    server = bench.echo("dpdk:net_af_packet0,iface=stack0", STACK, bench.stack)
+    intact(bench.start([bench.programs.load, "bulk", "--host", STACK, "--direction", "echo", "--bytes", 20 * MEGABYTE],
+                       bench.peer))
+    server.end()
+    kernel = bench.start([bench.programs.echo, "--kernel"], bench.peer)
+    kernel.wait_for("serving on")
+    intact(bench.load("dpdk:net_af_packet0,iface=stack0", "bulk", "--direction", "echo", "--bytes", 20 * MEGABYTE,
+                      namespace=bench.stack))
+
+
+def tap(bench):
+    """net_tap makes an interface of the kernel's."""
+    bench.connect()
+    bench.echo("dpdk:net_tap0,iface=mrtap0", STACK, bench.stack)
+    for command in (["link", "set", "mrtap0", "up"], ["addr", "add", f"{PEER}/{PREFIX}", "dev", "mrtap0"]):
+        run(["ip", "-n", bench.stack, *command])
+    intact(bench.start([bench.programs.load, "bulk", "--host", STACK, "--direction", "echo", "--bytes", 20 * MEGABYTE],
+                       bench.stack))
+
+
+# ---- unmodified programs
+
+CLIENT = f"""
+import os, select, socket, time
+def connect():
+    for _ in range(100):
+        try:
+            return socket.create_connection(("{PEER}", 7))
+        except OSError:
+            time.sleep(0.1)
+peer = connect()
+data = os.urandom(300000)
+peer.setblocking(False)
+sent, got = 0, b""
+poll = select.epoll()
+poll.register(peer, select.EPOLLIN | select.EPOLLOUT)
+while len(got) < len(data):
+    for _, events in poll.poll():
+        if events & select.EPOLLOUT and sent < len(data): sent += peer.send(data[sent:sent + 50000])
+        if events & select.EPOLLIN: got += peer.recv(1 << 16)
+    if sent == len(data): poll.modify(peer, select.EPOLLIN)
+pair = socket.socketpair()
+pair[0].send(b"kernel")
+print("same" if got == data and pair[1].recv(9) == b"kernel" else "differs")
+"""
+
+
+def unmodified(bench):
+    """`millrace run` with a program that knows nothing of us: DPDK's own calls go to the kernel."""
+    wire = bench.wire()
+    bench.echo(wire.vhost)
+    wire.wait(bench)
+    program = run_client(bench, wire.virtio)
+    expect(program.succeed(30).startswith("same"), f"wrong: {program.output()}")
+
+
+def run_client(bench, device, namespace=None):
+    return bench.start([bench.programs.millrace, "run", "--dev", device, "--addr", f"{STACK}/{PREFIX}", "--",
+                        "/usr/bin/python3", "-c", CLIENT], namespace)
+
+
+def unmodified_tap(bench):
+    """The same where DPDK opens AF_INET sockets in threads of its own."""
+    bench.connect()
+    program = run_client(bench, "dpdk:net_tap0,iface=mrtap0", bench.stack)
+    bench.until("the interface", lambda: "mrtap0" in run(["ip", "-n", bench.stack, "link"]), 10)
+    for command in (["link", "set", "mrtap0", "up"], ["addr", "add", f"{PEER}/{PREFIX}", "dev", "mrtap0"]):
+        run(["ip", "-n", bench.stack, *command])
+    bench.start([bench.programs.echo, "--kernel"], bench.stack)
+    expect(program.succeed(30).startswith("same"), f"wrong: {program.output()}")
+
+
+def all_cases():
+    cases = []
+    for kind in ("vhost", "memif"):
+        for case in (transfers, other_roles, sleeps, lost_client, lost_listener):
+            cases.append((f"{case.__name__}-{kind}", lambda bench, case=case, kind=kind: case(bench, kind)))
+    for case in (one_copy, few_mbufs, af_packet, tap, unmodified, unmodified_tap):
+        cases.append((case.__name__, case))
+    return cases
+
+
+def no_dpdk(programs):
+    """Why there is none, in the words that a user reads."""
+    said = run([programs.echo, "--dev", "dpdk:net_nonesuch0", "--addr", f"{STACK}/{PREFIX}"], check=False)
+    return said.strip() if "has no DPDK" in said else ""
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for program in ("echo", "load", "millrace"):
+        parser.add_argument(f"--{program}", required=True, type=os.path.abspath)
+    parser.add_argument("--case", default="")
+    options = parser.parse_args()
+    end_on_signals()
+    if os.geteuid() != 0:
+        print("1..0 # SKIP needs root for network namespaces")
+        return 0
+    if missing := no_dpdk(options):
+        print(f"1..0 # SKIP {missing}")
+        return 0
+    chosen = [(name, case) for name, case in all_cases() if re.search(options.case, name)]
+    with tempfile.TemporaryDirectory(prefix="millrace-run-") as directory:
+        os.environ["MILLRACE_RUN_DIR"] = directory
+        return Tap(lambda: Bench(options), chosen).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
