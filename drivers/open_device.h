@@ -37,4 +37,7 @@ struct OpenResult {
 ///     end
 [[nodiscard]] OpenResult open_device(std::string_view spec, const DeviceOptions& options = {});
 
+/// This build can open devices of a driver: "af_packet".
+[[nodiscard]] bool is_built_in(std::string_view driver);
+
 }  // namespace millrace::drivers
