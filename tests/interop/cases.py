@@ -7,6 +7,7 @@ import tempfile
 import time
 
 import command_cases
+import doctor_cases
 import flood_cases
 import harness
 import tap_cases
@@ -397,6 +398,7 @@ def all_cases(programs):
     if programs.flood:
         flood_cases.add_cases(add)
     command_cases.add_cases(add)
+    doctor_cases.add_cases(add)
     return cases
 
 
