@@ -395,10 +395,10 @@ def all_cases(programs):
         tap_cases.add_cases(add)
     else:
         add_cases_of_settings(add)
+        doctor_cases.add_cases(add)
     if programs.flood:
         flood_cases.add_cases(add)
     command_cases.add_cases(add)
-    doctor_cases.add_cases(add)
     return cases
 
 
