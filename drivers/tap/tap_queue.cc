@@ -66,7 +66,8 @@ std::size_t TapQueue::receive(PacketPool& pool, PacketQueue& out, std::size_t bu
       gone_ = gone_ || errno == EBADFD;
       break;
     }
-    const std::size_t length = static_cast<std::size_t>(n) - std::min<std::size_t>(n, sizeof header_);
+    const auto read = static_cast<std::size_t>(n);
+    const std::size_t length = read - std::min(read, sizeof header_);
     if (length > room || !linear_) {
       ++stats.rx_no_memory;
       continue;

@@ -110,7 +110,8 @@ std::uint32_t Sender::super_segment_payload(std::uint32_t mss) const {
   const std::uint32_t most = connection_.super_segment_payload(mss);
   const unsigned least = tcp_.config().min_super_segments;
   if (least == 0 || !rtt_.valid()) return most;
-  const std::uint64_t round_trips_a_second = std::max<std::int64_t>(1, Duration{1s} / rtt_.srtt());
+  const auto round_trips_a_second =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(1, Duration{1s} / rtt_.srtt()));
   const std::uint32_t quantum = Pacer::quantum_of(2 * std::uint64_t{window()} * round_trips_a_second, mss);
   return std::min(most, std::max(quantum - quantum % mss, least * mss));
 }
