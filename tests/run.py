@@ -278,7 +278,7 @@ def tidy(run, directory):
 
 
 # Suites that make no sense under a sanitizer: they look at the binaries, or drive other programs and measure.
-NOT_SANITIZED = {"interop", "install", "symbols", "programs", "preload-differential"}
+NOT_SANITIZED = {"interop", "interop-tap", "drivers-dpdk-pairs", "install", "symbols", "programs", "preload-differential"}
 # The thread sanitizer loses track of a thread that is cancelled inside a call that it intercepts: what that thread does
 # while it unwinds looks unlocked. The same tests run under the other sanitizers.
 NOT_UNDER_TSAN = "-Cancelled.*"

@@ -49,7 +49,8 @@ void add_selection(BpfProgram& program, std::span<const std::uint32_t> addresses
   program.push_back(bpf_instruction(kLoadWord, BPF_REG_2, BPF_REG_1, offsetof(xdp_md, data), 0));
   program.push_back(bpf_instruction(kLoadWord, BPF_REG_3, BPF_REG_1, offsetof(xdp_md, data_end), 0));
   program.push_back(bpf_instruction(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_4, BPF_REG_2, 0, 0));
-  program.push_back(bpf_instruction(BPF_ALU64 | BPF_ADD | BPF_K, BPF_REG_4, 0, 0, kShortest));
+  constexpr int kAddConstant = BPF_ALU64 + BPF_ADD + BPF_K;
+  program.push_back(bpf_instruction(kAddConstant, BPF_REG_4, 0, 0, kShortest));
   program.push_back(
       bpf_instruction(BPF_JMP | BPF_JGT | BPF_X, BPF_REG_4, BPF_REG_3, 6 + count, 0));  // to pass
   program.push_back(bpf_instruction(kLoadHalf, BPF_REG_5, BPF_REG_2, kEtherTypeAt, 0));

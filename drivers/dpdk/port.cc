@@ -198,13 +198,14 @@ std::string Port::set_up_queues(const rte_eth_dev_info& info) {
   rte_eth_txconf tx_conf = info.default_txconf;
   tx_conf.offloads = conf_.txmode.offloads;
   const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(id_));
-  for (std::uint16_t i = 0; i < queues_.size(); ++i) {
-    QueuePair& pair = *queues_[i];
+  for (std::uint16_t i = 0; const auto& queue : queues_) {
+    QueuePair& pair = *queue;
     pair.rx.attach(id_, i);
     pair.tx.attach(id_, i);
     int result = rte_eth_rx_queue_setup(id_, i, rx_slots, socket, &rx_conf, pair.rx.pool());
     if (result == 0) result = rte_eth_tx_queue_setup(id_, i, tx_slots, socket, &tx_conf);
     if (result != 0) return "device " + device_name_ + " does not set its queues up: " + reason(result);
+    ++i;
   }
   return {};
 }

@@ -304,9 +304,7 @@ Ready Connection::readiness() const {
        !receiver_.queue().empty())) {
     if (readable_bytes() != 0) ready |= kReadable;
   }
-  if (send_shutdown_ || state_ == State::kClosed) {
-    ready |= kWritable;
-  } else if (has_space()) {
+  if (send_shutdown_ || state_ == State::kClosed || has_space()) {
     ready |= kWritable;
   } else {
     wants_space_ = true;
