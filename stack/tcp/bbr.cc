@@ -17,7 +17,6 @@ constexpr std::uint32_t kUpPacingGain = 125;
 constexpr std::uint32_t kDefaultCwndGain = 200;
 constexpr std::uint32_t kUpCwndGain = 225;
 constexpr std::uint32_t kProbeRttCwndGain = 50;
-constexpr std::uint32_t kPacingMargin = 1;
 
 /// "Pacing Rate": what a window a round trip makes, before there is a measurement.
 std::uint64_t initial_rate(std::uint32_t window, Duration rtt) {
@@ -55,8 +54,8 @@ void Bbr::on_ack(const AckSample& sample) {
   if (!in_recovery_) saved_ = false;
   delivered_total_ = sample.delivered_total;
   limited_this_round_ |= sample.cwnd_limited;
-  app_limited_ = sample.rate.app_limited ||
-                 (sample.rate.prior_delivered >= low_from_ && sample.rate.prior_delivered <= low_to_);
+  held_back_ = sample.rate.prior_delivered >= low_from_ && sample.rate.prior_delivered <= low_to_;
+  app_limited_ = sample.rate.app_limited || held_back_;
   // "Per-ACK Steps": an ACK that delivers nothing has no rate sample, and tells of losses alone.
   if (sample.delivered != 0) {
     after_timeout_ = false;
@@ -80,17 +79,16 @@ void Bbr::on_ack(const AckSample& sample) {
 void Bbr::on_segment_lost(const LostSegment& segment) {
   note_loss();
   ++losses_in_round_;
-  if (!probe_sample_) return;
+  lost_in_round_ += segment.bytes;
   // "Probing for Bandwidth In ProbeBW": more than 2 % of what was in flight with the segment is lost.
-  constexpr std::uint32_t kThreshold = 50;  // 1 / 2 %
-  if (segment.lost <= segment.tx_in_flight / kThreshold) return;
+  if (!probe_sample_ || !loss_too_high(segment.lost, segment.tx_in_flight)) return;
   // The segment may be a burst of many: up to which of its bytes were the losses below the threshold?
   const std::uint32_t before = segment.tx_in_flight - std::min(segment.bytes, segment.tx_in_flight);
   const std::uint32_t lost_before = segment.lost - std::min(segment.bytes, segment.lost);
   std::uint32_t prefix = 0;
-  if (before / kThreshold > lost_before)
-    prefix = static_cast<std::uint32_t>(std::uint64_t{before / kThreshold - lost_before} * kThreshold /
-                                        (kThreshold - 1));
+  if (before / kLossThreshold > lost_before)
+    prefix = static_cast<std::uint32_t>(std::uint64_t{before / kLossThreshold - lost_before} *
+                                        kLossThreshold / (kLossThreshold - 1));
   inflight_too_high(segment.now, before + std::min(prefix, segment.bytes), segment.app_limited);
 }
 
@@ -102,6 +100,7 @@ void Bbr::on_ecn(const LossSample& sample) {
   // The draft leaves the reaction open but demands one ("ECN"): a round with marks is a round with losses.
   begin_recovery(false);
   note_loss();
+  mark_in_round_ = true;
   if (state_ == State::kStartup) {
     constexpr std::uint32_t kRounds = 2;  // one may be a burst of somebody else's
     if (++ecn_rounds_ >= kRounds) leave_startup_for_congestion();
@@ -110,8 +109,9 @@ void Bbr::on_ecn(const LossSample& sample) {
   if (probe_sample_) inflight_too_high(sample.now, sample.in_flight, app_limited_);
 }
 
-void Bbr::on_rto(const LossSample& /*sample*/, bool first) {
+void Bbr::on_rto(const LossSample& sample, bool first) {
   if (first) begin_recovery(true);
+  lost_in_round_ += sample.in_flight;
   cwnd_ = mss_;
   after_timeout_ = true;
 }

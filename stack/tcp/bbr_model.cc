@@ -53,6 +53,15 @@ std::uint32_t Bbr::target_inflight() const {
   return std::min(bdp(bw_, 100), cwnd_);
 }
 
+bool Bbr::loss_too_high(std::uint32_t lost, std::uint32_t tx_in_flight) const {
+  // Of few segments one or two are more than 2 %, and as easily lost by chance: more than a standard
+  // deviation (the root of what is expected, in segments) must be.
+  const std::uint32_t expected = tx_in_flight / kLossThreshold;
+  if (lost <= expected) return false;
+  const std::uint64_t excess = lost - expected;
+  return excess * excess > std::uint64_t{expected} * mss_;
+}
+
 // --- rates and rounds
 
 void Bbr::update_round(const AckSample& sample) {
@@ -81,7 +90,8 @@ void Bbr::update_congestion_signals(const AckSample& sample) {
     max_bw_ = max_bw_filter_.max();
   }
   if (!loss_round_start_) return;
-  if (loss_in_round_ && !probing_bw()) adapt_lower_bounds();
+  const bool congested = mark_in_round_ || loss_too_high(lost_in_round_, sample.rate.tx_in_flight);
+  if (congested && !held_back_ && !probing_bw()) adapt_lower_bounds();
   if (!loss_in_round_) ecn_rounds_ = 0;
 }
 
@@ -89,7 +99,8 @@ void Bbr::adapt_lower_bounds() {
   // "When not Probing for Bandwidth": towards what is delivered, but by no more than beta a round.
   if (bw_shortterm_ == kNoRate) bw_shortterm_ = max_bw_;
   if (inflight_shortterm_ == kNoLimit) inflight_shortterm_ = cwnd_;
-  bw_shortterm_ = std::max(bw_latest_, bw_shortterm_ * kBeta / 100);
+  const std::uint64_t unhindered = bw_latest_ * 100 / (100 - kPacingMargin);
+  bw_shortterm_ = std::max(unhindered, bw_shortterm_ * kBeta / 100);
   inflight_shortterm_ = std::max(inflight_latest_, percent_of(inflight_shortterm_, kBeta));
 }
 
@@ -97,13 +108,16 @@ void Bbr::advance_delivery_signals(const AckSample& sample) {
   if (!loss_round_start_) return;
   bw_latest_ = sample.rate.bytes_per_second;
   inflight_latest_ = sample.rate.delivered;
-  loss_in_round_ = false;
-  losses_in_round_ = 0;
+  forget_losses();
+}
+
+void Bbr::forget_losses() {
+  loss_in_round_ = mark_in_round_ = false;
+  losses_in_round_ = lost_in_round_ = 0;
 }
 
 void Bbr::reset_congestion_signals() {
-  loss_in_round_ = false;
-  losses_in_round_ = 0;
+  forget_losses();
   bw_latest_ = 0;
   inflight_latest_ = 0;
 }

@@ -9,17 +9,11 @@ namespace millrace::tcp {
 namespace {
 
 constexpr Duration kProbeRttDuration = 200ms;
-constexpr std::uint32_t kLossThreshold = 50;  ///< 1 / 2 %
 constexpr std::uint32_t kStartupLosses = 6;
 constexpr std::uint64_t kDrainRounds = 3;
 /// Reno would have filled a path of this many segments in as many rounds, and wants to be left its share.
 constexpr std::uint64_t kRenoRounds = 63;
 constexpr std::uint32_t kBeta = 70;
-
-/// More than 2 % of what was in flight was lost.
-bool loss_too_high(const RateSample& rate) {
-  return rate.lost > rate.tx_in_flight / kLossThreshold;
-}
 
 }  // namespace
 
@@ -34,7 +28,8 @@ void Bbr::check_full_pipe(const AckSample& sample) {
 void Bbr::check_startup_high_loss(const AckSample& sample) {
   // "Exiting Startup Based on Packet Loss": a round of recovery is over, with many losses in it.
   if (state_ != State::kStartup || full_bw_reached_ || !in_recovery_ || !loss_round_start_) return;
-  if (losses_in_round_ >= kStartupLosses && loss_too_high(sample.rate)) leave_startup_for_congestion();
+  if (losses_in_round_ >= kStartupLosses && loss_too_high(sample.rate.lost, sample.rate.tx_in_flight))
+    leave_startup_for_congestion();
 }
 
 void Bbr::leave_startup_for_congestion() {
@@ -130,7 +125,8 @@ bool Bbr::adapt_longterm_model(const AckSample& sample) {
       return true;
     }
   }
-  if (loss_too_high(sample.rate) || inflight_longterm_ == kNoLimit) return false;
+  if (loss_too_high(sample.rate.lost, sample.rate.tx_in_flight) || inflight_longterm_ == kNoLimit)
+    return false;
   inflight_longterm_ = std::max(inflight_longterm_, sample.rate.tx_in_flight);
   if (state_ == State::kUp) probe_longterm_upward(sample);
   return false;
