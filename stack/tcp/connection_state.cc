@@ -66,6 +66,9 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   info.rcv_space = receiver_.limit();
   info.rcv_ssthresh = receiver_.window();
   info.reordering = std::max<std::uint32_t>(3, (sender_.rack().reordering() + mss - 1) / mss);
+  info.reord_seen = sender_.reorderings();
+  info.dsack_dups = sender_.duplicates_reported();
+  info.rcv_ooopack = receiver_.out_of_order_segments();
   info.total_retrans = sender_.retransmitted_segments();
   info.bytes_acked = bytes_acked_;
   info.bytes_received = bytes_received_;

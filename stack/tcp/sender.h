@@ -139,6 +139,9 @@ class Sender {
   [[nodiscard]] bool probing() const { return timer_ != kNever && timer_kind_ == TimerKind::kPersist; }
   [[nodiscard]] std::uint32_t retransmitted_segments() const { return retransmitted_; }
   [[nodiscard]] std::uint64_t retransmitted_bytes() const { return retransmitted_bytes_; }
+  /// ACKs that showed that something was overtaken; segments that came twice (RFC 2883).
+  [[nodiscard]] std::uint32_t reorderings() const { return reorderings_; }
+  [[nodiscard]] std::uint32_t duplicates_reported() const { return duplicates_reported_; }
   [[nodiscard]] Instant last_sent() const { return last_sent_; }
   [[nodiscard]] std::uint8_t scale() const { return snd_scale_; }
   [[nodiscard]] std::uint32_t mss() const { return mss_; }
@@ -160,6 +163,7 @@ class Sender {
     bool echo_is_early = false;  ///< its timestamp answers to what was sent before the first retransmission
     bool retransmitted = false;  ///< ... and something that was sent again
     bool repeated = false;       ///< ... that had arrived before: it answers to the copy, with an old echo
+    bool reordered = false;      ///< it tells of something that was overtaken
     bool dsack = false;
     SeqNum dsack_end;
     Duration oldest_rtt{-1}, newest_rtt{-1};  ///< of what was sent once only
@@ -241,6 +245,7 @@ class Sender {
       0;  ///< the most in flight since max_flight_end_ was set, a round trip ago at most
   std::uint32_t left_by_duplicates_ = 0;  ///< bytes that duplicate ACKs without SACK say have arrived
   std::uint32_t retransmitted_ = 0;
+  std::uint32_t reorderings_ = 0, duplicates_reported_ = 0;
   std::uint64_t retransmitted_bytes_ = 0;
   std::uint64_t una_position_ = 0;  ///< of snd_una in the stream
   Phase phase_ = Phase::kOpen;
