@@ -150,6 +150,12 @@ bool Sender::window_was_used() const {
   return cwnd_limited_ || (cwnd < congestion_->ssthresh() && cwnd / 2 < max_flight_);
 }
 
+bool Sender::device_is_full(Instant now) {
+  if (connection_.device_has_room(now)) return false;
+  connection_.wait_for_device();
+  return true;
+}
+
 bool Sender::paced_out(std::uint32_t wanted, Instant now) {
   if (pacer_.rate() == 0 || pacer_.allowed(now) >= std::min(wanted, pacer_.quantum())) return false;
   release_at_ = pacer_.wait(wanted, now);
@@ -258,6 +264,7 @@ PacketPtr Sender::fill_packet(SeqNum seq, std::uint32_t& length, std::uint32_t m
 }
 
 bool Sender::send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant now) {
+  if (device_is_full(now)) return false;
   const std::uint32_t wanted = length;
   PacketPtr packet = fill_packet(snd_nxt_, length, mss);
   if (length < wanted) fin = false;
@@ -284,6 +291,7 @@ bool Sender::send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant
 }
 
 bool Sender::send_again(SentSegment& segment, std::uint32_t most, std::uint32_t mss, Instant now) {
+  if (device_is_full(now)) return false;
   const SeqNum seq = segment.seq;
   const std::uint32_t data = seq < data_end() ? SeqNum::distance(seq, data_end()) : 0;
   std::uint32_t length = std::min({segment.length, most, data});

@@ -181,11 +181,13 @@ class Sender {
   [[nodiscard]] std::uint32_t super_segment_payload(std::uint32_t mss) const;
   void note_flight();
   [[nodiscard]] bool window_was_used() const;
+  [[nodiscard]] bool device_is_full(Instant now);
   [[nodiscard]] bool paced_out(std::uint32_t wanted, Instant now);
   void transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now);
   void transmit_new(std::uint32_t mss, std::uint32_t most, Instant now);
   [[nodiscard]] PacketPtr fill_packet(SeqNum seq, std::uint32_t& length, std::uint32_t mss);
-  /// Sends [snd_nxt, snd_nxt + length) and perhaps the FIN; false for want of memory.
+  /// Sends [snd_nxt, snd_nxt + length) and perhaps the FIN; false for want of memory, or of room in the
+  /// device.
   [[nodiscard]] bool send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant now);
   /// Sends the first `most` bytes of it again.
   [[nodiscard]] bool send_again(SentSegment& segment, std::uint32_t most, std::uint32_t mss, Instant now);

@@ -72,9 +72,11 @@ class Runner:
         self.library = str(options.library.resolve())
 
     def run(self, script, name):
+        key = "/".join(script.parts[-2:])
         with tempfile.TemporaryDirectory(prefix="millrace-packetdrill-") as scratch:
             environment = dict(os.environ, PATH=f"{HERE / 'stubs'}:{os.environ['PATH']}",
-                               MILLRACE_PACKETDRILL_SYSCTLS=os.path.join(scratch, "sysctls"))
+                               MILLRACE_PACKETDRILL_SYSCTLS=os.path.join(scratch, "sysctls"),
+                               MILLRACE_PACKETDRILL_DISCIPLINE=os.path.join(scratch, "discipline"))
             flags = flags_of(script, self.options.flags)
             command = [*self.namespace, "env", f"LD_PRELOAD={self.library}", self.packetdrill,
                        f"--so_filename={self.library}", f"--so_flags={flags}", *ADDRESSES,
