@@ -106,12 +106,25 @@ std::uint32_t Sender::window_room() const {
   return snd_wnd_ > outstanding() ? snd_wnd_ - outstanding() : 0;
 }
 
+std::uint64_t Sender::window_rate() const {
+  const std::uint32_t cwnd = window();
+  const std::uint64_t percent = cwnd < congestion_->ssthresh() / 2 ? 200 : 120;
+  constexpr std::uint64_t kSecond = Duration{1s}.count();
+  return std::uint64_t{cwnd} * kSecond / static_cast<std::uint64_t>(rtt_.srtt().count()) * percent / 100;
+}
+
+std::uint64_t Sender::pacing_rate() const {
+  const std::uint64_t own = congestion_->pacing_rate();
+  if (own != 0 || !tcp_.config().pacing || !rtt_.valid()) return own;
+  const std::uint64_t initial_window = std::uint64_t{tcp_.config().initial_window_segments} * mss_;
+  return position(snd_nxt_) < initial_window ? 0 : window_rate();
+}
+
 std::uint32_t Sender::super_segment_payload(std::uint32_t mss) const {
   const std::uint32_t most = connection_.super_segment_payload(mss);
   const unsigned least = tcp_.config().min_super_segments;
   if (least == 0 || !rtt_.valid()) return most;
-  const std::uint64_t round_trips_a_second = std::max<std::int64_t>(1, Duration{1s} / rtt_.srtt());
-  const std::uint32_t quantum = Pacer::quantum_of(2 * std::uint64_t{window()} * round_trips_a_second, mss);
+  const std::uint32_t quantum = Pacer::quantum_of(window_rate(), mss);
   return std::min(most, std::max(quantum - quantum % mss, least * mss));
 }
 
@@ -170,7 +183,7 @@ void Sender::transmit(Instant now) {
     return;
   }
   release_at_ = kNever;
-  pacer_.set_rate(congestion_->pacing_rate(), mss_, now);
+  pacer_.set_rate(pacing_rate(), mss_, now);
   const std::uint32_t mss = connection_.segment_payload(now);
   const std::uint32_t most = super_segment_payload(mss);
   if (board_.lost() != 0) transmit_lost(mss, most, now);

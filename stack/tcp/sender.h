@@ -130,6 +130,8 @@ class Sender {
   [[nodiscard]] std::uint32_t window() const;
   /// No segment more fits into it.
   [[nodiscard]] bool fills_window() const { return in_flight() + mss_ > window(); }
+  /// Bytes/s; 0: not paced.
+  [[nodiscard]] std::uint64_t pacing_rate() const;
   /// How often the timeout is doubled.
   [[nodiscard]] unsigned backoff() const { return backoff_; }
   /// Expiries since the last progress.
@@ -178,6 +180,8 @@ class Sender {
   [[nodiscard]] std::uint32_t choose_length(std::uint32_t unsent, std::uint32_t room, std::uint32_t mss,
                                             std::uint32_t most) const;
   [[nodiscard]] std::uint32_t window_room() const;
+  /// What Linux paces at: twice the window a round trip in slow start, 1.2 times it later.
+  [[nodiscard]] std::uint64_t window_rate() const;
   [[nodiscard]] std::uint32_t super_segment_payload(std::uint32_t mss) const;
   void note_flight();
   [[nodiscard]] bool window_was_used() const;

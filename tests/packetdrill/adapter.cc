@@ -66,6 +66,8 @@ void Adapter::start() {
   // Scripts set the usual values with sysctl(8) first, and write to /proc/sys what is special to them.
   if (!files_.sysctls.empty()) apply_sysctls(sysctls_of_file(files_.sysctls), profile_);
   apply_sysctls(changed, profile_);
+  if (!files_.discipline.empty())
+    profile_.context.stack.tcp.pacing = discipline_of_file(files_.discipline).paces;
 
   auto device = std::make_unique<WireDevice>(profile_.mtu);
   device_ = device.get();
