@@ -180,6 +180,17 @@ OpenResult open_fault(std::string_view spec, const SpecLayer& layer, const Devic
 
 }  // namespace
 
+bool is_built_in(std::string_view driver) {
+  constexpr std::string_view kSeparator = ", ";
+  std::string_view left = kKnownDrivers;
+  while (true) {
+    const std::string_view one = left.substr(0, left.find(kSeparator));
+    if (one == driver) return true;
+    if (one.size() == left.size()) return false;
+    left.remove_prefix(one.size() + kSeparator.size());
+  }
+}
+
 OpenResult open_device(std::string_view spec, const DeviceOptions& options) {
   SpecLayer layer;
   if (std::string error = parse_spec_layer(spec, layer); !error.empty()) return failed(std::move(error));

@@ -42,5 +42,7 @@ struct OpenResult {
 /// Whether another image of this process could go on with such a device (see NetDevice::handover): else a
 /// launcher leaves it alone, as only one can have it. True where the spec is wrong.
 [[nodiscard]] bool can_hand_over(std::string_view spec);
+/// This build can open devices of a driver: "af_packet".
+[[nodiscard]] bool is_built_in(std::string_view driver);
 
 }  // namespace millrace::drivers

@@ -22,6 +22,7 @@ inline std::vector<std::string>& words_after_dashes() {
 /// options, and sets `action` when it is the one that was asked for (in the App's callback).
 using AddSubcommand = void (*)(CLI::App& parent, Action& action);
 
+void add_doctor(CLI::App& parent, Action& action);
 void add_run(CLI::App& parent, Action& action);
 void add_ss(CLI::App& parent, Action& action);
 void add_stats(CLI::App& parent, Action& action);

@@ -15,7 +15,8 @@ namespace {
 using millrace::command::Action;
 using millrace::command::AddSubcommand;
 
-constexpr std::array<AddSubcommand, 3> kSubcommands{
+constexpr std::array<AddSubcommand, 4> kSubcommands{
+    millrace::command::add_doctor,
     millrace::command::add_run,
     millrace::command::add_ss,
     millrace::command::add_stats,

@@ -12,6 +12,7 @@
 
 #include "command.h"
 #include "instances.h"
+#include "json_text.h"
 #include "nstat_names.h"
 
 namespace millrace::command {
@@ -71,12 +72,7 @@ class Counters {
   }
   /// "title":{"name":value,...}
   void print_json() const {
-    std::string quoted;
-    for (const char c : title_) {
-      if (c == '"' || c == '\\') quoted += '\\';
-      quoted += c;
-    }
-    std::printf("\"%s\":{", quoted.c_str());
+    std::printf("%s:{", quoted_json(title_).c_str());
     const char* separator = "";
     for (const Entry& entry : entries_) {
       std::printf("%s\"%s\":%llu", separator, entry.name.c_str(),

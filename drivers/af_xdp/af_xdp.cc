@@ -83,7 +83,7 @@ std::string AfXdpDevice::attach(int interface_index) {
     detach();
     return error;
   }
-  bound_index_ = interface_index;
+  link_.set_attached(interface_index);
   static_cast<void>(program_.select(config_.interface, addresses_));
   umem_.refill(config_.slots);
   ask_for_frames();
@@ -151,7 +151,6 @@ void AfXdpDevice::detach() {
     socket_ = nullptr;
   }
   umem_.withdraw();
-  bound_index_ = 0;
 }
 
 void AfXdpDevice::own_addresses(std::span<const IpPrefix> addresses) {
@@ -295,7 +294,7 @@ bool AfXdpDevice::arm() {
   // Woken, and not by a frame: perhaps by news of the link.
   if (!received_since_arm_) check_link();
   received_since_arm_ = false;
-  return (socket_ != nullptr && xsk_cons_nb_avail(&rx_, 1) != 0) || current_state() != told_;
+  return (socket_ != nullptr && xsk_cons_nb_avail(&rx_, 1) != 0) || link_.has_event();
 }
 
 Duration AfXdpDevice::max_sleep(Instant now) const {
@@ -306,38 +305,14 @@ Duration AfXdpDevice::max_sleep(Instant now) const {
 
 void AfXdpDevice::check_link() {
   link_.update();
-  if (link_.state() == LinkMonitor::State::kGone) {
-    detach();
-    return;
-  }
-  if (link_.index() == bound_index_) return;
+  if (link_.state() != LinkMonitor::State::kGone) return;
+  if (socket_ != nullptr) detach();
   // Deleted and made again under the same name.
-  detach();
   InterfaceInfo info;
-  if (!query_interface(config_.interface, info) || info.index != link_.index() || !info.up) return;
+  if (!link_.must_attach() || !query_interface(config_.interface, info) || info.index != link_.index() ||
+      !info.up)
+    return;
   static_cast<void>(attach(info.index));
-}
-
-LinkMonitor::State AfXdpDevice::current_state() const {
-  // An interface that is there again counts only once the socket is attached to it.
-  if (link_.state() == LinkMonitor::State::kUp && link_.index() != bound_index_)
-    return LinkMonitor::State::kGone;
-  return link_.state();
-}
-
-DeviceEvent AfXdpDevice::take_event() {
-  const LinkMonitor::State state = current_state();
-  if (state == told_) return DeviceEvent::kNone;
-  told_ = state;
-  switch (state) {
-    case LinkMonitor::State::kUp:
-      return DeviceEvent::kLinkUp;
-    case LinkMonitor::State::kDown:
-      return DeviceEvent::kLinkDown;
-    case LinkMonitor::State::kGone:
-      return DeviceEvent::kGone;
-  }
-  return DeviceEvent::kNone;
 }
 
 DeviceStats AfXdpDevice::stats() {

@@ -33,7 +33,7 @@ class AfXdpDevice final : public NetDevice {
   [[nodiscard]] bool arm() override;
   [[nodiscard]] Duration max_sleep(Instant now) const override;
   [[nodiscard]] bool tx_full() const override { return tx_full_; }
-  [[nodiscard]] DeviceEvent take_event() override;
+  [[nodiscard]] DeviceEvent take_event() override { return link_.take_event(); }
 
   [[nodiscard]] const DeviceCaps& caps() const override { return caps_; }
   [[nodiscard]] MacAddress mac() const override { return mac_; }
@@ -58,7 +58,6 @@ class AfXdpDevice final : public NetDevice {
   void kick();
   [[nodiscard]] std::uint32_t waiting_to_send() const;
   void check_link();
-  [[nodiscard]] LinkMonitor::State current_state() const;
 
   AfXdpConfig config_;
   Umem umem_;
@@ -68,8 +67,6 @@ class AfXdpDevice final : public NetDevice {
   xsk_ring_prod tx_{};
   UniqueFd promiscuous_;
   LinkMonitor link_;
-  LinkMonitor::State told_ = LinkMonitor::State::kUp;  ///< what take_event() has told
-  int bound_index_ = 0;
   bool tx_full_ = false;
   bool received_since_arm_ = true;
   Instant next_link_check_{};

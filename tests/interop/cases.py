@@ -7,6 +7,7 @@ import tempfile
 import time
 
 import command_cases
+import doctor_cases
 import flood_cases
 import harness
 import tap_cases
@@ -394,6 +395,7 @@ def all_cases(programs):
         tap_cases.add_cases(add)
     else:
         add_cases_of_settings(add)
+        doctor_cases.add_cases(add)
     if programs.flood:
         flood_cases.add_cases(add)
     command_cases.add_cases(add)

@@ -174,7 +174,8 @@ std::size_t forward(PacketPool& pool, NetDevice& from, NetDevice& to, PacketQueu
     // A checksum that the sender left out is left to the next interface.
     if (packet.offload.rx_checksum == Offload::RxChecksum::kPartial) packet.offload.needs_checksum = true;
   }
-  if (!queue.empty()) to.tx_burst(queue, time);
+  // They have come by now, but some after `time`: their delay must not seem to have begun before.
+  if (!queue.empty()) to.tx_burst(queue, now());
   return came + waiting - std::min(waiting, queue.size());
 }
 
