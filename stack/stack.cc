@@ -62,7 +62,9 @@ void Stack::flush(Instant now) {
 }
 
 void Stack::flush_interfaces(Instant now) {
-  for (const auto& interface : interfaces_) interface->flush(now);
+  do {
+    for (const auto& interface : interfaces_) interface->flush(now);
+  } while (tcp_->resume_senders(now));
   udp_->resume_senders();
 }
 

@@ -126,12 +126,13 @@ std::string info_text(const Record& socket, bool exact) {
   if (socket.number("retrans") != 0 || socket.number("retrans_total") != 0)
     text += " retrans:" + std::to_string(socket.number("retrans")) + "/" +
             std::to_string(socket.number("retrans_total"));
-  numbers({"lost", "sacked"});
+  numbers({"lost", "sacked", "dsack_dups"});
   if (socket.number("reordering") != 3) number("reordering");
+  number("reord_seen");
   time("rcv_rtt");
   numbers({"rcv_space", "rcv_ssthresh", "notsent"});
   time("minrtt");
-  number("snd_wnd");
+  numbers({"rcv_ooopack", "snd_wnd"});
   return text;
 }
 

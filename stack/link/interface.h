@@ -79,8 +79,17 @@ class Interface {
   /// Hands collected frames to the device. What the device cannot take stays queued.
   void flush(Instant now);
   [[nodiscard]] bool tx_pending() const { return !tx_queue_.empty(); }
-  /// True while so much waits for the device that senders who can wait should: datagram sockets do.
+  /// True while so much waits for the device that senders who can wait should: datagram sockets and TCP's
+  /// data do.
   [[nodiscard]] bool tx_congested() const { return tx_queue_.size() >= tx_queue_limit_ / 2; }
+  /// Lets the device take what waits, where it may, if that is so much. False: it is congested.
+  [[nodiscard]] bool make_room(Instant now) {
+    if (!tx_congested()) return true;
+    if (!device_.tx_full()) flush(now);
+    return !tx_congested();
+  }
+  /// InterfaceConfig::tx_queue_packets from now on. What waits already stays.
+  void set_tx_queue_packets(std::size_t packets) { tx_queue_limit_ = packets; }
 
   [[nodiscard]] std::uint8_t id() const { return id_; }
   [[nodiscard]] NetDevice& device() { return device_; }

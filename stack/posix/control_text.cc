@@ -62,12 +62,15 @@ void append_info(std::string& line, const SocketReport& report) {
                              {"retrans_total", info.total_retrans},
                              {"lost", info.lost},
                              {"sacked", info.sacked},
+                             {"dsack_dups", info.dsack_dups},
                              {"reordering", info.reordering},
+                             {"reord_seen", info.reord_seen},
                              {"rcv_rtt", info.rcv_rtt},
                              {"rcv_space", info.rcv_space},
                              {"rcv_ssthresh", info.rcv_ssthresh},
                              {"notsent", info.notsent_bytes},
                              {"minrtt", info.min_rtt},
+                             {"rcv_ooopack", info.rcv_ooopack},
                              {"snd_wnd", info.snd_wnd}}) {
     if (field.value != 0) append_number(line, field.key, field.value);
   }

@@ -51,6 +51,9 @@ namespace millrace::posix {
   out.tcpi_max_pacing_rate = ~std::uint64_t{0};
   out.tcpi_bytes_sent = info.bytes_sent;
   out.tcpi_bytes_retrans = info.bytes_retrans;
+  out.tcpi_dsack_dups = info.dsack_dups;
+  out.tcpi_reord_seen = info.reord_seen;
+  out.tcpi_rcv_ooopack = info.rcv_ooopack;
   out.tcpi_snd_wnd = info.snd_wnd;
   return out;
 }

@@ -107,6 +107,7 @@ struct TcpInfo {
   std::uint32_t rcv_ssthresh = 0, snd_ssthresh = 0, snd_cwnd = 0;           ///< segments for the last two
   std::uint32_t rtt = 0, rttvar = 0, min_rtt = 0, rcv_rtt = 0, rcv_space = 0;
   std::uint32_t reordering = 0, total_retrans = 0;
+  std::uint32_t reord_seen = 0, dsack_dups = 0, rcv_ooopack = 0;  ///< events; segments
   std::uint64_t bytes_acked = 0, bytes_received = 0, bytes_sent = 0, bytes_retrans = 0;
   std::uint32_t segs_out = 0, segs_in = 0, data_segs_in = 0, data_segs_out = 0, notsent_bytes = 0;
   std::uint32_t snd_wnd = 0;

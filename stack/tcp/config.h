@@ -58,8 +58,11 @@ struct Config {
   wire::TcpOptions::Order option_order = wire::TcpOptions::Order::kLinux;  ///< in a SYN
   /// PSH on every super-segment, as Linux has it: it ends the wait of a receiver that merges segments.
   bool push_super_segments = false;
-  /// A super-segment holds what twice the window a round trip makes in 1 ms, but so many segments at least
-  /// (Linux's tcp_min_tso_segs, there 2); 0: half the window is the only limit.
+  /// Spreads what a window-based congestion control lets go over the round trip, once the initial window is
+  /// out, as Linux's fq does: at twice the window a round trip in slow start, 1.2 times it later.
+  bool pacing = false;
+  /// A super-segment holds 1 ms worth of that rate, but so many segments at least (Linux's tcp_min_tso_segs,
+  /// there 2); 0: half the window is the only limit.
   unsigned min_super_segments = 0;
   /// FastOpenBits. A listener needs TCP_FASTOPEN besides, so that servers may here, unlike in Linux.
   unsigned fast_open = 0x3;

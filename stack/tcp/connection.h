@@ -45,6 +45,7 @@ enum class State : std::uint8_t {
 struct PendingTag;
 struct AcceptTag;
 struct FastOpenTag;
+struct DeviceWaiterTag;
 using PendingHook =
     boost::intrusive::list_base_hook<boost::intrusive::tag<PendingTag>,
                                      boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
@@ -52,6 +53,9 @@ using AcceptHook =
     boost::intrusive::list_base_hook<boost::intrusive::tag<AcceptTag>,
                                      boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
+using DeviceWaiterHook =
+    boost::intrusive::list_base_hook<boost::intrusive::tag<DeviceWaiterTag>,
+                                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 using FastOpenHook = boost::intrusive::list_base_hook<boost::intrusive::tag<FastOpenTag>>;
 
 /// What a handshake agreed on.
@@ -69,7 +73,11 @@ struct Handshake {
 /// One TCP connection from SYN-SENT (or, for a passive open, ESTABLISHED) until CLOSED: the state machine and
 /// its two halves. Owned by the Tcp layer: by its socket's handle while there is one, else by itself until it
 /// is done (bury()).
-class Connection final : public Flow, public PendingHook, public AcceptHook, public FastOpenHook {
+class Connection final : public Flow,
+                         public PendingHook,
+                         public AcceptHook,
+                         public FastOpenHook,
+                         public DeviceWaiterHook {
  public:
   Connection(Tcp& tcp, const FlowKey& key, const Options& options, const ip::RouteResult& route);
   ~Connection();
@@ -143,6 +151,12 @@ class Connection final : public Flow, public PendingHook, public AcceptHook, pub
   void set_buried() { buried_ = true; }
 
   // --- for the Sender
+  /// False: a segment with data should wait. What the device's queue dropped would count as lost on the way.
+  [[nodiscard]] bool device_has_room(Instant now) const {
+    return route_.interface == nullptr || route_.interface->make_room(now);
+  }
+  /// output() comes again when the device has room.
+  void wait_for_device() { tcp_.wait_for_device(*this, route_.interface->id()); }
   /// Sends a segment with our ACK, window and options on it.
   void send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t length, Instant now);
   /// Payload bytes of a full segment that goes out now: the path's and the peer's MSS, less the options.

@@ -58,7 +58,7 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   info.min_rtt = us(sender_.rtt().min_rtt());
   if (const CongestionControl* congestion = sender_.congestion(); congestion != nullptr) {
     info.snd_cwnd = std::max(1u, sender_.window() / mss);
-    info.pacing_rate = congestion->pacing_rate();
+    info.pacing_rate = sender_.pacing_rate();
     info.delivery_rate = sender_.last_rate().bytes_per_second;
     info.delivery_rate_app_limited = sender_.last_rate().app_limited;
     info.snd_ssthresh = congestion->ssthresh() == UINT32_MAX ? 0x7fffffff : congestion->ssthresh() / mss;
@@ -66,6 +66,9 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   info.rcv_space = receiver_.limit();
   info.rcv_ssthresh = receiver_.window();
   info.reordering = std::max<std::uint32_t>(3, (sender_.rack().reordering() + mss - 1) / mss);
+  info.reord_seen = sender_.reorderings();
+  info.dsack_dups = sender_.duplicates_reported();
+  info.rcv_ooopack = receiver_.out_of_order_segments();
   info.total_retrans = sender_.retransmitted_segments();
   info.bytes_acked = bytes_acked_;
   info.bytes_received = bytes_received_;

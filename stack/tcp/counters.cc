@@ -67,6 +67,7 @@ std::string_view name_of(Counter counter) {
       "TcpExtTCPTimeWaitOverflow",
       "TcpExtTCPRcvCoalesce",
       "TcpOutNoMemory",
+      "TcpOutBlocked",
       "TcpExtTCPFastOpenActive",
       "TcpExtTCPFastOpenActiveFail",
       "TcpExtTCPFastOpenBlackhole",

@@ -69,6 +69,7 @@ enum class Counter : std::uint8_t {
   kTimeWaitOverflow,
   kRcvCoalesce,
   kOutNoMemory,
+  kOutBlocked,              ///< connections that had to wait for the device
   kFastOpenActive,          ///< data in our SYN was acknowledged
   kFastOpenActiveFail,      ///< ... was not, and went out again
   kFastOpenBlackhole,       ///< a destination not tried because such data was lost there

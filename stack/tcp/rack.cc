@@ -4,25 +4,27 @@
 
 namespace millrace::tcp {
 
-void Rack::on_arrival(const Arrival& arrival, Duration min_rtt, Instant now) {
+bool Rack::on_arrival(const Arrival& arrival, Duration min_rtt, Instant now) {
   const Duration rtt = now - arrival.sent_at;
+  bool overtaken = false;
   if (!arrival.retransmitted) {
     // Step 3: something sent once, below what has arrived already.
     if (arrival.end < fack_) {
-      reordering_seen_ = true;
+      overtaken = reordering_seen_ = true;
       reordering_ = std::max(reordering_, SeqNum::distance(arrival.start, fack_));
     }
   } else if (arrival.of_earlier_copy || rtt < min_rtt) {
     // Step 2: it was the first transmission that arrived.
     fack_ = SeqNum::max(fack_, arrival.end);
-    return;
+    return overtaken;
   }
   fack_ = SeqNum::max(fack_, arrival.end);
-  if (valid_ && !sent_after(arrival.sent_at, arrival.end, xmit_at_, end_seq_)) return;
+  if (valid_ && !sent_after(arrival.sent_at, arrival.end, xmit_at_, end_seq_)) return overtaken;
   valid_ = true;
   rtt_ = rtt;
   xmit_at_ = arrival.sent_at;
   end_seq_ = arrival.end;
+  return overtaken;
 }
 
 void Rack::on_dsack(SeqNum snd_una, SeqNum snd_max) {

@@ -24,8 +24,8 @@ class Rack {
     *this = Rack{};
     fack_ = dsack_round_end_ = snd_una;
   }
-  /// §6.2 steps 2 and 3.
-  void on_arrival(const Arrival& arrival, Duration min_rtt, Instant now);
+  /// §6.2 steps 2 and 3. True: something sent later has arrived before.
+  bool on_arrival(const Arrival& arrival, Duration min_rtt, Instant now);
   /// Step 4, the part of it about DSACK: the window was too small.
   void on_dsack(SeqNum snd_una, SeqNum snd_max);
   /// A recovery is over: a window that grew by DSACK lasts for sixteen of them.

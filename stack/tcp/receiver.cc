@@ -147,6 +147,7 @@ void Receiver::deliver(PacketPtr payload) {
 }
 
 bool Receiver::store_out_of_order(Segment& segment) {
+  out_of_order_segments_ += segment.wire_segments;
   if (out_of_order_.range_count() >= kMaxRanges &&
       !out_of_order_.touches(segment.seq, segment.payload_length))
     return false;

@@ -84,6 +84,8 @@ class Receiver {
   [[nodiscard]] std::uint32_t unacknowledged() const { return unacknowledged_; }
   [[nodiscard]] SeqNum last_ack_sent() const { return last_ack_sent_; }
   [[nodiscard]] const OutOfOrderQueue& out_of_order() const { return out_of_order_; }
+  /// That came so far.
+  [[nodiscard]] std::uint32_t out_of_order_segments() const { return out_of_order_segments_; }
   [[nodiscard]] std::uint32_t receive_mss() const { return receive_mss_; }
 
   // --- from the application
@@ -116,6 +118,7 @@ class Receiver {
   std::uint32_t limit_ = 0;
   std::uint32_t fixed_size_ = 0;
   std::uint32_t receive_mss_ = 536;
+  std::uint32_t out_of_order_segments_ = 0;
   std::uint32_t unacknowledged_ = 0;  ///< bytes in order since the last ACK went out
   std::uint8_t scale_ = 0;
   std::uint8_t quick_acks_ = 0;

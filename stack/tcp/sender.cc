@@ -106,13 +106,25 @@ std::uint32_t Sender::window_room() const {
   return snd_wnd_ > outstanding() ? snd_wnd_ - outstanding() : 0;
 }
 
+std::uint64_t Sender::window_rate() const {
+  const std::uint32_t cwnd = window();
+  const std::uint64_t percent = cwnd < congestion_->ssthresh() / 2 ? 200 : 120;
+  constexpr std::uint64_t kSecond = Duration{1s}.count();
+  return std::uint64_t{cwnd} * kSecond / static_cast<std::uint64_t>(rtt_.srtt().count()) * percent / 100;
+}
+
+std::uint64_t Sender::pacing_rate() const {
+  const std::uint64_t own = congestion_->pacing_rate();
+  if (own != 0 || !tcp_.config().pacing || !rtt_.valid()) return own;
+  const std::uint64_t initial_window = std::uint64_t{tcp_.config().initial_window_segments} * mss_;
+  return position(snd_nxt_) < initial_window ? 0 : window_rate();
+}
+
 std::uint32_t Sender::super_segment_payload(std::uint32_t mss) const {
   const std::uint32_t most = connection_.super_segment_payload(mss);
   const unsigned least = tcp_.config().min_super_segments;
   if (least == 0 || !rtt_.valid()) return most;
-  const auto round_trips_a_second =
-      static_cast<std::uint64_t>(std::max<std::int64_t>(1, Duration{1s} / rtt_.srtt()));
-  const std::uint32_t quantum = Pacer::quantum_of(2 * std::uint64_t{window()} * round_trips_a_second, mss);
+  const std::uint32_t quantum = Pacer::quantum_of(window_rate(), mss);
   return std::min(most, std::max(quantum - quantum % mss, least * mss));
 }
 
@@ -151,6 +163,12 @@ bool Sender::window_was_used() const {
   return cwnd_limited_ || (cwnd < congestion_->ssthresh() && cwnd / 2 < max_flight_);
 }
 
+bool Sender::device_is_full(Instant now) {
+  if (connection_.device_has_room(now)) return false;
+  connection_.wait_for_device();
+  return true;
+}
+
 bool Sender::paced_out(std::uint32_t wanted, Instant now) {
   if (pacer_.rate() == 0 || pacer_.allowed(now) >= std::min(wanted, pacer_.quantum())) return false;
   release_at_ = pacer_.wait(wanted, now);
@@ -165,7 +183,7 @@ void Sender::transmit(Instant now) {
     return;
   }
   release_at_ = kNever;
-  pacer_.set_rate(congestion_->pacing_rate(), mss_, now);
+  pacer_.set_rate(pacing_rate(), mss_, now);
   const std::uint32_t mss = connection_.segment_payload(now);
   const std::uint32_t most = super_segment_payload(mss);
   if (board_.lost() != 0) transmit_lost(mss, most, now);
@@ -259,6 +277,7 @@ PacketPtr Sender::fill_packet(SeqNum seq, std::uint32_t& length, std::uint32_t m
 }
 
 bool Sender::send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant now) {
+  if (device_is_full(now)) return false;
   const std::uint32_t wanted = length;
   PacketPtr packet = fill_packet(snd_nxt_, length, mss);
   if (length < wanted) fin = false;
@@ -285,6 +304,7 @@ bool Sender::send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant
 }
 
 bool Sender::send_again(SentSegment& segment, std::uint32_t most, std::uint32_t mss, Instant now) {
+  if (device_is_full(now)) return false;
   const SeqNum seq = segment.seq;
   const std::uint32_t data = seq < data_end() ? SeqNum::distance(seq, data_end()) : 0;
   std::uint32_t length = std::min({segment.length, most, data});

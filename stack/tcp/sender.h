@@ -130,6 +130,8 @@ class Sender {
   [[nodiscard]] std::uint32_t window() const;
   /// No segment more fits into it.
   [[nodiscard]] bool fills_window() const { return in_flight() + mss_ > window(); }
+  /// Bytes/s; 0: not paced.
+  [[nodiscard]] std::uint64_t pacing_rate() const;
   /// How often the timeout is doubled.
   [[nodiscard]] unsigned backoff() const { return backoff_; }
   /// Expiries since the last progress.
@@ -139,6 +141,9 @@ class Sender {
   [[nodiscard]] bool probing() const { return timer_ != kNever && timer_kind_ == TimerKind::kPersist; }
   [[nodiscard]] std::uint32_t retransmitted_segments() const { return retransmitted_; }
   [[nodiscard]] std::uint64_t retransmitted_bytes() const { return retransmitted_bytes_; }
+  /// ACKs that showed that something was overtaken; segments that came twice (RFC 2883).
+  [[nodiscard]] std::uint32_t reorderings() const { return reorderings_; }
+  [[nodiscard]] std::uint32_t duplicates_reported() const { return duplicates_reported_; }
   [[nodiscard]] Instant last_sent() const { return last_sent_; }
   [[nodiscard]] std::uint8_t scale() const { return snd_scale_; }
   [[nodiscard]] std::uint32_t mss() const { return mss_; }
@@ -160,6 +165,7 @@ class Sender {
     bool echo_is_early = false;  ///< its timestamp answers to what was sent before the first retransmission
     bool retransmitted = false;  ///< ... and something that was sent again
     bool repeated = false;       ///< ... that had arrived before: it answers to the copy, with an old echo
+    bool reordered = false;      ///< it tells of something that was overtaken
     bool dsack = false;
     SeqNum dsack_end;
     Duration oldest_rtt{-1}, newest_rtt{-1};  ///< of what was sent once only
@@ -174,14 +180,18 @@ class Sender {
   [[nodiscard]] std::uint32_t choose_length(std::uint32_t unsent, std::uint32_t room, std::uint32_t mss,
                                             std::uint32_t most) const;
   [[nodiscard]] std::uint32_t window_room() const;
+  /// What Linux paces at: twice the window a round trip in slow start, 1.2 times it later.
+  [[nodiscard]] std::uint64_t window_rate() const;
   [[nodiscard]] std::uint32_t super_segment_payload(std::uint32_t mss) const;
   void note_flight();
   [[nodiscard]] bool window_was_used() const;
+  [[nodiscard]] bool device_is_full(Instant now);
   [[nodiscard]] bool paced_out(std::uint32_t wanted, Instant now);
   void transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now);
   void transmit_new(std::uint32_t mss, std::uint32_t most, Instant now);
   [[nodiscard]] PacketPtr fill_packet(SeqNum seq, std::uint32_t& length, std::uint32_t mss);
-  /// Sends [snd_nxt, snd_nxt + length) and perhaps the FIN; false for want of memory.
+  /// Sends [snd_nxt, snd_nxt + length) and perhaps the FIN; false for want of memory, or of room in the
+  /// device.
   [[nodiscard]] bool send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant now);
   /// Sends the first `most` bytes of it again.
   [[nodiscard]] bool send_again(SentSegment& segment, std::uint32_t most, std::uint32_t mss, Instant now);
@@ -241,6 +251,7 @@ class Sender {
       0;  ///< the most in flight since max_flight_end_ was set, a round trip ago at most
   std::uint32_t left_by_duplicates_ = 0;  ///< bytes that duplicate ACKs without SACK say have arrived
   std::uint32_t retransmitted_ = 0;
+  std::uint32_t reorderings_ = 0, duplicates_reported_ = 0;
   std::uint64_t retransmitted_bytes_ = 0;
   std::uint64_t una_position_ = 0;  ///< of snd_una in the stream
   Phase phase_ = Phase::kOpen;

@@ -126,7 +126,10 @@ void Sender::arrived(const SentSegment& sent, std::uint32_t bytes, const Segment
           static_cast<std::int32_t>(by.options.timestamps->echo - connection_.timestamp(sent.sent_at)) < 0;
   }
   ack.repeated |= arrival.of_earlier_copy && ack.now - sent.sent_at >= rtt_.min_rtt();
-  rack_.on_arrival(arrival, rtt_.min_rtt(), ack.now);
+  if (rack_.on_arrival(arrival, rtt_.min_rtt(), ack.now) && !ack.reordered) {
+    ack.reordered = true;
+    ++reorderings_;
+  }
 }
 
 bool Sender::take_dsack(const Segment& segment, Ack& ack) {
@@ -143,7 +146,9 @@ bool Sender::take_dsack(const Segment& segment, Ack& ack) {
   ack.dsack = dsack_seen_ = true;
   ack.dsack_end = first.right;
   const std::uint32_t bytes = SeqNum::distance(first.left, first.right);
-  undo_.on_dsack(first.left, first.right, (bytes + mss_ - 1) / mss_);
+  const std::uint32_t segments = (bytes + mss_ - 1) / mss_;
+  duplicates_reported_ += segments;
+  undo_.on_dsack(first.left, first.right, segments);
   if (!(tail_probed_ && first.right == tail_end_)) rack_.on_dsack(snd_una_, snd_nxt_);
   return true;
 }

@@ -13,6 +13,7 @@ namespace {
 constexpr Duration kMinProbeTimeout = 5ms;
 constexpr Duration kMaxAckDelay = 200ms;  // TLP.max_ack_delay
 constexpr Duration kFirstProbeTimeout = 1s;
+constexpr Duration kBlockedInterval = 500ms;  ///< between two looks at a device that is full, as Linux
 
 }  // namespace
 
@@ -58,6 +59,11 @@ bool Sender::on_timer(Instant now) {
     return false;
   }
   if (board_.empty() || snd_wnd_ == 0) return on_persist_timer(limit, now);
+  if (device_is_full(now)) {
+    // What waits in our own device's queue is not lost.
+    timer_ = now + kBlockedInterval;
+    return true;
+  }
   if (timer_kind_ == TimerKind::kTailProbe) {
     on_tail_timer(now);
     return true;
@@ -142,6 +148,13 @@ void Sender::on_reordering_timer(Instant now) {
 bool Sender::on_persist_timer(unsigned limit, Instant now) {
   // Nothing in flight, or the window was closed upon what is: probe, for as long as the peer answers.
   if (not_sent() != 0 && snd_wnd_ != 0) {
+    if (device_is_full(now)) {
+      // Only the user's timeout runs meanwhile: it is not the peer who does not answer.
+      if (probes_ < 255) ++probes_;
+      if (unanswered_since_ == kNever) unanswered_since_ = now;
+      timer_ = now + kBlockedInterval;
+      return true;
+    }
     const std::uint32_t mss = connection_.segment_payload(now);
     const std::uint32_t length = std::min({not_sent(), snd_wnd_, mss});
     const bool fin = fin_queued_ && length == not_sent() && snd_wnd_ > length;

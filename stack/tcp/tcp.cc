@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <deque>
 
 #include "base/byte_order.h"
 #include "tcp/connection.h"
@@ -47,6 +48,10 @@ struct Tcp::Lists {
   boost::intrusive::list<TcpSocket, boost::intrusive::base_hook<MemoryWaiterHook>,
                          boost::intrusive::constant_time_size<false>>
       memory_waiters;
+  /// By their interfaces' numbers.
+  std::deque<boost::intrusive::list<Connection, boost::intrusive::base_hook<DeviceWaiterHook>,
+                                    boost::intrusive::constant_time_size<false>>>
+      device_waiters;
   std::vector<Connection*> graves;
 };
 
@@ -233,6 +238,26 @@ void Tcp::flush(Instant now) {
     }
     lists_->graves.clear();
   }
+}
+
+void Tcp::wait_for_device(Connection& connection, std::uint8_t interface_id) {
+  if (connection.DeviceWaiterHook::is_linked()) return;
+  count(Counter::kOutBlocked);
+  while (lists_->device_waiters.size() <= interface_id) lists_->device_waiters.emplace_back();
+  lists_->device_waiters[interface_id].push_back(connection);
+}
+
+bool Tcp::resume_senders(Instant now) {
+  bool any = false;
+  for (auto& waiting : lists_->device_waiters) {
+    while (!waiting.empty() && waiting.front().device_has_room(now)) {
+      Connection& connection = waiting.front();
+      waiting.pop_front();
+      connection.output(now);
+      any = true;
+    }
+  }
+  return any;
 }
 
 // --- input

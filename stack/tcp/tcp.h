@@ -46,6 +46,9 @@ class Tcp final : public ip::Transport {
   void on_icmp_error(const ip::IcmpError& error, Instant now) override;
   /// Ends a batch: transmits for every connection that was touched, and buries the dead.
   void flush(Instant now);
+  /// After the interfaces were flushed: connections that waited for their device send where there is room
+  /// again. True when some did.
+  bool resume_senders(Instant now);
 
   // --- from above
   [[nodiscard]] std::unique_ptr<Socket> create_socket(IpAddress::Family family);
@@ -90,6 +93,8 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] bool challenge_ack_allowed(Instant now);
   /// Waits until send memory is there again; the socket is then signalled kWritable.
   void wait_for_memory(TcpSocket& socket);
+  /// The connection's output() comes again when its device has room.
+  void wait_for_device(Connection& connection, std::uint8_t interface_id);
   /// RFC 6056 §3.3.4: what to add to a flow's port offset.
   [[nodiscard]] std::uint32_t next_port_increment();
 

@@ -125,6 +125,7 @@ TEST(Interface, TransmitQueueIsBounded) {
   host.device.room = 0;
   for (int i = 0; i < 10; ++i) output(host, scattered(host, 10, 10));
   EXPECT_TRUE(host.interface->tx_congested());
+  EXPECT_FALSE(host.interface->make_room(host.now));
   EXPECT_EQ(host.count(Counter::kTxQueueDropped), 6u);
   EXPECT_EQ(host.pool.packets_in_use(), 4u);
   // ARP still gets through: it has a reserve.
@@ -134,6 +135,18 @@ TEST(Interface, TransmitQueueIsBounded) {
   host.interface->flush(host.now);
   EXPECT_EQ(host.device.sent().size(), 5u);
   EXPECT_FALSE(host.interface->tx_congested());
+}
+
+TEST(Interface, RoomIsMadeByLettingTheDeviceTakeWhatWaits) {
+  Host::Options options;
+  options.interface.tx_queue_packets = 4;
+  Host host(options);
+  host.know_neighbours();
+  for (int i = 0; i < 2; ++i) output(host, scattered(host, 10, 10));
+  EXPECT_TRUE(host.interface->tx_congested());
+  EXPECT_TRUE(host.device.sent().empty()) << "a batch goes out at its end";
+  EXPECT_TRUE(host.interface->make_room(host.now));
+  EXPECT_EQ(host.device.sent().size(), 2u);
 }
 
 TEST(Interface, FragmentsAreGatheredForADeviceThatTakesNone) {

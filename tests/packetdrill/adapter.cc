@@ -38,8 +38,8 @@ void Descriptors::forget(int fd) {
   own_.erase(fd);
 }
 
-Adapter::Adapter(Profile profile, std::string sysctl_file)
-    : profile_(std::move(profile)), sysctl_file_(std::move(sysctl_file)), kernel_before_(kernel_sysctls()) {
+Adapter::Adapter(Profile profile, CommandFiles files)
+    : profile_(std::move(profile)), files_(std::move(files)), kernel_before_(kernel_sysctls()) {
   VirtualTime::instance().start([this](Instant limit) { step(limit); });
 }
 
@@ -64,8 +64,10 @@ void Adapter::start() {
       changed[name] = value;
   }
   // Scripts set the usual values with sysctl(8) first, and write to /proc/sys what is special to them.
-  if (!sysctl_file_.empty()) apply_sysctls(sysctls_of_file(sysctl_file_), profile_);
+  if (!files_.sysctls.empty()) apply_sysctls(sysctls_of_file(files_.sysctls), profile_);
   apply_sysctls(changed, profile_);
+  if (!files_.discipline.empty())
+    profile_.context.stack.tcp.pacing = discipline_of_file(files_.discipline).paces;
 
   auto device = std::make_unique<WireDevice>(profile_.mtu);
   device_ = device.get();
@@ -76,6 +78,19 @@ void Adapter::start() {
   link::NeighbourCache& neighbours = context_->stack().interfaces()[0]->neighbours();
   const Instant now = VirtualTime::instance().now();
   if (profile_.context.gateway) neighbours.add_static(*profile_.context.gateway, WireDevice::kPeerMac, now);
+}
+
+void Adapter::follow_commands() {
+  const std::lock_guard start_guard(start_mutex_);
+  if (!context_ || files_.discipline.empty()) return;
+  std::error_code none_yet;
+  const auto told = std::filesystem::last_write_time(files_.discipline, none_yet);
+  if (none_yet || told == discipline_told_) return;
+  discipline_told_ = told;
+  const std::optional<std::size_t> limit = discipline_of_file(files_.discipline).limit;
+  const posix::ContextLock guard(*context_);
+  context_->stack().interfaces()[0]->set_tx_queue_packets(
+      limit.value_or(profile_.context.interface.tx_queue_packets));
 }
 
 void Adapter::turn() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -36,7 +37,11 @@ class Descriptors {
 /// the first call: the commands with which a script sets things up run in between.
 class Adapter {
  public:
-  Adapter(Profile profile, std::string sysctl_file);
+  /// The files that the stubs of sysctl(8) and tc(8) write to.
+  struct CommandFiles {
+    std::string sysctls, discipline;
+  };
+  Adapter(Profile profile, CommandFiles files);
   Adapter(const Adapter&) = delete;
   Adapter& operator=(const Adapter&) = delete;
   /// Closes all descriptors of the stack.
@@ -57,6 +62,8 @@ class Adapter {
   void run_until(Instant end);
   /// Runs the stack to the next thing that happens there, but not beyond `limit`.
   void step(Instant limit);
+  /// Does what a command of the script has asked for since.
+  void follow_commands();
 
  private:
   void start();
@@ -64,7 +71,8 @@ class Adapter {
   [[nodiscard]] Instant next_deadline();
 
   Profile profile_;
-  std::string sysctl_file_;
+  CommandFiles files_;
+  std::filesystem::file_time_type discipline_told_{};
   Sysctls kernel_before_;
   Descriptors descriptors_;
   std::mutex start_mutex_;

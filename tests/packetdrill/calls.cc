@@ -283,7 +283,9 @@ int do_usleep(void* self, useconds_t us) {
   return 0;
 }
 
-int do_gettimeofday(void* /*self*/, timeval* time, struct timezone* /*zone*/) {
+int do_gettimeofday(void* self, timeval* time, struct timezone* /*zone*/) {
+  // The host looks at the clock between a command of the script and whatever comes next.
+  the(self).follow_commands();
   VirtualTime& clock = VirtualTime::instance();
   const Duration since = clock.now() - kEpoch;
   time->tv_sec = std::chrono::duration_cast<std::chrono::seconds>(since).count();
@@ -316,8 +318,12 @@ extern "C" __attribute__((visibility("default"))) void packetdrill_interface_ini
     static_cast<void>(fprintf(stderr, "millrace: --so_flags: %s\n", error.c_str()));
     exit(1);
   }
-  const char* sysctl_file = getenv("MILLRACE_PACKETDRILL_SYSCTLS");
-  pd::current = new pd::Adapter(std::move(profile), sysctl_file != nullptr ? sysctl_file : "");
+  const auto file_named_by = [](const char* variable) {
+    const char* path = getenv(variable);
+    return std::string(path != nullptr ? path : "");
+  };
+  pd::current = new pd::Adapter(std::move(profile), {file_named_by("MILLRACE_PACKETDRILL_SYSCTLS"),
+                                                     file_named_by("MILLRACE_PACKETDRILL_DISCIPLINE")});
   *interface = pd::Interface{
       .self = pd::current,
       .free = pd::do_free,

@@ -206,6 +206,17 @@ Sysctls sysctls_of_file(const std::string& path) {
   return found;
 }
 
+Discipline discipline_of_file(const std::string& path) {
+  Discipline found;
+  std::ifstream file(path);
+  for (std::string word, before; file >> word; before = word) {
+    if (word == "fq") found.paces = true;
+    if (std::size_t packets = 0; before == "limit" && read_number(std::string_view(word), packets))
+      found.limit = packets;
+  }
+  return found;
+}
+
 void apply_sysctls(const Sysctls& sysctls, Profile& profile) {
   for (const Setting& setting : kSettings) {
     if (const auto found = sysctls.find(setting.name); found != sysctls.end())

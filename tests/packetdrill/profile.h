@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -31,6 +32,13 @@ using Sysctls = std::map<std::string, std::string>;
 [[nodiscard]] Sysctls kernel_sysctls();
 /// What the stub of sysctl(8) in stubs/ has written: NAME=VALUE lines, the last one counts.
 [[nodiscard]] Sysctls sysctls_of_file(const std::string& path);
+/// The queueing discipline before the device, as far as it means something here.
+struct Discipline {
+  bool paces = false;                ///< fq
+  std::optional<std::size_t> limit;  ///< packets
+};
+/// By what the stub of tc(8) has written: its last arguments.
+[[nodiscard]] Discipline discipline_of_file(const std::string& path);
 /// Unknown names are passed over.
 void apply_sysctls(const Sysctls& sysctls, Profile& profile);
 

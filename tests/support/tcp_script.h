@@ -86,6 +86,11 @@ class TcpScript {
   void expect_nothing_for(Duration by, const char* file = __builtin_FILE(), int line = __builtin_LINE());
   /// Takes what was sent, unseen.
   std::vector<Seg> take_sent();
+  /// How many more frames the device takes before it is full.
+  void device_takes(std::size_t frames) {
+    device_.room = frames;
+    turn();
+  }
   /// ICMP messages the stack sent.
   [[nodiscard]] std::size_t icmp_sent() const { return icmp_sent_; }
 

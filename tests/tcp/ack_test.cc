@@ -168,6 +168,7 @@ TEST(OutOfOrder, BlocksAreReportedMostRecentFirst) {
   t.expect(ack(1).sack(101, 251).sack(901, 1001).sack(701, 801).sack(501, 601));
   t.inject(data(1, 101));
   t.expect(ack(251).sack(901, 1001).sack(701, 801).sack(501, 601).sack(301, 401));
+  EXPECT_EQ(t.info().rcv_ooopack, 6u);
 }
 
 TEST(OutOfOrder, ThreeBlocksFitBesideTimestamps) {

@@ -125,5 +125,48 @@ TEST(Pacer, EarnsByTheRateOfTheTime) {
   EXPECT_EQ(pacer.allowed(at(2ms)), std::numeric_limits<std::uint32_t>::max());
 }
 
+// --- a congestion control that does not pace by itself
+
+TEST(PacedWindow, GoesOutOverTheRoundTripFromTheInitialOneOn) {
+  TcpScript::Options options;
+  options.stack.tcp.pacing = true;
+  TcpScript t(options);
+  t.listen();
+  t.inject(syn().mss(kMss).sack_ok());
+  t.take_sent();
+  t.after(100ms).inject(ack(1));
+  ASSERT_TRUE(t.accept());
+  t.write(100'000);
+  t.expect_stream(1, 10'001);
+  // Slow start: twelve segments twice a round trip are two of them every 8.3 ms.
+  t.after(100ms).inject(ack(2001));
+  EXPECT_EQ(t.info().snd_cwnd, 12u);
+  EXPECT_EQ(t.info().pacing_rate, 240'000u);
+  t.expect_stream(10'001, 12'001);
+  t.expect_nothing_for(8ms);
+  t.after(1ms).expect_stream(12'001, 14'001);
+  t.expect_nothing_for(50ms);
+  // Beyond ssthresh, 0.7 of twelve segments: 1.2 times a round trip.
+  t.inject(ack(2001).sack(3001, 14'001));
+  t.take_sent();
+  t.inject(ack(14'001));
+  EXPECT_EQ(t.info().pacing_rate, 100'800u);
+  t.take_sent();
+}
+
+TEST(PacedWindow, IsSentAtOnceUnlessConfigured) {
+  TcpScript t;
+  t.listen();
+  t.inject(syn().mss(kMss).sack_ok());
+  t.take_sent();
+  t.after(100ms).inject(ack(1));
+  ASSERT_TRUE(t.accept());
+  t.write(100'000);
+  t.expect_stream(1, 10'001);
+  t.after(100ms).inject(ack(2001));
+  t.expect_stream(10'001, 14'001);
+  EXPECT_EQ(t.info().pacing_rate, 0u);
+}
+
 }  // namespace
 }  // namespace millrace::test

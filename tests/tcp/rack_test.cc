@@ -53,6 +53,7 @@ TEST(Rack, LateSegmentWithinTheWindowIsNotLost) {
   establish_far(t, sack_syn());
   show_reordering(t);
   EXPECT_EQ(t.count(Counter::kFastRetrans), 0u);
+  EXPECT_EQ(t.info().reord_seen, 1u);
   t.expect_nothing_for(10s);
 }
 

@@ -261,6 +261,7 @@ TEST(DsackUndo, OfATimeout) {
   EXPECT_LE(t.info().snd_cwnd, 2u);
   t.after(kRoundTrip).inject(ack(501).sack(1, 501));
   EXPECT_EQ(t.count(Counter::kDsackUndo), 1u);
+  EXPECT_EQ(t.info().dsack_dups, 1u);
   EXPECT_EQ(t.info().snd_cwnd, 10u);
 }
 
