@@ -110,7 +110,8 @@ std::uint64_t Sender::window_rate() const {
   const std::uint32_t cwnd = window();
   const std::uint64_t percent = cwnd < congestion_->ssthresh() / 2 ? 200 : 120;
   constexpr std::uint64_t kSecond = Duration{1s}.count();
-  return std::uint64_t{cwnd} * kSecond / static_cast<std::uint64_t>(rtt_.srtt().count()) * percent / 100;
+  const auto round_trip = static_cast<std::uint64_t>(std::max(rtt_.srtt(), Duration{1}).count());
+  return std::uint64_t{cwnd} * kSecond / round_trip * percent / 100;
 }
 
 std::uint64_t Sender::pacing_rate() const {
