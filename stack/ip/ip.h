@@ -70,6 +70,7 @@ struct Route {
   IpPrefix destination;
   std::optional<IpAddress> gateway;
   link::Interface* interface = nullptr;
+  std::uint32_t mtu = 0;  ///< of all paths behind it; 0: the interface's
 };
 
 /// The answer to "how does one get there".
@@ -77,8 +78,9 @@ struct RouteResult {
   link::Interface* interface = nullptr;  ///< null: one of our own addresses, internal loopback
   IpAddress next_hop;
   IpAddress source;
-  std::uint32_t mtu = 0;   ///< path MTU: IP packet bytes
-  bool broadcast = false;  ///< destination is a broadcast address of that interface
+  std::uint32_t mtu = 0;       ///< path MTU: IP packet bytes
+  std::uint32_t link_mtu = 0;  ///< of the first hop: whatever comes back from there may be as large
+  bool broadcast = false;      ///< destination is a broadcast address of that interface
 };
 
 enum class Counter : std::uint8_t;  // in ip/counters.h

@@ -36,7 +36,7 @@ RouteResult IpLayer::broadcast_route(link::Interface& interface, const IpAddress
   RouteResult result;
   result.interface = &interface;
   result.next_hop = destination;
-  result.mtu = interface.mtu();
+  result.mtu = result.link_mtu = interface.mtu();
   result.broadcast = true;
   if (!interface.addresses().empty()) result.source = interface.addresses().front().address;
   for (const IpPrefix& own : interface.addresses()) {
@@ -54,7 +54,7 @@ Result<RouteResult> IpLayer::route_from(const IpAddress& destination, const IpAd
     // As Linux: anything in 127/8 is spoken to from 127.0.0.1, an own address from itself.
     result.source =
         destination.is_v4() && destination.is_loopback() ? IpAddress::v4(127, 0, 0, 1) : destination;
-    result.mtu = kLargestPacket;
+    result.mtu = result.link_mtu = kLargestPacket;
     return result;
   }
   if (destination.is_limited_broadcast()) {
@@ -71,7 +71,9 @@ Result<RouteResult> IpLayer::route_from(const IpAddress& destination, const IpAd
   RouteResult result;
   result.interface = route->interface;
   result.next_hop = route->gateway && !destination.is_multicast() ? *route->gateway : destination;
-  result.mtu = path_mtu_.get(destination, route->interface->mtu());
+  result.link_mtu = route->interface->mtu();
+  if (route->mtu != 0) result.link_mtu = std::min(result.link_mtu, route->mtu);
+  result.mtu = path_mtu_.get(destination, result.link_mtu);
   for (const IpPrefix& own : route->interface->addresses()) {
     if (result.source.is_unspecified() || own.contains(result.next_hop)) result.source = own.address;
     if (own.contains(result.next_hop)) break;

@@ -64,6 +64,15 @@ struct Config {
   /// A super-segment holds 1 ms worth of that rate, but so many segments at least (Linux's tcp_min_tso_segs,
   /// there 2); 0: half the window is the only limit.
   unsigned min_super_segments = 0;
+  /// Packetization-layer path MTU discovery (RFC 4821), as Linux's tcp_mtu_probing: 0, 1 (once a black hole
+  /// is found), 2. Linux has it off unless set; a path that swallows large packets would hang for ever.
+  enum class MtuProbing : std::uint8_t { kOff, kBlackHole, kAlways };
+  MtuProbing mtu_probing = MtuProbing::kBlackHole;
+  std::uint16_t base_mss = 1024;          ///< where the search begins; as any MSS, without options (RFC 6691)
+  std::uint16_t mtu_probe_floor = 48;     ///< the least MSS that black holes lead to
+  std::uint16_t mtu_probe_threshold = 8;  ///< the search is over when less is in doubt, in bytes
+  Duration mtu_probe_interval = 600s;     ///< ... and is taken up again (RFC 4821 §7.3)
+  std::uint8_t black_hole_timeouts = 3;   ///< retransmissions of one segment in vain: R1 (RFC 1122 §4.2.3.5)
   /// FastOpenBits. A listener needs TCP_FASTOPEN besides, so that servers may here, unlike in Linux.
   unsigned fast_open = 0x3;
   unsigned initial_window_segments = 10;      ///< RFC 6928

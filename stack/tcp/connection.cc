@@ -12,10 +12,6 @@ namespace millrace::tcp {
 
 namespace {
 
-constexpr std::uint32_t kHeaders = 40;  // IPv4 and TCP without options
-constexpr std::uint32_t kTimestampBytes = 12;
-constexpr std::uint32_t kMinSegment = 48;  // a floor under absurd MSS and MTU claims
-constexpr std::uint32_t kMaxSuperSegment = 65535 - 60 - 60;
 /// A congestion control that lives by ECN asks for it whatever the configuration says.
 bool wants_accurate_ecn(const Options& options) {
   return congestion_list()[options.congestion].needs_ecn;
@@ -35,6 +31,7 @@ Connection::Connection(Tcp& tcp, const FlowKey& key, const Options& options, con
       receiver_(tcp) {
   ts_offset_ = tcp.isn().timestamp_offset(key);
   if (options.send_buffer != 0) send_buffer_.fix(options.send_buffer);
+  if (mtu_probing() == Config::MtuProbing::kAlways) start_mtu_search();
 }
 
 Connection::~Connection() {
@@ -268,6 +265,9 @@ Result<void> Connection::set_option(SocketOption option, std::int64_t value, Ins
     case SocketOption::kCongestion:
       if (options_.congestion != congestion_before) sender_.change_congestion();
       break;
+    case SocketOption::kMtuDiscover:
+      if (mtu_probing() == Config::MtuProbing::kAlways) start_mtu_search();
+      break;
     case SocketOption::kReceiveBuffer:
     case SocketOption::kReceiveBufferForce:
       receiver_.set_fixed_size(options_.receive_buffer);
@@ -348,38 +348,6 @@ void Connection::output(Instant now) {
   update_timer(now);
 }
 
-void Connection::refresh_route(Instant now) {
-  if (route_generation_ == tcp_.ip().route_generation()) return;
-  route_generation_ = tcp_.ip().route_generation();
-  if (auto route = tcp_.ip().route(remote().address, now)) route_ = *route;
-}
-
-std::uint32_t Connection::path_payload() const {
-  const std::uint32_t mtu = std::max(route_.mtu, kHeaders + kMinSegment);
-  std::uint32_t mss =
-      std::min<std::uint32_t>(mtu - kHeaders, std::max<std::uint32_t>(peer_mss_, kMinSegment));
-  if (options_.max_segment != 0) mss = std::min<std::uint32_t>(mss, options_.max_segment);
-  if (timestamps_) mss -= kTimestampBytes;
-  return mss;
-}
-
-std::uint32_t Connection::segment_payload(Instant now) {
-  refresh_route(now);
-  std::uint32_t mss = path_payload();
-  if (mss != sender_.mss()) sender_.on_mss_change(mss, false, now);
-  if (sack_ && receiver_.sack_block_count() != 0) {
-    const auto blocks = std::min<std::size_t>(receiver_.sack_block_count(), timestamps_ ? 3 : 4);
-    mss -= static_cast<std::uint32_t>(std::min<std::size_t>(4 + 8 * blocks, mss / 2));
-  }
-  return mss;
-}
-
-std::uint32_t Connection::super_segment_payload(std::uint32_t mss) const {
-  std::uint32_t most = kMaxSuperSegment;
-  if (route_.interface != nullptr) most = std::min(most, route_.interface->max_gso_bytes());
-  return std::max(mss, most - most % mss);
-}
-
 void Connection::fill_options(wire::TcpOptions& options, bool with_duplicate, Instant now) const {
   if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_.value()};
   if (!sack_) return;
@@ -398,7 +366,7 @@ void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t 
   if (congestion_experienced_) outgoing.flags |= Flags::kEce;
   outgoing.tos = options_.tos;
   outgoing.ttl = options_.ttl;
-  outgoing.dont_fragment = options_.mtu_discover != 0;
+  outgoing.dont_fragment = options_.dont_fragment();
   ++segments_out_;
   if (length != 0) {
     ++data_segments_out_;
@@ -425,7 +393,7 @@ void Connection::send_reset(Instant now) {
   out.ack = receiver_.rcv_nxt();
   out.flags = Flags::kRst | Flags::kAck;
   out.ttl = options_.ttl;
-  out.dont_fragment = options_.mtu_discover != 0;
+  out.dont_fragment = options_.dont_fragment();
   wire::TcpOptions options;
   if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_.value()};
   out.options = &options;
@@ -436,10 +404,7 @@ void Connection::send_reset(Instant now) {
 void Connection::send_syn(bool with_ack, Instant now, const FastOpenCookie* cookie) {
   refresh_route(now);
   wire::TcpOptions options;
-  const std::uint32_t mtu = std::max(route_.mtu, kHeaders + kMinSegment);
-  std::uint32_t mss = std::min<std::uint32_t>(mtu - kHeaders, 65535);
-  if (options_.max_segment != 0) mss = std::min<std::uint32_t>(mss, options_.max_segment);
-  options.mss = static_cast<std::uint16_t>(mss);
+  options.mss = announced_mss();
   const bool scaling = with_ack ? peer_scaled_ : true;
   if (tcp_.config().window_scaling && scaling) options.window_scale = Receiver::window_scale(tcp_.config());
   options.sack_permitted = sack_;
@@ -458,7 +423,7 @@ void Connection::send_syn(bool with_ack, Instant now, const FastOpenCookie* cook
   out.options = &options;
   out.tos = options_.tos;
   out.ttl = options_.ttl;
-  out.dont_fragment = options_.mtu_discover != 0;
+  out.dont_fragment = options_.dont_fragment();
   if (!fast_open_) sender_.on_syn_sent(now);  // else data may be under way already
   syn_sent_at_ = now;
   ++segments_out_;

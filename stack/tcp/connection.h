@@ -146,7 +146,12 @@ class Connection final : public Flow,
   /// SO_SNDBUF, as it has grown.
   [[nodiscard]] const SendBuffer& send_buffer() const { return send_buffer_; }
   [[nodiscard]] Error final_error() const { return final_error_; }
-  [[nodiscard]] std::uint32_t path_mtu() const { return route_.mtu; }
+  /// What ICMP said since the last progress.
+  [[nodiscard]] Error soft_error() const { return soft_error_; }
+  /// The largest packet that is sent now, but for probes.
+  [[nodiscard]] std::uint32_t path_mtu() const {
+    return std::min(route_.mtu, sender_.mtu_probe().effective());
+  }
   [[nodiscard]] bool buried() const { return buried_; }
   void set_buried() { buried_ = true; }
 
@@ -162,6 +167,15 @@ class Connection final : public Flow,
   /// Payload bytes of a full segment that goes out now: the path's and the peer's MSS, less the options.
   [[nodiscard]] std::uint32_t segment_payload(Instant now);
   [[nodiscard]] std::uint32_t super_segment_payload(std::uint32_t mss) const;
+  /// How it is found out which packets pass, on this path and by this socket's wish.
+  [[nodiscard]] Config::MtuProbing mtu_probing() const;
+  /// The largest packet that path MTU discovery may lead to: the route's, the peer's, the user's limit.
+  [[nodiscard]] std::uint32_t mtu_limit() const;
+  /// The size of a packet with a segment of this MSS, and payload of one with this size.
+  [[nodiscard]] static std::uint32_t mtu_of(std::uint32_t mss);
+  [[nodiscard]] std::uint32_t payload_within(std::uint32_t mtu) const;
+  /// Others need not look for what this connection has found out.
+  void share_path_mtu(std::uint32_t mtu, Instant now);
   /// TSval at `now`, in milliseconds (RFC 7323 §5.4).
   [[nodiscard]] std::uint32_t timestamp(Instant now) const {
     return ts_offset_ + static_cast<std::uint32_t>(to_ms(now.time_since_epoch()));
@@ -200,7 +214,13 @@ class Connection final : public Flow,
   void push_held(Instant now);
   void fill_options(wire::TcpOptions& options, bool with_duplicate, Instant now) const;
   [[nodiscard]] std::uint32_t path_payload() const;
-  void refresh_route(Instant now);
+  [[nodiscard]] std::uint16_t announced_mss() const;
+  void start_mtu_search();
+  void on_too_big(std::uint32_t mtu, Instant now);
+  void refresh_route(Instant now) {
+    if (route_generation_ != tcp_.ip().route_generation()) reroute(now);
+  }
+  void reroute(Instant now);
   void enter_closed(Error error, Instant now);
   void go_time_wait(Instant now);
   void notify(Ready events);

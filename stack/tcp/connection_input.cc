@@ -414,15 +414,7 @@ void Connection::on_icmp_error(const ip::IcmpError& error, Instant now) {
     return;
   }
   if (error.kind == ip::IcmpError::Kind::kFragmentationNeeded) {
-    if (state_ == State::kSynSent) return;
-    tcp_.ip().confirm_path_mtu(remote().address, error.mtu, now);
-    refresh_route(now);
-    const std::uint32_t payload = path_payload();
-    if (payload < sender_.mss()) {
-      tcp_.count(Counter::kPathMtuReduced);
-      sender_.on_mss_change(payload, true, now);
-      update_timer(now);
-    }
+    if (state_ != State::kSynSent) on_too_big(error.mtu, now);
     return;
   }
   Error reported = Error::kHostUnreachable;

@@ -29,8 +29,8 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   info.ato = us(tcp_.config().delayed_ack);
   info.snd_mss = mss;
   info.rcv_mss = receiver_.receive_mss();
-  info.advmss = path_payload();  // Linux takes the timestamps off, too
-  info.pmtu = route_.mtu;
+  info.advmss = payload_within(mtu_limit());  // Linux takes the timestamps off, too
+  info.pmtu = path_mtu();
   info.unacked = (sender_.outstanding() + mss - 1) / mss;
   info.sacked = (sender_.board().sacked() + mss - 1) / mss;
   // Linux counts as lost also what is sent again and on its way.

@@ -77,6 +77,9 @@ std::string_view name_of(Counter counter) {
       "TcpExtTCPFastOpenCookieReqd",
       "TcpIcmpIgnored",
       "TcpPathMtuReduced",
+      "TcpExtTCPMTUPFail",
+      "TcpExtTCPMTUPSuccess",
+      "TcpMtuBlackHole",
   };
   return kNames[static_cast<std::size_t>(counter)];
 }

@@ -79,6 +79,9 @@ enum class Counter : std::uint8_t {
   kFastOpenCookieRequests,
   kIcmpIgnored,  ///< ICMP error outside the window (RFC 5927)
   kPathMtuReduced,
+  kMtuProbeFail,     ///< path MTU probes that did not arrive
+  kMtuProbeSuccess,  ///< ... that did
+  kMtuBlackHole,     ///< timeouts that were taken for packets too large
   kCount,
 };
 [[nodiscard]] std::string_view name_of(Counter counter);

@@ -100,7 +100,7 @@ void Listener::send_syn_ack(const FlowKey& key, const Handshake& handshake, std:
   out.options = &options;
   out.tos = options_.tos;
   out.ttl = options_.ttl;
-  out.dont_fragment = options_.mtu_discover != 0;
+  out.dont_fragment = options_.dont_fragment();
   static_cast<void>(tcp_.send_segment(key, out, nullptr, nullptr, now));
 }
 
@@ -125,7 +125,7 @@ void Listener::send_ack(const Request& request, Instant now) {
   out.options = &options;
   out.tos = options_.tos;
   out.ttl = options_.ttl;
-  out.dont_fragment = options_.mtu_discover != 0;
+  out.dont_fragment = options_.dont_fragment();
   static_cast<void>(tcp_.send_segment(request.key(), out, nullptr, nullptr, now));
 }
 

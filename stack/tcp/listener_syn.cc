@@ -108,7 +108,8 @@ Handshake Listener::read_syn(const Segment& segment) const {
 }
 
 std::uint16_t Listener::own_mss(const ip::RouteResult& route) const {
-  const auto mss = static_cast<std::uint16_t>(std::clamp<std::uint32_t>(route.mtu, 88, 65535) - kHeaders);
+  const auto mss =
+      static_cast<std::uint16_t>(std::clamp<std::uint32_t>(route.link_mtu, 88, 65535) - kHeaders);
   return options_.max_segment != 0 ? std::min(mss, options_.max_segment) : mss;
 }
 

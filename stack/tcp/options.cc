@@ -134,7 +134,6 @@ Result<void> Options::set(SocketOption option, std::int64_t value) {
       return {};
     case SocketOption::kMtuDiscover:
       if (!bounded(0, 5)) return Error::kInvalid;
-      if (value > 2) return Error::kProtocolNotAvailable;  // those that do not believe the path's MTU
       mtu_discover = static_cast<std::uint8_t>(value);
       return {};
     case SocketOption::kSendBuffer:

@@ -40,7 +40,13 @@ class Options {
   bool fast_open_connect = false;
   bool fast_open_no_cookie = false;
   std::uint8_t congestion = 0;    ///< place in congestion_list()
-  std::uint8_t mtu_discover = 1;  ///< IP_MTU_DISCOVER: 0 leaves "don't fragment" unset
+  std::uint8_t mtu_discover = 1;  ///< IP_MTU_DISCOVER
+
+  /// "Don't fragment" on every packet: IP_PMTUDISC_WANT, DO and PROBE. With the others the path's MTU is left
+  /// to routers that fragment, and what ICMP says of it is not believed.
+  [[nodiscard]] bool dont_fragment() const { return mtu_discover >= 1 && mtu_discover <= 3; }
+  /// IP_PMTUDISC_PROBE: the path's MTU is found by probes (RFC 4821) from the start.
+  [[nodiscard]] bool probes_mtu() const { return mtu_discover == 3; }
 };
 
 }  // namespace millrace::tcp

@@ -218,6 +218,7 @@ void Sender::transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now) {
 void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
   if (board_.empty() && not_sent() != 0 && window_room() != 0 && now - last_sent_ > rtt_.rto())
     congestion_->on_idle_restart(now - last_sent_, rtt_.rto());
+  if (mtu_probe_.enabled() && !probe_mtu(mss, now)) return;
   bool waiting = false;
   for (;;) {
     const std::uint32_t unsent = not_sent();
@@ -234,10 +235,13 @@ void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
     if (unsent != 0) {
       // CWR belongs on one segment, not on each of a super-segment (RFC 3168 §6.1.2).
       length = choose_length(unsent, std::min(room, cwnd_room), mss, send_cwr_ ? mss : most);
-      // Half the window is the most for one, so that two are on their way and the ACK clock ticks; what
-      // little would be left over is shared evenly.
+      // Half the window is the most for one, so that two are on their way and the ACK clock ticks; the few
+      // segments that would be left over are shared evenly.
       const std::uint32_t half = std::max(mss, cwnd / 2 / mss * mss);
-      if (length > half) length = length - half < half / 4 ? (length / 2 + mss - 1) / mss * mss : half;
+      if (length > half) {
+        const std::uint32_t left = length - half;
+        length = left >= mss && left < half / 4 ? (length / 2 + mss - 1) / mss * mss : half;
+      }
       if (length == 0) {
         cwnd_limited_ = cwnd_room < std::min(unsent, mss) && cwnd_room <= room;
         break;
@@ -321,6 +325,7 @@ bool Sender::send_again(SentSegment& segment, std::uint32_t most, std::uint32_t 
   // Without memory to tell them apart, all of the segment counts as sent again: what was not will be found
   // lost once more, when this has arrived.
   if (covered < segment.length) static_cast<void>(board_.split(segment, covered));
+  mtu_probe_.on_inconclusive();  // an ACK could be for either copy
   const std::uint32_t segments = std::max<std::uint32_t>(1, (length + mss - 1) / mss);
   tcp_.count(Counter::kRetransSegs, segments);
   if (phase_ == Phase::kLoss) tcp_.count(Counter::kSlowStartRetrans, segments);
@@ -358,18 +363,6 @@ void Sender::emit(SeqNum seq, std::uint32_t length, bool fin, bool again, std::u
   if (recovering()) prr_.on_sent(length);
   congestion_->on_sent(now, length, in_flight());
   connection_.send(out, std::move(packet), length, now);
-}
-
-void Sender::on_mss_change(std::uint32_t mss, bool resend, Instant now) {
-  mss_ = mss;
-  if (congestion_ == nullptr) return;
-  congestion_->set_mss(mss);
-  if (resend && !board_.empty()) {
-    // RFC 1191 §6.5: what was too large is sent again at once, and is no sign of congestion.
-    board_.mark_all_lost();
-    left_by_duplicates_ = 0;
-    transmit(now);
-  }
 }
 
 void Sender::send_probe(Instant now) {

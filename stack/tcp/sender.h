@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "tcp/congestion.h"
 #include "tcp/delivery_rate.h"
+#include "tcp/mtu_probe.h"
 #include "tcp/pacer.h"
 #include "tcp/prr.h"
 #include "tcp/rack.h"
@@ -79,6 +80,9 @@ class Sender {
   /// An ACK with snd_una - max.window <= SEG.ACK <= snd_nxt. Returns true when snd_una advanced.
   bool process_ack(const Segment& segment, Instant now);
   void on_mss_change(std::uint32_t mss, bool resend, Instant now);
+  /// The bytes of the path MTU probe, which is lost, go out again with the next transmit(), in ordinary
+  /// pieces; the window stays what it is.
+  void resend_mtu_probe();
 
   // --- to the network
   void transmit(Instant now);
@@ -147,6 +151,8 @@ class Sender {
   [[nodiscard]] Instant last_sent() const { return last_sent_; }
   [[nodiscard]] std::uint8_t scale() const { return snd_scale_; }
   [[nodiscard]] std::uint32_t mss() const { return mss_; }
+  [[nodiscard]] const MtuProbe& mtu_probe() const { return mtu_probe_; }
+  [[nodiscard]] MtuProbe& mtu_probe() { return mtu_probe_; }
 
  private:
   enum class TimerKind : std::uint8_t {
@@ -159,6 +165,7 @@ class Sender {
     Instant now;
     std::uint32_t prior_in_flight = 0;
     std::uint32_t acked = 0, delivered = 0, lost = 0;
+    std::uint32_t probe_lost = 0;  ///< of `lost`: of the path MTU probe
     bool advanced = false;
     bool duplicate = false;      ///< as RFC 5681 §2 defines it
     bool original = false;       ///< it delivers something from before `recover` that was sent once only
@@ -214,6 +221,7 @@ class Sender {
   void find_losses(Ack& ack);
   void find_losses_by_sacked_bytes(Ack& ack);
   void mark_lost(SentSegment& segment, Ack& ack);
+  void tell_lost(const SentSegment& segment, Instant now);
   void mark_head_lost(Ack& ack);
   [[nodiscard]] std::uint32_t duplicate_threshold() const;
   void change_phase(Ack& ack, bool ece);
@@ -224,6 +232,15 @@ class Sender {
   [[nodiscard]] bool try_undo(const Ack& ack);
   void undo(Instant now);
   [[nodiscard]] LossSample loss_sample(Instant now) const;
+
+  // sender_mtu.cc: path MTU discovery by probes (RFC 4821)
+  /// Sends a probe when one is due. False: it waits for the room it needs.
+  [[nodiscard]] bool probe_mtu(std::uint32_t mss, Instant now);
+  void on_mtu_probe_delivered(Instant now);
+  /// True: the probe alone was lost, and that is no sign of congestion.
+  [[nodiscard]] bool take_mtu_probe_loss(Ack& ack);
+  void settle_mtu(Instant now);
+  void suspect_black_hole(Instant now);
 
   // sender_timer.cc
   [[nodiscard]] bool may_probe_tail() const;
@@ -283,6 +300,7 @@ class Sender {
   Undo undo_;
   DeliveryRate rate_;
   RateSample last_rate_;
+  MtuProbe mtu_probe_;
   Pacer pacer_;
   std::unique_ptr<CongestionControl> congestion_;
   Scoreboard board_;

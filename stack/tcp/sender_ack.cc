@@ -89,6 +89,7 @@ void Sender::advance(const Segment& segment, Ack& ack) {
     queue_front_ += n;
   }
   snd_una_ = segment.ack;
+  if (mtu_probe_.in_flight() && snd_una_ >= mtu_probe_.end()) on_mtu_probe_delivered(ack.now);
   // What lies behind snd_una says nothing more; left there, it would seem to lie ahead after 2 GiB.
   if (phase_ == Phase::kOpen && recover_ < snd_una_) recover_ = snd_una_ - 1;
   snd_sml_ = SeqNum::max(snd_sml_, snd_una_);

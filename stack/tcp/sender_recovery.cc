@@ -19,14 +19,22 @@ constexpr std::uint32_t kDuplicateThreshold = 3;  // RFC 5681 §3.2
 void Sender::mark_lost(SentSegment& segment, Ack& ack) {
   if (segment.retransmitted()) tcp_.count(Counter::kLostRetransmit);
   ack.lost += segment.length;
+  board_.mark_lost(segment);
+  if (mtu_probe_.covers(segment.seq)) {
+    ack.probe_lost += segment.length;  // what it means, take_mtu_probe_loss() says
+  } else {
+    tell_lost(segment, ack.now);
+  }
+}
+
+void Sender::tell_lost(const SentSegment& segment, Instant now) {
   rate_.on_lost(segment.length);
   LostSegment lost;
-  lost.now = ack.now;
+  lost.now = now;
   lost.bytes = segment.length;
   lost.tx_in_flight = segment.delivery.tx_in_flight;
   lost.lost = rate_.lost_since(segment.delivery);
   lost.app_limited = segment.delivery.app_limited;
-  board_.mark_lost(segment);
   congestion_->on_segment_lost(lost);
 }
 
@@ -128,6 +136,7 @@ void Sender::change_phase(Ack& ack, bool ece) {
 }
 
 void Sender::enter_recovery(Ack& ack) {
+  if (mtu_probe_.in_flight() && take_mtu_probe_loss(ack)) return;
   tcp_.count(Counter::kFastRetrans);
   tcp_.count(connection_.uses_sack() ? Counter::kSackRecovery : Counter::kRenoRecovery);
   if (phase_ == Phase::kOpen) {

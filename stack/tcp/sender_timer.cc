@@ -75,6 +75,8 @@ bool Sender::on_timer(Instant now) {
 
 void Sender::on_timeout(Instant now) {
   tcp_.count(Counter::kTimeouts);
+  mtu_probe_.on_inconclusive();
+  if (timeouts_ >= tcp_.config().black_hole_timeouts) suspect_black_hole(now);
   // RFC 5681 §3.1 equation (4), RFC 6582 §3.2 step 4. What a recovery has reduced is not reduced again.
   const bool first = timeouts_ == 0 && phase_ != Phase::kRecovery;
   congestion_->on_rto({now, outstanding(), position(snd_nxt_)}, first);

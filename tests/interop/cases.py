@@ -10,6 +10,7 @@ import command_cases
 import doctor_cases
 import flood_cases
 import harness
+import mtu_cases
 import tap_cases
 from harness import SOAK, STACK, expect, field
 
@@ -396,6 +397,7 @@ def all_cases(programs):
     else:
         add_cases_of_settings(add)
         doctor_cases.add_cases(add)
+        mtu_cases.add_cases(add)
     if programs.flood:
         flood_cases.add_cases(add)
     command_cases.add_cases(add)

@@ -93,6 +93,18 @@ void Adapter::follow_commands() {
       limit.value_or(profile_.context.interface.tx_queue_packets));
 }
 
+void Adapter::follow_route() {
+  if (files_.sysctls.empty()) return;
+  apply_sysctls(sysctls_of_file(files_.sysctls), profile_);
+  if (profile_.route_mtu == route_mtu_) return;
+  route_mtu_ = profile_.route_mtu;
+  posix::Context& stack = context();
+  const posix::ContextLock guard(stack);
+  link::Interface& interface = *stack.stack().interfaces()[0];
+  stack.stack().ip().add_route(
+      {IpPrefix{IpAddress{}, 0}, profile_.context.gateway, &interface, profile_.route_mtu});
+}
+
 void Adapter::turn() {
   posix::Context& stack = context();
   const posix::ContextLock guard(stack);
@@ -130,6 +142,7 @@ void Adapter::step(Instant limit) {
 void Adapter::run_until(Instant end) {
   VirtualTime& time = VirtualTime::instance();
   static_cast<void>(context());
+  follow_route();
   int turns = 0;
   for (Instant before = time.now(); before < end; before = time.now()) {
     if (turns == kMaxTurns) {

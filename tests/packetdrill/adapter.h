@@ -68,12 +68,15 @@ class Adapter {
  private:
   void start();
   void turn();
+  /// A command of the script may have changed the route.
+  void follow_route();
   [[nodiscard]] Instant next_deadline();
 
   Profile profile_;
   CommandFiles files_;
   std::filesystem::file_time_type discipline_told_{};
   Sysctls kernel_before_;
+  std::uint32_t route_mtu_ = 0;
   Descriptors descriptors_;
   std::mutex start_mutex_;
   WireDevice* device_ = nullptr;  ///< the context's

@@ -26,6 +26,7 @@ void be_linux(Profile& profile) {
   tcp.option_order = wire::TcpOptions::Order::kLinux;
   tcp.push_super_segments = true;
   tcp.min_super_segments = 2;
+  tcp.mtu_probing = tcp::Config::MtuProbing::kOff;  // the kernel's default, and FreeBSD's
 }
 
 void be_freebsd(Profile& profile) {
@@ -122,6 +123,17 @@ constexpr Setting kSettings[] = {
      }},
     {"net.ipv4.tcp_min_tso_segs",
      [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.min_super_segments); }},
+    {"net.ipv4.tcp_mtu_probing",
+     [](const std::string& text, Profile& p) {
+       using Probing = tcp::Config::MtuProbing;
+       p.context.stack.tcp.mtu_probing = text == "0"   ? Probing::kOff
+                                         : text == "1" ? Probing::kBlackHole
+                                                       : Probing::kAlways;
+     }},
+    {"net.ipv4.tcp_base_mss",
+     [](const std::string& text, Profile& p) {
+       read_number(std::string_view(text), p.context.stack.tcp.base_mss);
+     }},
     {"net.ipv4.tcp_syn_retries",
      [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.syn_retries); }},
     {"net.ipv4.tcp_synack_retries",
@@ -142,6 +154,11 @@ constexpr Setting kSettings[] = {
      [](const std::string& text, Profile& p) { set_seconds(text, p.context.stack.tcp.keepalive_interval); }},
     {"net.ipv4.tcp_keepalive_probes",
      [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.keepalive_count); }},
+    // What the stub of ip(8) tells of `ip route change`.
+    {"route.mtu",
+     [](const std::string& text, Profile& p) { read_number(std::string_view(text), p.route_mtu); }},
+    {"route.initcwnd", [](const std::string& text,
+                          Profile& p) { set_count(text, p.context.stack.tcp.initial_window_segments); }},
     // FreeBSD's.
     {"net.inet.tcp.rfc1323",
      [](const std::string& text, Profile& p) {

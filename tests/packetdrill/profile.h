@@ -14,7 +14,8 @@ namespace millrace::packetdrill {
 struct Profile {
   posix::ContextConfig context;
   std::uint32_t mtu = 1500;
-  std::string congestion;  ///< of new sockets; empty: the stack's default
+  std::uint32_t route_mtu = 0;  ///< of the route to the script; 0: the device's
+  std::string congestion;       ///< of new sockets; empty: the stack's default
   /// SO_RCVBUF and SO_SNDBUF read back as they were set, not doubled as Linux has it.
   bool plain_buffer_sizes = false;
 };
@@ -30,7 +31,7 @@ using Sysctls = std::map<std::string, std::string>;
 /// The settings that mean something here, as the kernel has them in this network namespace. A script's
 /// commands may change them there.
 [[nodiscard]] Sysctls kernel_sysctls();
-/// What the stub of sysctl(8) in stubs/ has written: NAME=VALUE lines, the last one counts.
+/// What the stubs of sysctl(8) and ip(8) in stubs/ have written: NAME=VALUE lines, the last one counts.
 [[nodiscard]] Sysctls sysctls_of_file(const std::string& path);
 /// The queueing discipline before the device, as far as it means something here.
 struct Discipline {

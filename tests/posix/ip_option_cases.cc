@@ -208,7 +208,7 @@ std::vector<Case> ip_option_cases() {
       {"TransparentIsOff", off<IPPROTO_IP, IP_TRANSPARENT>},
       {"MtuDiscoverOption",
        [](Script& s) {
-         each_value(s, IPPROTO_IP, IP_MTU_DISCOVER, {-1, 0, 1, 2, 6});
+         each_value(s, IPPROTO_IP, IP_MTU_DISCOVER, {-1, 0, 1, 2, 3, 4, 5, 6});
        }},
       {"MulticastTtlOption", range<IPPROTO_IP, IP_MULTICAST_TTL>},
       {"MulticastLoopOption", on_and_off<IPPROTO_IP, IP_MULTICAST_LOOP>},

@@ -36,7 +36,6 @@ TEST_F(OptionLimits, WhatIsNotThereIsNotGranted) {
       {IPPROTO_IPV6, IPV6_JOIN_GROUP, 1},
       {IPPROTO_TCP, TCP_WINDOW_CLAMP, 5000},
       {IPPROTO_TCP, TCP_ULP, 1},
-      {IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE},
   };
   const int fd = mr_socket(AF_INET6, SOCK_STREAM, 0);
   for (const Refused& one : kRefused)

@@ -84,7 +84,6 @@ RandomNetwork::RandomNetwork(std::uint64_t seed) : seed_(seed) {
     if (dice.chance(0.3)) text << " bytes=" << std::llround(dice.between(1, 2e6));
     text << '\n';
   }
-  topology_ = text.str();
   duration_ = std::chrono::milliseconds(std::llround(longest * 1000));
 
   options_.seed = seed;
@@ -103,6 +102,13 @@ RandomNetwork::RandomNetwork(std::uint64_t seed) : seed_(seed) {
   tcp.orphan_retries = 15;
   tcp.ecn = dice.one_of({tcp::Config::Ecn::kAccept, tcp::Config::Ecn::kRequest, tcp::Config::Ecn::kOff});
   tcp.rack = dice.chance(0.8);
+  // A narrower link that does not tell, for whoever sends over it.
+  if (dice.chance(0.25)) {
+    const unsigned mtu = dice.one_of<unsigned>({576, 1006, 1280, 1400, 1492});
+    text << "r1 -> mtu=" << mtu << " -> r2\nr2 -> mtu=" << mtu << " -> r1\n";
+    tcp.mtu_probing = dice.one_of({tcp::Config::MtuProbing::kBlackHole, tcp::Config::MtuProbing::kAlways});
+  }
+  topology_ = text.str();
 }
 
 std::string RandomNetwork::run() const {
@@ -118,7 +124,8 @@ std::string RandomNetwork::to_string() const {
        << " scaling " << options_.tcp.window_scaling << " send buffer " << options_.tcp.send_buffer_max
        << " window " << options_.tcp.receive_window_max << " delayed ACK " << to_ms(options_.tcp.delayed_ack)
        << " ms, super-frames " << options_.super_frames << " ECN " << static_cast<int>(options_.tcp.ecn)
-       << " RACK " << options_.tcp.rack << '\n';
+       << " RACK " << options_.tcp.rack << " MTU probing " << static_cast<int>(options_.tcp.mtu_probing)
+       << '\n';
   return text.str();
 }
 

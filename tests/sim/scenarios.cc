@@ -35,6 +35,9 @@ constexpr const char* kParkingLot =
     "e1 -- 0ms -- r2\ne2 -- 0ms -- r3\nk -- 0ms -- r3\n"
     "l > k\nm1 > e1\nm2 > e2\n";
 
+constexpr const char* kJumbo =
+    "s1 -- 1G 20ms mtu=9000 -- r1\nr1 -- 100M queue=1bdp -- r2\nd1 -- 1G 0ms mtu=9000 -- r2\ns1 > d1\n";
+
 constexpr const char* kBothWays =
     "s1 -- 20ms -- r1\nd2 -- 20ms -- r1\nr1 -- 50M queue=1bdp -- r2\nd1 -- 0ms -- r2\ns2 -- 0ms -- r2\n"
     "s1 > d1\ns2 > d2 start=0.5s\n";
@@ -103,6 +106,11 @@ std::vector<NetworkScenario> make_scenarios() {
        true},
       {"longer route 20 to 80 ms 50M", one_flow("50M queue=100k route=10s:60ms", "10ms"), 5s, 20s, true},
       {"shorter route 80 to 20 ms 50M", one_flow("50M queue=100k 60ms route=10s:0ms", "10ms"), 5s, 20s, true},
+      // --- packets that are too large vanish, and nobody tells
+      {"black hole 1400 100M 40ms", one_flow("100M queue=1bdp", "20ms") + "r1 -> mtu=1400 -> r2\n", 0s, 30s},
+      {"smaller MTU 1280 at 5 s, 50M 20ms", one_flow("50M queue=1bdp", "10ms") + "r1 -> mtu=5s:1280 -> r2\n",
+       2s, 20s, true},
+      {"jumbo frames into 1500, 100M 40ms", kJumbo, 0s, 30s},
       // --- short transfers; Mbit/s is the sum of what each had while it lasted
       {"short 20k x 100, 20M 40ms, loss 1%", short_transfers("20M queue=1bdp loss=1%", "20k", 100), 0s, 60s,
        true},

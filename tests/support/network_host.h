@@ -24,7 +24,7 @@ class NetworkDevice final : public NetDevice {
   [[nodiscard]] bool tx_full() const override { return false; }
   [[nodiscard]] const DeviceCaps& caps() const override { return caps_; }
   [[nodiscard]] MacAddress mac() const override { return mac_of(number_); }
-  [[nodiscard]] std::uint32_t mtu() const override { return 1500; }
+  [[nodiscard]] std::uint32_t mtu() const override { return out_.spec().mtu; }
   [[nodiscard]] std::string_view name() const override { return "network"; }
   [[nodiscard]] DeviceStats stats() override { return {}; }
 

@@ -82,6 +82,10 @@ bool NetworkLink::policed(std::uint32_t bytes, Instant now) {
 void NetworkLink::send(Transit transit, Instant now) {
   ++stats_.packets;
   stats_.bytes += transit.bytes;
+  if (transit.bytes > mtu_at(now)) {
+    ++stats_.too_large;
+    return;
+  }
   if (lost_by_chance(now)) {
     ++stats_.lost;
     return;
@@ -163,6 +167,14 @@ Duration NetworkLink::delay_at(Instant now) const {
     if (now >= start_ + change.at) delay = change.delay;
   }
   return delay;
+}
+
+std::uint32_t NetworkLink::mtu_at(Instant now) const {
+  std::uint32_t mtu = spec_.mtu;
+  for (const LinkSpec::MtuChange& change : spec_.mtu_changes) {
+    if (now >= start_ + change.at) mtu = change.mtu;
+  }
+  return mtu;
 }
 
 void NetworkLink::put_on_wire(Transit transit, Instant departure) {

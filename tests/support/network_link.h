@@ -15,12 +15,15 @@ namespace millrace::test {
 /// What happened to packets at one place of a network; those of a Network also since its measurement began.
 struct NetworkLinkStats {
   std::uint64_t packets = 0, bytes = 0;  ///< that came, copies included
-  std::uint64_t lost = 0;                ///< by chance
+  std::uint64_t too_large = 0;
+  std::uint64_t lost = 0;  ///< by chance
   std::uint64_t policed = 0, overflowed = 0, aqm_dropped = 0, marked = 0;
   std::uint64_t duplicated = 0, reordered = 0;
   std::uint64_t accepted_bytes = 0;  ///< that got through the queue, or will
 
-  [[nodiscard]] std::uint64_t dropped() const { return lost + policed + overflowed + aqm_dropped; }
+  [[nodiscard]] std::uint64_t dropped() const {
+    return too_large + lost + policed + overflowed + aqm_dropped;
+  }
 };
 
 /// A packet on its way, and what the way needs to know of it: what lies long in queues is out of the caches,
@@ -80,6 +83,7 @@ class NetworkLink {
   void transmit(Transit transit, Instant at);
   void put_on_wire(Transit transit, Instant departure);
   [[nodiscard]] Duration delay_at(Instant now) const;
+  [[nodiscard]] std::uint32_t mtu_at(Instant now) const;
   [[nodiscard]] Duration time_for(std::uint64_t bytes) const;
   [[nodiscard]] std::uint64_t backlog(Instant now) const;
 

@@ -276,6 +276,7 @@ void TcpScript::take_tcp(const wire::Ipv4View& packet, Instant at) {
   segment.flags = header->flags;
   segment.time_to_live = packet.ttl();
   segment.type_of_service = packet.tos();
+  segment.dont_fragment = packet.dont_fragment();
   segment.at = SeqNum::distance(base, header->seq);
   if (header->has(Seg::Flags::kAck))
     segment.acknowledges = SeqNum::distance(conversation.peer_iss, header->ack);
@@ -344,6 +345,7 @@ void TcpScript::check(const Sent& sent, const Seg& wanted, const char* file, int
   compare(wanted.has_timestamps, got.has_timestamps);
   compare(wanted.time_to_live, got.time_to_live);
   compare(wanted.type_of_service, got.type_of_service);
+  compare(wanted.dont_fragment, got.dont_fragment);
   if (wanted.has(Seg::Flags::kUrg)) same = same && wanted.urgent == got.urgent;
   if (!same) {
     fail("expected  " + wanted.to_string() + "\n     sent " + got.to_string() +

@@ -25,6 +25,7 @@ std::string Seg::to_string() const {
   if (window) text << " win " << *window;
   if (has(Flags::kUrg)) text << " urg " << urgent;
   if (type_of_service && *type_of_service != 0) text << " tos " << unsigned{*type_of_service};
+  if (dont_fragment && !*dont_fragment) text << " no DF";
   std::string options;
   const auto option = [&options](const std::string& one) { options += (options.empty() ? "" : ",") + one; };
   if (max_segment) option("mss " + std::to_string(*max_segment));

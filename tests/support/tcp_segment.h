@@ -31,6 +31,7 @@ struct Seg {
   std::uint16_t urgent = 0;
   std::optional<std::uint8_t> time_to_live;     ///< of the IP header; only compared
   std::optional<std::uint8_t> type_of_service;  ///< ... with the ECN codepoint in its last two bits
+  std::optional<bool> dont_fragment;            ///< of the IP header; only compared
   bool push_matters = false;
   bool super = false;  ///< expected as, or injected as, one super-segment
 
@@ -55,6 +56,7 @@ struct Seg {
   Seg& sack(std::uint32_t left, std::uint32_t right) { return blocks.emplace_back(left, right), *this; }
   Seg& urg(std::uint16_t pointer) { return urgent = pointer, flags |= Flags::kUrg, *this; }
   Seg& ttl(std::uint8_t value) { return time_to_live = value, *this; }
+  Seg& df(bool value) { return dont_fragment = value, *this; }
   Seg& tos(std::uint8_t value) { return type_of_service = value, *this; }
   /// RFC 3168 §5: not ECN-capable 0, ECT(0) 2, CE 3.
   Seg& ecn(std::uint8_t codepoint) { return tos(codepoint); }

@@ -114,6 +114,11 @@ void apply(std::string_view word, LinkSpec& link) {
     link.reorder_delay = duration(halves(value).second);
   } else if (key == "release") {
     link.release_interval = duration(value);
+  } else if (key == "mtu" && value.find(':') != std::string_view::npos) {
+    link.mtu_changes.push_back({duration(halves(value).first),
+                                static_cast<std::uint32_t>(whole(scaled(halves(value).second, 1000)))});
+  } else if (key == "mtu") {
+    link.mtu = static_cast<std::uint32_t>(whole(scaled(value, 1000)));
   } else if (key == "route") {
     link.route_changes.push_back({duration(halves(value).first), duration(halves(value).second)});
   } else {

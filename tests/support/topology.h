@@ -12,7 +12,8 @@ namespace millrace::test {
 
 /// One direction of a link: what happens to a packet in it, in this order.
 ///
-///     loss, copies -> policer -> [queue, AQM] -> transmitter (rate) -> delay (reordering, bursts) ->
+///     too large -> loss, copies -> policer -> [queue, AQM] -> transmitter (rate) -> delay (reordering,
+///     bursts) ->
 ///
 /// Rates and queues count IP packets, without their Ethernet header.
 struct LinkSpec {
@@ -29,6 +30,14 @@ struct LinkSpec {
   std::uint64_t rate = 0;  ///< bits a second; 0: no limit
   Duration delay{0};
   std::vector<DelayChange> route_changes;
+
+  struct MtuChange {
+    Duration at;  ///< since the start of the run
+    std::uint32_t mtu;
+  };
+  /// What is larger vanishes, and no router tells. A host's device has the MTU of the way out of it.
+  std::uint32_t mtu = 1500;
+  std::vector<MtuChange> mtu_changes;
 
   // --- the queue in front of the transmitter
   std::size_t queue_bytes = 0;  ///< 0: no limit
@@ -79,7 +88,7 @@ struct FlowSpec {
 ///
 /// A link knows: a rate (100M, 2.5G), a delay (20ms), queue=64k or queue=1.5bdp, codel, codel=5ms:100ms,
 /// mark=30k (threshold), ecn, police=10M:15k, loss=1%, bursts=0.1%:25%, duplicate=1%, reorder=30%:10ms,
-/// release=5ms, route=2s:50ms. A host is a node with one link, at an end of a flow.
+/// release=5ms, route=2s:50ms, mtu=1400, mtu=2s:1280. A host is a node with one link, at an end of a flow.
 struct Topology {
   struct Link {
     std::string a, b;

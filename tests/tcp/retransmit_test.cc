@@ -19,7 +19,7 @@ TEST(Rto, IsTwoHundredMillisecondsOnAFastPathAndDoubles) {
   t.expect_after(200ms, data(1, 1461));
   t.expect_after(400ms, data(1, 1461));
   t.expect_after(800ms, data(1, 1461));
-  t.expect_after(1600ms, data(1, 1461));
+  t.expect_after(1600ms, data(1, 1025));  // smaller: it might be a path that swallows large packets
   EXPECT_EQ(t.info().backoff, 4);
 }
 

@@ -144,15 +144,21 @@ TEST(CongestionOption, IsAPlaceInTheList) {
   EXPECT_EQ(tcp::find_congestion("no such thing"), std::nullopt);
 }
 
-TEST(MtuDiscoverOption, SwitchedOffLeavesDontFragmentUnset) {
+TEST(MtuDiscoverOption, DecidesAboutDontFragment) {
   TcpScript t;
   t.establish();
   EXPECT_EQ(*t.socket().option(SocketOption::kMtuDiscover), 1);
-  t.set_option(SocketOption::kMtuDiscover, 0);
-  EXPECT_EQ(*t.socket().option(SocketOption::kMtuDiscover), 0);
+  std::uint32_t next = 1;
+  for (const auto& [value, set] :
+       {std::pair{1, true}, {0, false}, {2, true}, {3, true}, {4, false}, {5, false}}) {
+    t.set_option(SocketOption::kMtuDiscover, value);
+    EXPECT_EQ(*t.socket().option(SocketOption::kMtuDiscover), value);
+    t.write(10);
+    t.expect(data(next, next + 10).df(set));
+    t.inject(ack(next += 10));
+  }
   EXPECT_EQ(t.socket().set_option(SocketOption::kMtuDiscover, 6, t.now()).error(), Error::kInvalid);
-  EXPECT_EQ(t.socket().set_option(SocketOption::kMtuDiscover, 3, t.now()).error(),
-            Error::kProtocolNotAvailable);
+  EXPECT_EQ(t.socket().set_option(SocketOption::kMtuDiscover, -1, t.now()).error(), Error::kInvalid);
 }
 
 TEST(BytesLeft, CountsWhatWaitsAndTheEnd) {
