@@ -398,7 +398,7 @@ def all_cases(programs):
         add_cases_of_settings(add)
         doctor_cases.add_cases(add)
         mtu_cases.add_cases(add)
-    if programs.flood:
+    if programs.flood and programs.driver != "tap":
         flood_cases.add_cases(add)
     command_cases.add_cases(add)
     return cases
