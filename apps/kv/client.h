@@ -6,6 +6,7 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include "command.h"
 #include "common/event_loop.h"
 #include "output.h"
 #include "reply.h"
@@ -14,7 +15,6 @@
 namespace millrace::kv {
 
 class Server;
-struct Command;
 
 namespace tag {
 struct All;
@@ -62,8 +62,7 @@ class Client final : public apps::Handler, public ClientHook<tag::All>, public C
   bool authenticated = false;
   bool no_evict = false;
   Replies replies = Replies::kOn;
-  const Command* last_command = nullptr;
-  const char* last_subcommand = nullptr;
+  Resolved last_command;
   std::int64_t created_ms = 0, last_used_ms = 0;
 
  private:

@@ -22,10 +22,9 @@ bool is_client_type(std::string_view word) {
 }
 
 std::string last_command_of(const Client& client) {
-  if (client.last_command == nullptr) return "NULL";
-  std::string name = client.last_command->name;
-  if (client.last_subcommand != nullptr) name += std::string("|") + client.last_subcommand;
-  return name;
+  const auto& [command, subcommand] = client.last_command;
+  if (command == nullptr) return "NULL";
+  return subcommand == nullptr ? command->name : std::string(command->name) + "|" + subcommand->name;
 }
 
 std::string describe(Server& server, const Client& client) {
@@ -59,7 +58,7 @@ void list_by_id(Call& call) {
   std::string lines;
   for (std::size_t i = 3; i < call.count(); ++i) {
     const auto id = parse_integer(call.text(i));
-    if (!id || *id <= 0) return call.reply.error(kBadId);
+    if (!id) return call.reply.error(kBadId);
     if (const Client* client = find_client(call.server, *id)) lines += describe(call.server, *client) + "\n";
   }
   call.reply.text(lines);
@@ -69,7 +68,7 @@ void list(Call& call) {
   bool wanted = true;
   if (call.count() == 4 && same_ignoring_case(call.text(2), "type")) {
     if (!is_client_type(call.text(3))) {
-      return call.reply.error("ERR Unknown client type '" + std::string(call.text(3)) + "'");
+      return call.reply.error("ERR Unknown client type '" + std::string(c_string(call.text(3))) + "'");
     }
     wanted = same_ignoring_case(call.text(3), "normal");
   } else if (call.count() > 3 && same_ignoring_case(call.text(2), "id")) {
@@ -104,7 +103,7 @@ void get_name(Call& call) {
 /// What a client's library says of itself; it is taken, and nobody asks for it.
 void set_info(Call& call) {
   if (!same_ignoring_case(call.text(2), "lib-name") && !same_ignoring_case(call.text(2), "lib-ver")) {
-    return call.reply.error("ERR Unrecognized option '" + std::string(call.text(2)) + "'");
+    return call.reply.error("ERR Unrecognized option '" + std::string(c_string(call.text(2))) + "'");
   }
   call.reply.ok();
 }
@@ -147,14 +146,14 @@ struct Victims {
         id = parse_integer(value);
         if (!id || *id < 1) return "ERR client-id should be greater than 0";
       } else if (same_ignoring_case(call.text(i), "type")) {
-        if (!is_client_type(value)) return "ERR Unknown client type '" + std::string(value) + "'";
+        if (!is_client_type(value)) return "ERR Unknown client type '" + std::string(c_string(value)) + "'";
         nobody |= !same_ignoring_case(value, "normal");
       } else if (same_ignoring_case(call.text(i), "addr")) {
         address = value;
       } else if (same_ignoring_case(call.text(i), "laddr")) {
         local_address = value;
       } else if (same_ignoring_case(call.text(i), "user")) {
-        if (value != "default") return "ERR No such user '" + std::string(value) + "'";
+        if (value != "default") return "ERR No such user '" + std::string(c_string(value)) + "'";
       } else if (same_ignoring_case(call.text(i), "skipme")) {
         skip_self = same_ignoring_case(value, "yes");
         if (!skip_self && !same_ignoring_case(value, "no")) return std::string(kSyntaxError);
@@ -212,8 +211,8 @@ constexpr std::array kSubcommands{
 
 }  // namespace
 
-void client(Call& call) {
-  run_subcommand(call, "client", kSubcommands);
+std::span<const Subcommand> client_subcommands() {
+  return kSubcommands;
 }
 
 }  // namespace millrace::kv::commands

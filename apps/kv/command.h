@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -37,22 +38,6 @@ enum class Flag : std::uint16_t {
   kNoScript = 256,
 };
 
-struct Command {
-  const char* name;
-  int arity;  ///< words, the name included; negative: at least so many
-  unsigned flags;
-  int first_key, last_key, key_step;
-  void (*handler)(Call&);
-  const char* group;
-  const char* since;
-  const char* summary;
-
-  [[nodiscard]] bool is(Flag flag) const { return (flags & static_cast<unsigned>(flag)) != 0; }
-  [[nodiscard]] bool takes(std::size_t words) const {
-    return arity >= 0 ? words == static_cast<std::size_t>(arity) : words >= static_cast<std::size_t>(-arity);
-  }
-};
-
 /// A command's second word that is a command of its own: CLIENT LIST.
 struct Subcommand {
   const char* name;
@@ -60,15 +45,47 @@ struct Subcommand {
   void (*handler)(Call&);
 };
 
+struct Command {
+  const char* name;
+  int arity;  ///< words, the name included; negative: at least so many
+  unsigned flags;
+  int first_key, last_key, key_step;
+  void (*handler)(Call&);  ///< of the name alone, where there are subcommands
+  const char* group;
+  const char* since;
+  const char* summary;
+  std::span<const Subcommand> (*subcommands)() = nullptr;
+
+  [[nodiscard]] bool is(Flag flag) const { return (flags & static_cast<unsigned>(flag)) != 0; }
+};
+
+/// Whether a command of this arity can have so many words.
+constexpr bool takes_words(int arity, std::size_t words) {
+  return arity >= 0 ? words == static_cast<std::size_t>(arity) : words >= static_cast<std::size_t>(-arity);
+}
+
+/// What to run for a call.
+struct Resolved {
+  const Command* command = nullptr;
+  const Subcommand* subcommand = nullptr;
+  [[nodiscard]] void (*handler() const)(Call&) {
+    return subcommand != nullptr ? subcommand->handler : command->handler;
+  }
+};
+
 std::span<const Command> all_commands();
 /// Null when there is none. Letters' case does not matter.
 const Command* find_command(std::string_view name);
 
-/// Calls the one that the call names, or answers that there is none or that its words are too few or many.
-void run_subcommand(Call& call, const char* container, std::span<const Subcommand> subcommands);
+/// Nothing: it has been answered that there is no such command, or that its words are too few or many.
+std::optional<Resolved> resolve(Call& call);
+
+/// As much of what a client has said as Redis's errors say back: up to a null byte.
+std::string_view c_string(std::string_view text, std::size_t most = std::string_view::npos);
 
 void reply_wrong_arity(Reply& reply, std::string_view full_name);
-void reply_unknown_command(Call& call);
+/// Whether this is database 0, the only one. False: it has been answered that it is not.
+bool takes_database(Call& call, std::string_view index);
 
 /// False: it has been answered that a name cannot be so. An empty one takes the name away.
 bool name_client(Call& call, std::string_view name);
@@ -77,11 +94,12 @@ constexpr std::string_view kSyntaxError = "ERR syntax error";
 constexpr std::string_view kNotAnInteger = "ERR value is not an integer or out of range";
 
 namespace commands {
+std::span<const Subcommand> client_subcommands();
+std::span<const Subcommand> command_subcommands();
+std::span<const Subcommand> config_subcommands();
 void append(Call& call);
 void auth(Call& call);
-void client(Call& call);
 void command(Call& call);
-void config(Call& call);
 void copy(Call& call);
 void dbsize(Call& call);
 void decr(Call& call);

@@ -111,8 +111,11 @@ constexpr std::array kSubcommands{
 }  // namespace
 
 void command(Call& call) {
-  if (call.count() == 1) return tell_all(call);
-  run_subcommand(call, "command", kSubcommands);
+  tell_all(call);
+}
+
+std::span<const Subcommand> command_subcommands() {
+  return kSubcommands;
 }
 
 }  // namespace millrace::kv::commands

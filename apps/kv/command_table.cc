@@ -2,7 +2,6 @@
 #include <array>
 #include <string>
 
-#include "client.h"
 #include "command.h"
 #include "numbers.h"
 
@@ -28,9 +27,12 @@ constexpr std::array kCommands{
             "Appends to the value of a key"},
     Command{"auth", -2, kStranger, 0, 0, 0, commands::auth, "connection", "1.0.0",
             "Authenticates the connection"},
-    Command{"client", -2, 0, 0, 0, 0, commands::client, "connection", "2.4.0", "Commands about connections"},
-    Command{"command", -1, kTalk, 0, 0, 0, commands::command, "server", "2.8.13", "Tells about commands"},
-    Command{"config", -2, 0, 0, 0, 0, commands::config, "server", "2.0.0", "Reads and changes settings"},
+    Command{"client", -2, 0, 0, 0, 0, nullptr, "connection", "2.4.0", "Commands about connections",
+            commands::client_subcommands},
+    Command{"command", -1, kTalk, 0, 0, 0, commands::command, "server", "2.8.13", "Tells about commands",
+            commands::command_subcommands},
+    Command{"config", -2, 0, 0, 0, 0, nullptr, "server", "2.0.0", "Reads and changes settings",
+            commands::config_subcommands},
     Command{"copy", -3, kGrow, 1, 2, 1, commands::copy, "generic", "6.2.0", "Copies a key"},
     Command{"dbsize", 1, kReadFast, 0, 0, 0, commands::dbsize, "server", "1.0.0", "Counts the keys"},
     Command{"decr", 2, kGrowFast, 1, 1, 1, commands::decr, "string", "1.0.0", "Takes one from an integer"},
@@ -132,36 +134,64 @@ const Command* find_command(std::string_view name) {
   return found != kCommands.end() && compare_ignoring_case(found->name, name) == 0 ? found : nullptr;
 }
 
+std::string_view c_string(std::string_view text, std::size_t most) {
+  return text.substr(0, std::min(text.find('\0'), most));
+}
+
 void reply_wrong_arity(Reply& reply, std::string_view full_name) {
   reply.error("ERR wrong number of arguments for '" + std::string(full_name) + "' command");
 }
 
+namespace {
+
 void reply_unknown_command(Call& call) {
-  // Redis tells as much of what it was told: as C strings.
-  const auto as_c_string = [](std::string_view text, std::size_t most) {
-    return std::string(text.substr(0, std::min(text.find('\0'), most)));
-  };
   std::string told;
   for (std::size_t i = 1; i < call.count() && told.size() < kTold; ++i) {
-    told += "'" + as_c_string(call.text(i), kTold - told.size()) + "' ";
+    told += "'" + std::string(c_string(call.text(i), kTold - told.size())) + "' ";
   }
-  call.reply.error("ERR unknown command '" + as_c_string(call.text(0), kTold) +
+  call.reply.error("ERR unknown command '" + std::string(c_string(call.text(0), kTold)) +
                    "', with args beginning with: " + told);
 }
 
-void run_subcommand(Call& call, const char* container, std::span<const Subcommand> subcommands) {
-  for (const Subcommand& one : subcommands) {
-    if (!same_ignoring_case(one.name, call.text(1))) continue;
-    const Command shape{one.name, one.arity, 0, 0, 0, 0, one.handler, "", "", ""};
-    if (!shape.takes(call.count()))
-      return reply_wrong_arity(call.reply, std::string(container) + "|" + one.name);
-    call.client.last_subcommand = one.name;
-    return one.handler(call);
-  }
-  std::string upper = container;
-  std::transform(upper.begin(), upper.end(), upper.begin(), [](char c) { return static_cast<char>(c - 32); });
-  call.reply.error("ERR unknown subcommand '" + std::string(call.text(1).substr(0, kTold)) + "'. Try " +
+const Subcommand* find_subcommand(const Command& command, std::string_view name) {
+  const auto subcommands = command.subcommands();
+  const auto found = std::find_if(subcommands.begin(), subcommands.end(), [&](const Subcommand& known) {
+    return same_ignoring_case(known.name, name);
+  });
+  return found != subcommands.end() ? &*found : nullptr;
+}
+
+void reply_unknown_subcommand(Call& call, const Command& command) {
+  std::string upper = command.name;
+  std::transform(upper.begin(), upper.end(), upper.begin(),
+                 [](char c) { return static_cast<char>(c - 'a' + 'A'); });
+  call.reply.error("ERR unknown subcommand '" + std::string(c_string(call.text(1), kTold)) + "'. Try " +
                    upper + " HELP.");
+}
+
+}  // namespace
+
+std::optional<Resolved> resolve(Call& call) {
+  const Resolved plain{find_command(call.text(0)), nullptr};
+  if (plain.command == nullptr) {
+    reply_unknown_command(call);
+    return std::nullopt;
+  }
+  const Command& command = *plain.command;
+  if (command.subcommands == nullptr || call.count() == 1) {
+    if (takes_words(command.arity, call.count())) return plain;
+    reply_wrong_arity(call.reply, command.name);
+    return std::nullopt;
+  }
+  const Subcommand* subcommand = find_subcommand(command, call.text(1));
+  if (subcommand == nullptr) {
+    reply_unknown_subcommand(call, command);
+  } else if (!takes_words(subcommand->arity, call.count())) {
+    reply_wrong_arity(call.reply, std::string(command.name) + "|" + subcommand->name);
+  } else {
+    return Resolved{&command, subcommand};
+  }
+  return std::nullopt;
 }
 
 }  // namespace millrace::kv

@@ -81,8 +81,8 @@ constexpr std::array kParameters{
               [](Server& server) { return std::string(to_text(server.limits().eviction)); }, change_eviction},
     Parameter{"maxmemory-samples", [](Server& server) { return std::to_string(server.limits().samples); },
               [](Server& server, std::string_view value) {
-                return change_number(server.limits().samples, value, 1, 1000,
-                                     "argument must be between 1 and 1000 inclusive");
+                return change_number(server.limits().samples, value, 1, INT32_MAX,
+                                     "argument must be between 1 and 2147483647 inclusive");
               }},
     Parameter{"port", [](Server& server) { return std::to_string(server.config().port); }, nullptr},
     Parameter{"proto-max-bulk-len", [](Server& server) { return std::to_string(server.limits().bulk); },
@@ -107,36 +107,43 @@ const Parameter* find_parameter(std::string_view name) {
   return found != kParameters.end() ? found : nullptr;
 }
 
+/// A name without a pattern comes back as it was spelled.
 void get_parameters(Call& call) {
-  std::vector<const Parameter*> wanted;
-  for (const Parameter& one : kParameters) {
-    for (std::size_t i = 2; i < call.count(); ++i) {
-      if (!matches(call.text(i), one.name, Case::kIgnored)) continue;
-      wanted.push_back(&one);
-      break;
+  std::vector<std::pair<std::string_view, const Parameter*>> wanted;
+  const auto add = [&](std::string_view name, const Parameter& one) {
+    const bool twice =
+        std::any_of(wanted.begin(), wanted.end(), [&](const auto& known) { return known.second == &one; });
+    if (!twice) wanted.emplace_back(name, &one);
+  };
+  for (std::size_t i = 2; i < call.count(); ++i) {
+    const bool pattern = call.text(i).find_first_of("[*?") != std::string_view::npos;
+    const Parameter* named = pattern ? nullptr : find_parameter(call.text(i));
+    if (named != nullptr) add(call.text(i), *named);
+    for (const Parameter& one : kParameters) {
+      if (pattern && matches(call.text(i), one.name, Case::kIgnored)) add(one.name, one);
     }
   }
   call.reply.map(wanted.size());
-  for (const Parameter* one : wanted) {
-    call.reply.bulk(one->name);
+  for (const auto& [name, one] : wanted) {
+    call.reply.bulk(name);
     call.reply.bulk(one->tell(call.server));
   }
 }
 
 std::string failed(std::string_view name, std::string_view why) {
-  return "ERR CONFIG SET failed (possibly related to argument '" + std::string(name) + "') - " +
+  return "ERR CONFIG SET failed (possibly related to argument '" + std::string(c_string(name)) + "') - " +
          std::string(why);
 }
 
 /// All of them or none.
 void set_parameters(Call& call) {
-  if (call.count() % 2 == 1) return reply_wrong_arity(call.reply, "config|set");
+  if (call.count() % 2 == 1) return call.reply.error(kSyntaxError);
   std::vector<const Parameter*> wanted;
   for (std::size_t i = 2; i < call.count(); i += 2) {
     const Parameter* one = find_parameter(call.text(i));
     if (one == nullptr) {
       return call.reply.error("ERR Unknown option or number of arguments for CONFIG SET - '" +
-                              std::string(call.text(i)) + "'");
+                              std::string(c_string(call.text(i))) + "'");
     }
     // What clients like to set to what it is already may be set to that.
     if (one->change == nullptr && one->tell(call.server) != call.text(i + 1)) {
@@ -178,8 +185,8 @@ constexpr std::array kSubcommands{
 
 }  // namespace
 
-void config(Call& call) {
-  run_subcommand(call, "config", kSubcommands);
+std::span<const Subcommand> config_subcommands() {
+  return kSubcommands;
 }
 
 }  // namespace millrace::kv::commands

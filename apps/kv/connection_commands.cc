@@ -1,4 +1,5 @@
 #include <ctime>
+#include <limits>
 #include <string>
 
 #include "client.h"
@@ -69,10 +70,7 @@ void quit(Call& call) {
 }
 
 void select(Call& call) {
-  const auto index = parse_integer(call.text(1));
-  if (!index) return call.reply.error(kNotAnInteger);
-  if (*index != 0) return call.reply.error("ERR DB index is out of range");
-  call.reply.ok();
+  if (takes_database(call, call.text(1))) call.reply.ok();
 }
 
 void auth(Call& call) {
@@ -95,25 +93,23 @@ void hello(Call& call) {
     if (*version < 2 || *version > 3) return call.reply.error("NOPROTO unsupported protocol version");
     protocol = static_cast<int>(*version);
   }
-  std::size_t login = 0, name = 0;
   for (; i < call.count(); ++i) {
     if (same_ignoring_case(call.text(i), "auth") && call.count() - i > 2) {
-      login = i;
+      if (!log_in(call, call.text(i + 1), call.text(i + 2))) return;
       i += 2;
     } else if (same_ignoring_case(call.text(i), "setname") && call.count() - i > 1) {
-      name = ++i;
+      if (!name_client(call, call.text(++i))) return;
     } else {
-      return call.reply.error("ERR Syntax error in HELLO option '" + std::string(call.text(i)) + "'");
+      return call.reply.error("ERR Syntax error in HELLO option '" + std::string(c_string(call.text(i))) +
+                              "'");
     }
   }
-  if (login != 0 && !log_in(call, call.text(login + 1), call.text(login + 2))) return;
   if (!call.client.authenticated) {
     return call.reply.error(
-        "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
-        "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
-        "the same time");
+        "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> "
+        "<pass> option can be used to authenticate the client and select the RESP protocol version at the "
+        "same time");
   }
-  if (name != 0 && !name_client(call, call.text(name))) return;
   call.reply.set_protocol(protocol);
   tell_hello(call);
 }
@@ -121,7 +117,6 @@ void hello(Call& call) {
 void reset(Call& call) {
   Client& client = call.client;
   client.name.clear();
-  client.no_evict = false;
   client.replies = Client::Replies::kOn;
   client.authenticated = call.server.limits().password.empty();
   call.reply.set_protocol(2);
@@ -152,3 +147,20 @@ void shutdown(Call& call) {
 }
 
 }  // namespace millrace::kv::commands
+
+namespace millrace::kv {
+
+bool takes_database(Call& call, std::string_view index) {
+  using Int = std::numeric_limits<std::int32_t>;
+  const auto number = parse_integer(index);
+  if (!number) {
+    call.reply.error(kNotAnInteger);
+  } else if (*number < Int::min() || *number > Int::max()) {
+    call.reply.error("ERR value is out of range, value must between -2147483648 and 2147483647");
+  } else if (*number != 0) {
+    call.reply.error("ERR DB index is out of range");
+  }
+  return number == 0;
+}
+
+}  // namespace millrace::kv

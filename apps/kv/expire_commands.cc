@@ -27,7 +27,7 @@ struct Conditions {
       } else if (same_ignoring_case(word, "lt")) {
         lt = true;
       } else {
-        return "ERR Unsupported option " + std::string(word);
+        return "ERR Unsupported option " + std::string(c_string(word));
       }
     }
     if (nx && (xx || gt || lt)) return "ERR NX and XX, GT or LT options at the same time are not compatible";
@@ -45,7 +45,7 @@ struct Conditions {
 };
 
 void expire_at(Call& call, ExpiryUnit unit) {
-  using Limits = std::numeric_limits<std::int64_t>;
+  using Int = std::numeric_limits<std::int64_t>;
   Conditions conditions;
   const std::string problem = conditions.parse(call);
   if (!problem.empty()) return call.reply.error(problem);
@@ -53,8 +53,7 @@ void expire_at(Call& call, ExpiryUnit unit) {
   if (!number) return call.reply.error(kNotAnInteger);
   const std::int64_t scale = unit.seconds ? 1000 : 1;
   const std::int64_t base = unit.relative ? call.keys.now() : 0;
-  if (*number > Limits::max() / scale || *number < Limits::min() / scale ||
-      *number * scale > Limits::max() - base) {
+  if (*number > Int::max() / scale || *number < Int::min() / scale || *number * scale > Int::max() - base) {
     return reply_invalid_expiry(call);
   }
   const std::int64_t at = *number * scale + base;

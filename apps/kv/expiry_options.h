@@ -12,6 +12,7 @@ namespace millrace::kv {
 struct ExpiryUnit {
   bool seconds = true;
   bool relative = true;
+  bool operator==(const ExpiryUnit&) const = default;
 };
 
 std::optional<ExpiryUnit> expiry_unit(std::string_view word);

@@ -69,9 +69,7 @@ void copy(Call& call) {
     if (same_ignoring_case(call.text(i), "replace")) {
       replace = true;
     } else if (same_ignoring_case(call.text(i), "db") && i + 1 < call.count()) {
-      const auto database = parse_integer(call.text(++i));
-      if (!database) return call.reply.error(kNotAnInteger);
-      if (*database != 0) return call.reply.error("ERR DB index is out of range");
+      if (!takes_database(call, call.text(++i))) return;
     } else {
       return call.reply.error(kSyntaxError);
     }

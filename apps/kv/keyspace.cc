@@ -1,11 +1,14 @@
 #include "keyspace.h"
 
+#include <algorithm>
+
 #include "heap.h"
 
 namespace millrace::kv {
 
 namespace {
 
+constexpr std::uint32_t kMostSamples = 64;
 constexpr int kEvictionsAtOnce = 1000;
 constexpr std::uint32_t kExpirySamples = 20;
 constexpr int kExpiryRounds = 50;
@@ -151,7 +154,7 @@ std::size_t Keyspace::memory() const {
 
 void Keyspace::evict_one(std::uint32_t samples) {
   Entry* oldest = nullptr;
-  for (std::uint32_t i = 0; i < samples; ++i) {
+  for (std::uint32_t i = 0; i < std::min(samples, kMostSamples); ++i) {
     Entry* entry = table_.random(rng_);
     if (oldest == nullptr || entry->last_used < oldest->last_used) oldest = entry;
   }

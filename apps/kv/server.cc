@@ -98,22 +98,14 @@ std::size_t Server::clients_memory() const {
   return bytes;
 }
 
-bool Server::may_run(Call& call, const Command* command) {
-  if (command == nullptr) {
-    reply_unknown_command(call);
-    return false;
-  }
-  if (!command->takes(call.count())) {
-    reply_wrong_arity(call.reply, command->name);
-    return false;
-  }
-  if (!call.client.authenticated && !command->is(Flag::kNoAuth)) {
+bool Server::may_run(Call& call, const Command& command) {
+  if (!call.client.authenticated && !command.is(Flag::kNoAuth)) {
     call.reply.error("NOAUTH Authentication required.");
     return false;
   }
   if (limits_.memory == 0) return true;
   const bool room = keys_.make_room(limits_.memory, limits_.eviction, limits_.samples);
-  if (room || !command->is(Flag::kDenyOom)) return true;
+  if (room || !command.is(Flag::kDenyOom)) return true;
   call.reply.error("OOM command not allowed when used memory > 'maxmemory'.");
   return false;
 }
@@ -123,12 +115,11 @@ void Server::execute(Client& client, const Arguments& arguments) {
   Call call{*this, client, keys_, arguments, client.reply()};
   ++counters_.commands;
   call.reply.mute(client.replies == Replies::kOff || client.replies == Replies::kSkip);
-  const Command* command = find_command(arguments[0].text);
-  if (may_run(call, command)) {
-    client.last_command = command;
-    client.last_subcommand = nullptr;
+  const auto resolved = resolve(call);
+  if (resolved && may_run(call, *resolved->command)) {
+    client.last_command = *resolved;
     try {
-      command->handler(call);
+      resolved->handler()(call);
     } catch (const std::bad_alloc&) {
       call.reply.error("OOM out of memory");
     }

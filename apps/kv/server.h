@@ -73,7 +73,7 @@ class Server {
   void work();
   void close_silent_clients();
   /// False: it has been answered why not.
-  bool may_run(Call& call, const Command* command);
+  bool may_run(Call& call, const Command& command);
 
   const Config& config_;
   Limits limits_;

@@ -36,7 +36,7 @@ struct SetOptions {
         get = true;
       } else if (same_ignoring_case(word, "keepttl") && !unit) {
         keep_expiry = true;
-      } else if (found && !keep_expiry && !unit && i + 1 < args.size()) {
+      } else if (found && !keep_expiry && (!unit || unit == found) && i + 1 < args.size()) {
         unit = found;
         time = args[++i].text;
       } else {
@@ -152,7 +152,7 @@ void getex(Call& call) {
     const auto found = expiry_unit(call.text(i));
     if (same_ignoring_case(call.text(i), "persist") && !unit) {
       persist = true;
-    } else if (found && !persist && !unit && i + 1 < call.count()) {
+    } else if (found && !persist && (!unit || unit == found) && i + 1 < call.count()) {
       unit = found;
       time = call.text(++i);
     } else {

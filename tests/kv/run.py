@@ -9,7 +9,9 @@ import tempfile
 sys.dont_write_bytecode = True
 
 import client_cases  # noqa: E402
+import differential  # noqa: E402
 import harness  # noqa: E402
+import raw_cases  # noqa: E402
 
 
 def all_cases():
@@ -17,7 +19,7 @@ def all_cases():
 
     def add(name, function, *arguments, **options):
         cases.append((name, lambda bench: function(bench, *arguments, **options)))
-    for module in (client_cases,):
+    for module in (client_cases, differential, raw_cases):
         module.add_cases(add)
     return cases
 
