@@ -32,6 +32,12 @@ Eviction to_eviction(const std::string& text) {
   return *eviction;
 }
 
+Sync to_sync(const std::string& text) {
+  const auto sync = parse_sync(text);
+  if (!sync) throw SettingError("must be always, everysec or no");
+  return *sync;
+}
+
 struct KvSetting {
   Setting setting;
   void (*apply)(Config&, const std::string&);
@@ -65,6 +71,12 @@ const std::array kSettings{
               [](Config& config, const std::string& text) { config.limits.eviction = to_eviction(text); }},
     KvSetting{{"requirepass", Shape::kValue, "PASSWORD", "what clients must AUTH with"},
               [](Config& config, const std::string& text) { config.limits.password = text; }},
+    KvSetting{{"store", Shape::kValue, "DIRECTORY", "keep the data there, so that they outlive the process"},
+              [](Config& config, const std::string& text) { config.store = text; }},
+    KvSetting{{"fsync", Shape::kValue, "WHEN",
+               "what was written is on the disk before its answer (always), within a second (everysec, the "
+               "default), or when the system likes (no)"},
+              [](Config& config, const std::string& text) { config.sync = to_sync(text); }},
     KvSetting{{"busy_poll", Shape::kSwitch, "", "never sleep: lowest latency, one core burnt"},
               [](Config& config, const std::string& text) { config.busy_poll = to_switch(text); }},
     KvSetting{{"kernel", Shape::kSwitch, "",

@@ -40,6 +40,8 @@ struct Config {
   unsigned timeout = 300;  ///< seconds after which a peer that no longer answers is dropped; 0: never
   bool busy_poll = false;  ///< never sleep
   bool kernel = false;     ///< serve on the kernel's sockets instead of the stack's
+  std::string store;       ///< directory; empty: what is in memory is all there is
+  Sync sync = Sync::kEverySecond;
   Limits limits;
 };
 

@@ -56,8 +56,11 @@ const char* change_eviction(Server& server, std::string_view value) {
 }
 
 constexpr std::array kParameters{
-    Parameter{"appendfsync", [](Server&) { return std::string("everysec"); }, nullptr},
-    Parameter{"appendonly", [](Server&) { return std::string("no"); }, nullptr},
+    Parameter{"appendfsync", [](Server& server) { return std::string(to_text(server.config().sync)); },
+              nullptr},
+    Parameter{"appendonly",
+              [](Server& server) { return std::string(server.storage() != nullptr ? "yes" : "no"); },
+              nullptr},
     Parameter{"bind", [](Server& server) { return server.config().addr; }, nullptr},
     Parameter{
         "client-output-buffer-limit",

@@ -93,6 +93,19 @@ std::string memory_section(Server& server) {
       .text();
 }
 
+std::string persistence_section(Server& server) {
+  Section section("Persistence");
+  section.add("loading", 0).add("aof_enabled", server.storage() != nullptr ? 1 : 0);
+  if (server.storage() == nullptr) return section.text();
+  const Storage::Counters& counters = server.storage()->counters();
+  return section.add("store", server.config().store)
+      .add("store_fsync", to_text(server.config().sync))
+      .add("store_commits", counters.commits)
+      .add("store_keys_written", counters.keys)
+      .add("store_bytes_written", counters.bytes)
+      .text();
+}
+
 std::string stats_section(Server& server) {
   const Counters& counters = server.counters();
   const Keyspace::Counters& keys = server.keys().counters();
@@ -141,10 +154,10 @@ struct NamedSection {
   std::string (*make)(Server&);
 };
 constexpr std::array kSections{
-    NamedSection{"server", server_section},           NamedSection{"clients", clients_section},
-    NamedSection{"memory", memory_section},           NamedSection{"stats", stats_section},
-    NamedSection{"replication", replication_section}, NamedSection{"cpu", cpu_section},
-    NamedSection{"keyspace", keyspace_section},
+    NamedSection{"server", server_section}, NamedSection{"clients", clients_section},
+    NamedSection{"memory", memory_section}, NamedSection{"persistence", persistence_section},
+    NamedSection{"stats", stats_section},   NamedSection{"replication", replication_section},
+    NamedSection{"cpu", cpu_section},       NamedSection{"keyspace", keyspace_section},
 };
 
 bool wants(const Call& call, const char* section) {

@@ -52,6 +52,12 @@ Server::Server(const apps::SocketApi& api, const Config& config)
   keys_.set_now(started_ms_);
   signals_ = std::make_unique<apps::Signals>(loop_, std::initializer_list<int>{SIGTERM, SIGINT},
                                              [this](int) { stop(); });
+  // Behind the signals: its threads have them blocked, too.
+  if (!config.store.empty()) {
+    storage_ = open_storage(config.store, config.sync);
+    storage_->load(keys_);
+    keys_.set_journal(storage_.get());
+  }
   listener_ = std::make_unique<apps::Listener>(
       loop_, apps::listen_address(config.kernel, config.addr, config.port), config.timeout,
       apps::Listener::Events{.accepted = [this](int fd) { adopt(fd); },
@@ -129,6 +135,7 @@ void Server::execute(Client& client, const Arguments& arguments) {
 }
 
 void Server::finish_turn() {
+  if (storage_) storage_->commit(keys_);
   while (!unsent_.empty()) {
     Client& client = unsent_.front();
     unsent_.pop_front();

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "keyspace.h"
 #include "output.h"
+#include "storage.h"
 
 namespace millrace::kv {
 
@@ -56,6 +57,8 @@ class Server {
   void limits_changed() { next_work_ms_ = 0; }
   [[nodiscard]] Counters& counters() { return counters_; }
   [[nodiscard]] Keyspace& keys() { return keys_; }
+  /// Null: nothing is kept.
+  [[nodiscard]] const Storage* storage() const { return storage_.get(); }
   [[nodiscard]] Clients& clients() { return clients_; }
   [[nodiscard]] std::size_t client_count() const { return client_count_; }
   [[nodiscard]] std::int64_t started_ms() const { return started_ms_; }
@@ -81,6 +84,7 @@ class Server {
   std::vector<char> scratch_;
   BufferPool buffers_;
   Keyspace keys_;
+  std::unique_ptr<Storage> storage_;
   Counters counters_;
   std::string run_id_;
   std::int64_t started_ms_;

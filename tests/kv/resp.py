@@ -101,21 +101,24 @@ class Connection:
                 return bytes(data)
             data += more
 
-    def call(self, *words):
-        """The answer to one command."""
-        self.send(encode(*words))
-        data = self._data
+    def receive_one(self):
+        """The next answer."""
         while True:
             try:
-                end = answer_end(data, 0)
+                end = answer_end(self._data, 0)
                 break
             except Incomplete:
                 more = self._socket.recv(1 << 20)
                 if not more:
                     raise EOFError("the server closed") from None
-                data += more
-        self._data = data[end:]
-        return data[:end]
+                self._data += more
+        answer, self._data = self._data[:end], self._data[end:]
+        return answer
+
+    def call(self, *words):
+        """The answer to one command."""
+        self.send(encode(*words))
+        return self.receive_one()
 
     def close(self):
         self._socket.close()

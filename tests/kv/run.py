@@ -10,6 +10,7 @@ sys.dont_write_bytecode = True
 
 import client_cases  # noqa: E402
 import differential  # noqa: E402
+import durability_cases  # noqa: E402
 import harness  # noqa: E402
 import raw_cases  # noqa: E402
 
@@ -19,7 +20,7 @@ def all_cases():
 
     def add(name, function, *arguments, **options):
         cases.append((name, lambda bench: function(bench, *arguments, **options)))
-    for module in (client_cases, differential, raw_cases):
+    for module in (client_cases, differential, raw_cases, durability_cases):
         module.add_cases(add)
     return cases
 
