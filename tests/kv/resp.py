@@ -1,6 +1,8 @@
 """Commands and answers as bytes."""
 
 import socket
+import struct
+import threading
 
 
 def encode(*words):
@@ -70,6 +72,29 @@ class Connection:
             self._socket.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
             pass  # what the server has said before is still there
+
+    def send_some(self, data):
+        """Until the other side takes no more for a while; how much went."""
+        self._socket.settimeout(0.5)
+        sent = 0
+        try:
+            while sent < len(data):
+                sent += self._socket.send(data[sent:sent + (1 << 16)])
+        except TimeoutError:
+            pass
+        self._socket.settimeout(20)
+        return sent
+
+    def exchange_rest(self, data, ending):
+        """Sends and receives at the same time; all there is up to these bytes."""
+        sender = threading.Thread(target=self._socket.sendall, args=(data,), daemon=True)
+        sender.start()
+        received = self.receive_until(ending)
+        sender.join()
+        return received
+
+    def reset_on_close(self):
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def end(self):
         """No more commands."""

@@ -13,6 +13,7 @@ import differential  # noqa: E402
 import durability_cases  # noqa: E402
 import harness  # noqa: E402
 import raw_cases  # noqa: E402
+import server_cases  # noqa: E402
 
 
 def all_cases():
@@ -20,14 +21,15 @@ def all_cases():
 
     def add(name, function, *arguments, **options):
         cases.append((name, lambda bench: function(bench, *arguments, **options)))
-    for module in (client_cases, differential, raw_cases, durability_cases):
+    for module in (client_cases, server_cases, differential, raw_cases, durability_cases):
         module.add_cases(add)
     return cases
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--kv", required=True, type=os.path.abspath)
+    for path in ("kv", "hiredis"):
+        parser.add_argument(f"--{path}", required=True, type=os.path.abspath)
     parser.add_argument("--case", default="")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
