@@ -15,7 +15,7 @@ using ValueRef = boost::intrusive_ptr<Value>;
 /// answer that still has to send it has another, so that it is sent from where it lies, whatever happens to
 /// the key. Who wants to change it must be alone with it: see own(). Belongs to one thread: the count is not
 /// atomic.
-class Value {
+class alignas(16) Value {
  public:
   static constexpr std::size_t kMaxSize = std::size_t{512} << 20;
 
@@ -49,7 +49,6 @@ class Value {
   std::uint32_t references_ = 0;
   std::uint32_t size_;
   std::uint32_t capacity_;
-  std::uint32_t unused_ = 0;  // bytes behind this are aligned for memcpy
 };
 
 }  // namespace millrace::kv

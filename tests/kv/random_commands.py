@@ -46,7 +46,7 @@ class Generator:
         absolute = unit[-2:].upper() == b"AT"
         if self.rng.random() < 0.25:
             return self.rng.choice([0, -1, 1, 2**63 - 1, -2**63, 2**62, 9223372036854775, 9223372036854776] + NO_INTEGERS)
-        return (FAR if absolute else 100_000) * scale + self.rng.randrange(1000) * scale
+        return (FAR if absolute else 100_000) * scale + self.rng.randrange(4) * 1000 * scale
 
     def expiry(self):
         unit = self.pick(b"EX", b"PX", b"EXAT", b"PXAT", b"ex", b"pxAT")

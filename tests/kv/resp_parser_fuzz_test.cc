@@ -19,7 +19,7 @@ namespace {
 constexpr RespParser::Limits kLimits{.bulk = 100'000};
 
 int rounds() {
-  return std::getenv("MILLRACE_SOAK") != nullptr ? 3'000'000 : 60'000;
+  return std::getenv("MILLRACE_SOAK") != nullptr ? 3'000'000 : 30'000;
 }
 
 std::string random_word(Rng& rng) {

@@ -25,7 +25,7 @@ class Reader {
     std::vector<Words> commands;
     for (;;) {
       const std::size_t body = std::min(parser_.body_missing(), bytes.size());
-      std::memcpy(body > 0 ? parser_.body() : buffer_.data(), bytes.data(), body);
+      if (body > 0) std::memcpy(parser_.body(), bytes.data(), body);
       parser_.body_received(body);
       bytes.remove_prefix(body);
       if (parser_.body_missing() > 0) return commands;
