@@ -51,7 +51,7 @@ void HashTable::Free::operator()(Entry** buckets) const {
 HashTable::Table HashTable::make_table(std::size_t capacity) {
   Table table;
   // A large array comes from the system as zeros, page by page when it is used.
-  table.buckets.reset(static_cast<Entry**>(std::calloc(capacity, sizeof(Entry*))));
+  table.buckets.reset(static_cast<Entry**>(std::calloc(capacity, sizeof(void*))));
   if (!table.buckets) throw std::bad_alloc();
   table.mask = capacity - 1;
   return table;

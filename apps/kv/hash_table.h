@@ -60,7 +60,7 @@ class HashTable {
   [[nodiscard]] bool rehashing() const { return next_.buckets != nullptr; }
   /// Bytes of the arrays.
   [[nodiscard]] std::size_t footprint() const {
-    return (table_.capacity() + next_.capacity()) * sizeof(Entry*);
+    return (table_.capacity() + next_.capacity()) * sizeof(void*);
   }
 
  private:

@@ -147,7 +147,7 @@ Entry* Keyspace::random() {
 }
 
 std::size_t Keyspace::memory() const {
-  std::size_t bytes = bytes_ + table_.footprint() + expiring_.size() * sizeof(Entry*);
+  std::size_t bytes = bytes_ + table_.footprint() + expiring_.size() * sizeof(void*);
   for (const HashTable& table : graveyard_) bytes += table.footprint();
   return bytes;
 }
