@@ -116,22 +116,12 @@ constexpr std::array kCommands{
     Command{"unlink", -2, kWriteFast, 1, -1, 1, commands::del, "generic", "4.0.0", "Deletes keys"},
 };
 
-constexpr std::size_t kLongestName = 16;
 constexpr std::size_t kTold = 128;  // of what was not understood
 
 }  // namespace
 
 std::span<const Command> all_commands() {
   return kCommands;
-}
-
-const Command* find_command(std::string_view name) {
-  if (name.size() > kLongestName) return nullptr;
-  const auto* found = std::lower_bound(kCommands.begin(), kCommands.end(), name,
-                                       [](const Command& known, std::string_view wanted) {
-                                         return compare_ignoring_case(known.name, wanted) < 0;
-                                       });
-  return found != kCommands.end() && compare_ignoring_case(found->name, name) == 0 ? found : nullptr;
 }
 
 std::string_view c_string(std::string_view text, std::size_t most) {

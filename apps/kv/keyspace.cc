@@ -177,6 +177,7 @@ bool Keyspace::make_room(std::size_t limit, Eviction eviction, std::uint32_t sam
 }
 
 void Keyspace::expire_some() {
+  more_expired_ = false;
   for (int round = 0; round < kExpiryRounds && !expiring_.empty(); ++round) {
     std::uint32_t found = 0;
     for (std::uint32_t i = 0; i < kExpirySamples && !expiring_.empty(); ++i) {
@@ -189,6 +190,7 @@ void Keyspace::expire_some() {
     // A tenth or less of what expires is stale: that may wait.
     if (found * 10 <= kExpirySamples) return;
   }
+  more_expired_ = !expiring_.empty();
 }
 
 void Keyspace::bury_some() {
@@ -210,7 +212,7 @@ void Keyspace::work() {
 }
 
 bool Keyspace::has_work() const {
-  return !expiring_.empty() || table_.rehashing() || !graveyard_.empty();
+  return !expiring_.empty() || has_more_work();
 }
 
 }  // namespace millrace::kv

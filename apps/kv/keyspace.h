@@ -79,6 +79,10 @@ class Keyspace {
   void work();
   /// Whether work() has anything to do, now or when time has passed.
   [[nodiscard]] bool has_work() const;
+  /// Whether it has more to do than it has just done.
+  [[nodiscard]] bool has_more_work() const {
+    return more_expired_ || table_.rehashing() || !graveyard_.empty();
+  }
 
   [[nodiscard]] const Counters& counters() const { return counters_; }
   void reset_counters() { counters_ = {}; }
@@ -106,6 +110,7 @@ class Keyspace {
   std::deque<Entry*> expiring_;       // in no order; an entry knows its place
   std::vector<HashTable> graveyard_;  // cleared, not yet given back
   std::size_t bytes_ = 0;             // of entries and values, those in the graveyard included
+  bool more_expired_ = false;
   Journal* journal_ = nullptr;
   Counters counters_;
 };

@@ -7,11 +7,13 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 
 namespace millrace::kv {
 
 namespace {
 
+constexpr std::size_t kMostDigits = 19;
 constexpr std::size_t kLongestFloat = 5 * 1024;
 
 char lower(char c) {
@@ -21,15 +23,20 @@ char lower(char c) {
 }  // namespace
 
 std::optional<std::int64_t> parse_integer(std::string_view text) {
-  if (text.empty() || text.size() > 20) return std::nullopt;
-  if (text == "0") return 0;
-  const std::size_t first = text[0] == '-' ? 1 : 0;
-  if (first == text.size() || text[first] < '1' || text[first] > '9') return std::nullopt;
-  std::int64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || stop != end) return std::nullopt;
-  return number;
+  const bool negative = !text.empty() && text[0] == '-';
+  const std::string_view digits = text.substr(negative ? 1 : 0);
+  if (digits.empty() || digits.size() > kMostDigits) return std::nullopt;
+  if (digits[0] == '0') return text == "0" ? std::optional<std::int64_t>(0) : std::nullopt;
+  std::uint64_t number = 0;
+  for (const char c : digits) {
+    const auto digit = static_cast<unsigned>(c) - unsigned{'0'};
+    if (digit > 9) return std::nullopt;
+    number = number * 10 + digit;
+  }
+  // Nineteen digits do not overflow what has no sign.
+  constexpr auto kMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (number > kMax + (negative ? 1 : 0)) return std::nullopt;
+  return static_cast<std::int64_t>(negative ? 0 - number : number);
 }
 
 std::optional<long double> parse_float(std::string_view text) {

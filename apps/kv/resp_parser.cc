@@ -15,8 +15,7 @@ constexpr std::size_t kLongestLine = std::size_t{64} * 1024;
 constexpr std::size_t kLongArgument = std::size_t{16} * 1024;  // received where it will stay
 constexpr std::int64_t kStrangersArguments = 10;
 constexpr std::int64_t kStrangersBulk = 16384;
-constexpr std::size_t kReserve = 1024;  // of arguments announced, before they have come
-constexpr std::size_t kLineEnd = 2;     // \r\n
+constexpr std::size_t kLineEnd = 2;  // \r\n
 
 }  // namespace
 
@@ -54,22 +53,46 @@ RespParser::Line RespParser::take_line(std::string_view buffer) {
   return {Line::State::kWhole, line};
 }
 
+std::optional<std::int64_t> RespParser::take_short_length(std::string_view buffer, char type) {
+  constexpr std::size_t kShortest = 4, kLongest = 5;
+  if (buffer.size() - position_ < kLongest || buffer[position_] != type) return std::nullopt;
+  const auto digit = [&](std::size_t index) {
+    return static_cast<unsigned>(buffer[position_ + index]) - unsigned{'0'};
+  };
+  const unsigned first = digit(1), second = digit(2);
+  if (first > 9) return std::nullopt;
+  if (buffer[position_ + 2] == '\r') {
+    position_ += kShortest;
+    return first;
+  }
+  if (first == 0 || second > 9 || buffer[position_ + 3] != '\r') return std::nullopt;
+  position_ += kLongest;
+  return first * 10 + second;
+}
+
 std::optional<RespParser::Outcome> RespParser::parse_header(std::string_view buffer, const Limits& limits) {
-  const Line line = take_line(buffer);
-  if (line.state == Line::State::kTooLong) return fail("too big mbulk count string");
-  if (line.state == Line::State::kMissing) return Outcome::kMore;
-  const auto count = parse_integer(line.text.substr(1));
-  if (!count || *count > INT_MAX) return fail("invalid multibulk length");
+  auto count = take_short_length(buffer, '*');
+  if (!count) {
+    const Line line = take_line(buffer);
+    if (line.state == Line::State::kTooLong) return fail("too big mbulk count string");
+    if (line.state == Line::State::kMissing) return Outcome::kMore;
+    count = parse_integer(line.text.substr(1));
+    if (!count || *count > INT_MAX) return fail("invalid multibulk length");
+  }
   if (*count > kStrangersArguments && !limits.authenticated) return fail("unauthenticated multibulk length");
   if (*count <= 0) return complete(buffer);
   bulks_left_ = *count;
-  places_.reserve(std::min(static_cast<std::size_t>(*count), kReserve));
   state_ = State::kBulkHeader;
   return std::nullopt;
 }
 
 std::optional<RespParser::Outcome> RespParser::parse_bulk_header(std::string_view buffer,
                                                                  const Limits& limits) {
+  if (const auto size = take_short_length(buffer, '$')) {
+    bulk_size_ = static_cast<std::size_t>(*size);
+    state_ = State::kBulk;
+    return std::nullopt;
+  }
   const std::size_t start = position_;
   const Line line = take_line(buffer);
   if (line.state == Line::State::kTooLong) return fail("too big bulk count string");
@@ -80,14 +103,17 @@ std::optional<RespParser::Outcome> RespParser::parse_bulk_header(std::string_vie
   if (*size > kStrangersBulk && !limits.authenticated) return fail("unauthenticated bulk length");
   bulk_size_ = static_cast<std::size_t>(*size);
   state_ = State::kBulk;
-  if (bulk_size_ < kLongArgument) return std::nullopt;
+  if (bulk_size_ >= kLongArgument) start_body(buffer);
+  return std::nullopt;
+}
+
+void RespParser::start_body(std::string_view buffer) {
   // What of it has been received already is copied; the rest comes directly.
   body_ = Value::of_size(bulk_size_);
   body_filled_ = std::min(bulk_size_, buffer.size() - position_);
   std::copy_n(buffer.data() + position_, body_filled_, body_->data());
   position_ += body_filled_;
   held_ += bulk_size_;
-  return std::nullopt;
 }
 
 RespParser::Outcome RespParser::parse_bulks(std::string_view buffer, const Limits& limits) {

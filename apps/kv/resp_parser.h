@@ -53,6 +53,9 @@ class RespParser {
     std::string_view text;
   };
   [[nodiscard]] Line take_line(std::string_view buffer);
+  /// The usual "$5\r\n" or "*12\r\n", without a search; nothing is taken when it is anything else.
+  [[nodiscard]] std::optional<std::int64_t> take_short_length(std::string_view buffer, char type);
+  void start_body(std::string_view buffer);
   Outcome parse_inline(std::string_view buffer);
   /// Nothing: go on with what follows.
   std::optional<Outcome> parse_header(std::string_view buffer, const Limits& limits);

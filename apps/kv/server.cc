@@ -15,7 +15,7 @@ namespace millrace::kv {
 namespace {
 
 constexpr std::size_t kScratch = std::size_t{64} << 10;
-constexpr std::int64_t kWorkEvery = 100;  // ms
+constexpr std::int64_t kWorkEvery = 100, kMoreWorkEvery = 10;  // ms
 
 std::int64_t wall_clock_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -162,13 +162,17 @@ void Server::close_silent_clients() {
 }
 
 void Server::work() {
-  if (now_ms() < next_work_ms_) return;
-  next_work_ms_ = now_ms() + kWorkEvery;
-  keys_.work();
-  close_silent_clients();
-  bury_doomed();
+  std::int64_t pause = next_work_ms_ - now_ms();
+  // Longer than it ever is: somebody has set the clock back.
+  if (pause <= 0 || pause > kWorkEvery) {
+    keys_.work();
+    close_silent_clients();
+    bury_doomed();
+    pause = keys_.has_more_work() ? kMoreWorkEvery : kWorkEvery;
+    next_work_ms_ = now_ms() + pause;
+  }
   const bool needed = keys_.has_work() || limits_.timeout != 0;
-  loop_.set_timeout(config_.busy_poll && config_.kernel ? 0 : needed ? static_cast<int>(kWorkEvery) : -1);
+  loop_.set_timeout(config_.busy_poll && config_.kernel ? 0 : needed ? static_cast<int>(pause) : -1);
 }
 
 void Server::turn() {

@@ -84,6 +84,23 @@ def many(bench, kernel):
         expect(info(watcher, b"mem_clients_normal") < 100_000, "memory of clients")
 
 
+def expires_by_itself(bench):
+    """Nobody says anything more, and the memory comes back: of one key, and of many that end together."""
+    bench.connect()
+    bench.start_server()
+    with connect(bench) as client:
+        time.sleep(0.2)
+        client.call("SET", "key", b"x" * MB, "PX", "100")
+        time.sleep(0.4)
+        expect(info(client, b"expired_keys") == 1 and info(client, b"used_memory") < MB / 2, client.call("INFO"))
+        for start in range(0, 50_000, 1000):
+            for number in range(start, start + 1000):
+                client.send(resp.encode("SET", f"key{number}", "value", "PX", 1000))
+            for _ in range(1000):
+                client.receive_one()
+        bench.until("all have expired", lambda: client.call("DBSIZE") == b":0\r\n", 20)
+
+
 def idle(bench):
     """Without traffic, no CPU: also with keys that expire one day."""
     bench.connect()
@@ -101,4 +118,5 @@ def add_cases(add):
         add(f"a client that does not read, {where}", slow_reader, kernel)
         add(f"clients that come and go, {where}", many, kernel)
     add("maxclients, maxmemory, CLIENT KILL, timeout", limits)
+    add("keys expire when nobody speaks", expires_by_itself)
     add("no CPU when idle", idle)

@@ -48,7 +48,9 @@ TEST(SplitWords, QuotesAndEscapes) {
 TEST(Numbers, IntegersHaveOneSpelling) {
   EXPECT_EQ(parse_integer("-9223372036854775808"), INT64_MIN);
   EXPECT_EQ(parse_integer("9223372036854775807"), INT64_MAX);
-  for (const char* text : {"", "-", "-0", "01", "+1", " 1", "1 ", "9223372036854775808", "1.0"}) {
+  for (const char* text :
+       {"", "-", "-0", "01", "+1", " 1", "1 ", "9223372036854775808", "-9223372036854775809",
+        "9999999999999999999", "99999999999999999999", "1.0", "1a"}) {
     EXPECT_EQ(parse_integer(text), std::nullopt) << text;
   }
   EXPECT_EQ(IntegerText(INT64_MIN).text(), "-9223372036854775808");
