@@ -1,0 +1,60 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "histogram.h"
+#include "load.h"
+
+namespace millrace::load {
+
+/// When to stop, and what to measure: nothing that began before the warm-up was over.
+class Window {
+ public:
+  static constexpr auto kWarmUp = std::chrono::milliseconds(200);
+
+  explicit Window(const Options& options)
+      : count_(options.count),
+        start_(Clock::now() + (count_ == 0 ? kWarmUp : Clock::duration::zero())),
+        end_(start_ +
+             std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options.seconds))) {}
+
+  [[nodiscard]] Clock::time_point start() const { return start_; }
+  [[nodiscard]] Clock::time_point end() const { return end_; }
+
+  /// A round trip: when its request was sent, or should have been.
+  void note(Clock::time_point began, Clock::time_point ended) {
+    now_ = ended;
+    if (ended >= start_) ++answered_;
+    if (began < start_) return;
+    histogram_.add(static_cast<std::uint64_t>((ended - began).count()));
+  }
+  /// The client looked for answers, and found some or none: who always finds some is what limits the run.
+  void look(bool found) {
+    ++looks_;
+    empty_looks_ += found ? 0 : 1;
+  }
+  [[nodiscard]] bool over() const { return count_ != 0 ? histogram_.count() >= count_ : now_ >= end_; }
+  [[nodiscard]] const Histogram& histogram() const { return histogram_; }
+
+  void fill(Report& report) const {
+    const double elapsed = std::chrono::duration<double>(now_ - start_).count();
+    report.add("round_trips", histogram_.count());
+    report.add("rate", elapsed > 0 ? static_cast<double>(answered_) / elapsed : 0.0);
+    report.add("p50_us", histogram_.quantile(0.5) / 1e3);
+    report.add("p99_us", histogram_.quantile(0.99) / 1e3);
+    report.add("p999_us", histogram_.quantile(0.999) / 1e3);
+    if (looks_ != 0)
+      report.add("empty_looks", static_cast<double>(empty_looks_) / static_cast<double>(looks_));
+  }
+
+ private:
+  std::uint64_t count_;
+  Clock::time_point start_, end_;
+  Clock::time_point now_ = Clock::now();
+  std::uint64_t answered_ = 0;  ///< in the window, whenever it was asked
+  std::uint64_t looks_ = 0, empty_looks_ = 0;
+  Histogram histogram_;
+};
+
+}  // namespace millrace::load
