@@ -2,9 +2,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 #include "histogram.h"
 #include "load.h"
+#include "machine_cpu.h"
 
 namespace millrace::load {
 
@@ -25,7 +27,10 @@ class Window {
   /// A round trip: when its request was sent, or should have been.
   void note(Clock::time_point began, Clock::time_point ended) {
     now_ = ended;
-    if (ended >= start_) ++answered_;
+    if (ended >= start_) {
+      if (!cpu_) cpu_.emplace();
+      ++answered_;
+    }
     if (began < start_) return;
     histogram_.add(static_cast<std::uint64_t>((ended - began).count()));
   }
@@ -44,6 +49,7 @@ class Window {
     report.add("p50_us", histogram_.quantile(0.5) / 1e3);
     report.add("p99_us", histogram_.quantile(0.99) / 1e3);
     report.add("p999_us", histogram_.quantile(0.999) / 1e3);
+    if (answered_ != 0) report.add("cpu_us_each", cpu_->seconds() * 1e6 / static_cast<double>(answered_));
     if (looks_ != 0)
       report.add("empty_looks", static_cast<double>(empty_looks_) / static_cast<double>(looks_));
   }
@@ -54,6 +60,7 @@ class Window {
   Clock::time_point now_ = Clock::now();
   std::uint64_t answered_ = 0;  ///< in the window, whenever it was asked
   std::uint64_t looks_ = 0, empty_looks_ = 0;
+  std::optional<MachineCpu> cpu_;  ///< since the first of these
   Histogram histogram_;
 };
 
