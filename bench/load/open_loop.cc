@@ -71,30 +71,42 @@ class OpenLoop {
     api_.epoll_close(epoll_);
   }
 
-  /// Until the window's end: what has not been answered then counts as unanswered.
+  /// What has not been answered at the window's end counts as unanswered.
   bool run() {
     std::vector<epoll_event> events(256);
-    for (auto now = Clock::now(); now < window_.end() && intact_; now = Clock::now()) {
+    while (!window_.over() && intact_) {
+      const auto now = Clock::now();
       ask_all_due(now);
       if (!options_.busy) set_timer(now);
-      const int ready =
-          api_.epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), options_.busy ? 0 : 1000);
-      window_.look(ready > 0);
-      for (int i = 0; i < ready; ++i) {
-        const std::size_t index = events[static_cast<std::size_t>(i)].data.u64;
-        if (index < peers_.size()) take_answer(index);
-      }
+      take_answers(events);
     }
-    for (const Peer& peer : peers_) unanswered_ += peer.have < peer.request.size() && peer.n != 0 ? 1 : 0;
-    while (arrivals_.next() < window_.end()) {
-      ++unanswered_;
-      arrivals_.take();
-    }
+    count_unanswered();
+    // A connection that is closed on unread data is reset.
+    const auto end = Clock::now() + Window::kLastAnswers;
+    while (intact_ && idle_.size() < peers_.size() && Clock::now() < end) take_answers(events);
     return intact_;
   }
   [[nodiscard]] std::uint64_t unanswered() const { return unanswered_; }
 
  private:
+  void take_answers(std::vector<epoll_event>& events) {
+    const int ready =
+        api_.epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), options_.busy ? 0 : 100);
+    window_.look(ready > 0);
+    for (int i = 0; i < ready; ++i) {
+      const std::size_t index = events[static_cast<std::size_t>(i)].data.u64;
+      if (index < peers_.size()) take_answer(index);
+    }
+  }
+
+  void count_unanswered() {
+    unanswered_ = peers_.size() - idle_.size();
+    while (arrivals_.next() < window_.end()) {
+      ++unanswered_;
+      arrivals_.take();
+    }
+  }
+
   void watch(int fd, std::size_t index) {
     epoll_event event{.events = EPOLLIN, .data = {.u64 = index}};
     if (api_.epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) fail_with_errno("epoll_ctl");
@@ -133,7 +145,7 @@ class OpenLoop {
     }
     peer.have += static_cast<std::size_t>(got);
     if (peer.have < peer.answer.size()) return;
-    window_.note(peer.came_at, Clock::now());
+    if (const auto now = Clock::now(); now < window_.end()) window_.note(peer.came_at, now);
     intact_ = intact_ && peer.answer == peer.request;
     idle_.push_back(index);
   }

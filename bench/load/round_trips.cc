@@ -68,9 +68,13 @@ bool many_connections(const Options& options, Window& window) {
   for (Peer& peer : peers) ask(peer);
   std::vector<epoll_event> events(256);
   bool intact = true;
-  while (!window.over() && intact) {
+  // At the end all answers are waited for: a connection that is closed on unread data is reset.
+  std::size_t waiting = peers.size();
+  for (bool over = false;
+       waiting > 0 && intact && !(over && Clock::now() > window.end() + Window::kLastAnswers);) {
+    over = over || window.over();
     const int ready =
-        api.epoll_wait(epoll, events.data(), static_cast<int>(events.size()), options.busy ? 0 : 1000);
+        api.epoll_wait(epoll, events.data(), static_cast<int>(events.size()), options.busy ? 0 : 100);
     window.look(ready > 0);
     for (int i = 0; i < ready; ++i) {
       Peer& peer = peers[events[static_cast<std::size_t>(i)].data.u64];
@@ -83,9 +87,13 @@ bool many_connections(const Options& options, Window& window) {
       }
       peer.have += static_cast<std::size_t>(got);
       if (peer.have < peer.answer.size()) continue;
-      window.note(peer.sent_at, Clock::now());
+      if (!over) window.note(peer.sent_at, Clock::now());
       intact = intact && peer.answer == peer.request;
-      ask(peer);
+      if (over) {
+        --waiting;
+      } else {
+        ask(peer);
+      }
     }
   }
   peers.clear();

@@ -14,6 +14,8 @@ namespace millrace::load {
 class Window {
  public:
   static constexpr auto kWarmUp = std::chrono::milliseconds(200);
+  /// How long after the end of a run the last answers may come.
+  static constexpr auto kLastAnswers = std::chrono::seconds(1);
 
   explicit Window(const Options& options)
       : count_(options.count),
@@ -26,7 +28,6 @@ class Window {
 
   /// A round trip: when its request was sent, or should have been.
   void note(Clock::time_point began, Clock::time_point ended) {
-    now_ = ended;
     if (ended >= start_) {
       if (!cpu_) cpu_.emplace();
       ++answered_;
@@ -39,8 +40,11 @@ class Window {
     ++looks_;
     empty_looks_ += found ? 0 : 1;
   }
-  [[nodiscard]] bool over() const { return count_ != 0 ? histogram_.count() >= count_ : now_ >= end_; }
-  [[nodiscard]] const Histogram& histogram() const { return histogram_; }
+  /// Also without an answer.
+  [[nodiscard]] bool over() {
+    now_ = Clock::now();
+    return count_ != 0 ? histogram_.count() >= count_ : now_ >= end_;
+  }
 
   void fill(Report& report) const {
     const double elapsed = std::chrono::duration<double>(now_ - start_).count();
@@ -57,8 +61,8 @@ class Window {
  private:
   std::uint64_t count_;
   Clock::time_point start_, end_;
-  Clock::time_point now_ = Clock::now();
-  std::uint64_t answered_ = 0;  ///< in the window, whenever it was asked
+  Clock::time_point now_ = start_;  ///< when it was last looked at
+  std::uint64_t answered_ = 0;      ///< in the window, whenever it was asked
   std::uint64_t looks_ = 0, empty_looks_ = 0;
   std::optional<MachineCpu> cpu_;  ///< since the first of these
   Histogram histogram_;
