@@ -30,7 +30,7 @@ class Place(testbed.Bench):
         self.programs = {"echo": f"{build}/apps/echo/millrace-echo", "load": f"{build}/bench/load/millrace-load",
                          "floor": f"{build}/bench/raw-floor", "preload": f"{build}/apps/preload/libmillrace-preload.so",
                          "kv": f"{build}/apps/kv/millrace-kv"}
-        self.plugins = f"{build}/drivers"
+        self.plugins = f"{build}/drivers/dpdk"
         self._folder = tempfile.TemporaryDirectory(prefix="millrace-compare-")
         self.server_ns = self.client_ns = None
         cores = sorted(os.sched_getaffinity(0))
