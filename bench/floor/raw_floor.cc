@@ -162,7 +162,7 @@ void flood(Port& port, const Settings& settings) {
   if (!model) throw std::runtime_error("no memory for a frame");
   const auto end = Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                       std::chrono::duration<double>(settings.seconds));
-  PacketQueue out;
+  PacketQueue out, in;
   while (Clock::now() < end && stopped == 0) {
     while (out.size() < kBurst) {
       PacketPtr copy = model->clone(segments > 1 ? kHeaders : kHeaders + kMss, 64);
@@ -170,7 +170,8 @@ void flood(Port& port, const Settings& settings) {
       out.push_back(std::move(copy));
     }
     port.send(out);
-    port.device->release_packets();
+    port.receive(in);
+    in.clear();
   }
 }
 
@@ -194,6 +195,18 @@ void sink(Port& port, const Settings& settings) {
               seconds > 0 ? static_cast<double>(bytes) * 8 / seconds / 1e9 : 0.0);
 }
 
+void print_stats(Port& port) {
+  const DeviceStats stats = port.device->stats();
+  std::printf(
+      "rx_packets=%llu tx_packets=%llu rx_dropped=%llu rx_no_memory=%llu tx_errors=%llu tx_full=%llu\n",
+      static_cast<unsigned long long>(stats.rx_packets), static_cast<unsigned long long>(stats.tx_packets),
+      static_cast<unsigned long long>(stats.rx_dropped), static_cast<unsigned long long>(stats.rx_no_memory),
+      static_cast<unsigned long long>(stats.tx_errors), static_cast<unsigned long long>(stats.tx_full));
+  for (const auto& [name, value] : port.device->extended_stats()) {
+    if (value != 0) std::printf("%s=%llu\n", name.c_str(), static_cast<unsigned long long>(value));
+  }
+}
+
 int run(int argc, char** argv) {
   Settings settings;
   CLI::App app("What a device costs with no stack above it.", "raw-floor");
@@ -204,6 +217,8 @@ int run(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1, 1400));
   app.add_option("--seconds", settings.seconds)->capture_default_str()->check(CLI::Range(0.1, 600.0));
+  bool stats = false;
+  app.add_flag("--stats", stats, "print the device's counters at the end");
   app.add_subcommand("echo", "sends every frame back until it is told to end");
   app.add_subcommand("ask", "one frame at a time, and its echo");
   app.add_subcommand("flood", "frames as fast as the device takes them, super-frames where it does");
@@ -215,6 +230,7 @@ int run(int argc, char** argv) {
   if (mode == "ask") ask(port, settings);
   if (mode == "flood") flood(port, settings);
   if (mode == "sink") sink(port, settings);
+  if (stats) print_stats(port);
   return 0;
 }
 
