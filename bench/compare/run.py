@@ -94,24 +94,36 @@ def digits(value):
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+NAME = 54
+
+
+def heading(names):
+    line = f"{'':{NAME}}"
+    for name in names:
+        line += f"{name:>12} {'±':>5}" + ("" if name == "kernel" else f"{'ratio':>8} {'aim':>6} ")
+    return line.rstrip()
+
+
+def cells(result, figure, name):
+    """One column of a line: the median, its spread, and what it is beside the kernel's; ! where an aim is missed."""
+    median, spread = result.median(name, figure.key), result.spread(name, figure.key)
+    line = f"{digits(median):>12} {'' if spread is None else f'{min(spread, 9.99):.0%}':>5}"
+    if name == "kernel":
+        return line
+    ratio, aim = result.ratio(name, figure.key), figure.aims.get(name)
+    wanted = "" if aim is None or ratio is None else ("<=" if figure.less_is_better else ">=") + f"{aim:g}"
+    missed = "!" if ratio is not None and figure.holds(name, ratio) is False else " "
+    return line + f"{'' if ratio is None else f'{ratio:.2f}':>8} {wanted:>6}{missed}"
+
+
 def table(results, columns, floors):
     names = [column.name for column in columns]
-    head = f"{'':52}" + "".join(f"{name:>12}{'±':>4}" + ("" if name == "kernel" else f"{'ratio':>8}{'aim':>8}") for name in names)
-    lines = [head, "-" * len(head)]
+    lines = [heading(names), "-" * len(heading(names))]
     for result in results:
-        for figure in result.row.figures:
-            line = f"{result.row.name + (', ' + figure.title if figure.title else ''):44.44}{figure.unit:>8}"
-            for name in names:
-                median, spread = result.median(name, figure.key), result.spread(name, figure.key)
-                line += f"{digits(median):>12}{'' if spread is None else f'{spread:.0%}':>4}"
-                if name == "kernel":
-                    continue
-                ratio = result.ratio(name, figure.key)
-                aim = figure.aims.get(name)
-                mark = "" if aim is None or ratio is None else ("<=" if figure.less_is_better else ">=") + f"{aim:g}"
-                line += f"{'' if ratio is None else f'{ratio:.2f}':>8}{mark:>7}"
-                line += " " if ratio is None or figure.holds(name, ratio) in (None, True) else "!"
-            lines.append(line.rstrip())
+        for number, figure in enumerate(result.row.figures):
+            what = (result.row.name if number == 0 else "") + (", " if number == 0 and figure.title else "  ") + figure.title
+            line = f"{what:{NAME - 6}.{NAME - 6}}{figure.unit:>6}"
+            lines.append((line + "".join(cells(result, figure, name) for name in names)).rstrip())
     for wire, floor in floors.items():
         lines.append(f"the device alone, {wire}: a frame and its echo {digits(floor['p50_us'])} µs; one way {digits(floor['gbps'])} Gb/s")
     return "\n".join(lines)
@@ -188,7 +200,7 @@ def main():
 
 def compare(place, rows, columns, options):
     used = {row.name: [column for column in columns if column in row.columns] for row in rows}
-    sweep_wanted = bool(re.search(options.only, "64 B, 64 connections, 70 % of the kernel's capacity"))
+    sweep_wanted = bool(re.search(options.only, "64 B at 70 % of the kernel's capacity"))
     steps = options.runs * sum(map(len, used.values())) + sweep_wanted * (len(workloads.sweep(1, 1)) + 1) * len(columns) * SWEEP_RUNS
     progress = Progress(steps)
     results = [measure(place, row, used[row.name], options.runs, progress) for row in rows]

@@ -158,27 +158,36 @@ class NoTraffic(Row):
 
 @dataclasses.dataclass
 class Redis(Row):
-    """redis-server as Debian has it, and redis-benchmark: 50 connections."""
+    """redis-server as Debian has it, and redis-benchmark: 50 connections, values of 64 bytes, 100,000 keys."""
 
     command: str = "get"
     pipeline: int = 1
-    requests: int = 100000
+
+    def server(self, place, column, address):
+        environment = {} if column.server == "kernel" else {
+            "LD_PRELOAD": place.programs["preload"], "MILLRACE_DEV": place.server_device(column), "MILLRACE_ADDR": f"{address}/24"}
+        place.start_server(column, ["redis-server", "--bind", address, "--protected-mode", "no", "--save", ""], environment,
+                           "Ready to accept connections")
 
     def run(self, place, column):
         address = place.address_of(column)
-        environment = {} if column.server == "kernel" else {
-            "LD_PRELOAD": place.programs["preload"], "MILLRACE_DEV": place.server_device(column), "MILLRACE_ADDR": f"{address}/24"}
-        server = place.start_server(column, ["redis-server", "--bind", address, "--protected-mode", "no", "--save", ""], environment,
-                                    "Ready to accept connections")
-        return redis_benchmark(place, address, self.command, self.pipeline, self.requests)
+        self.server(place, column, address)
+        # Enough requests for about as long as the other rows measure.
+        requests = int((100_000 if self.pipeline == 1 else 1_000_000) * self.seconds)
+        out = run(["ip", "netns", "exec", place.client_ns, *place.client_core, "redis-benchmark", "-h", address, "-t", self.command,
+                   "-n", str(requests), "-c", "50", "-P", str(self.pipeline), "-r", "100000", "-d", "64", "--csv"], 60)
+        last = [field.strip('"') for field in out.strip().splitlines()[-1].split(",")]
+        expect(len(last) >= 8, f"redis-benchmark: {out}")
+        return {"rate": float(last[1]), "p50_us": float(last[4]) * 1000, "p99_us": float(last[6]) * 1000}
 
 
-def redis_benchmark(place, address, command, pipeline, requests):
-    out = run(["ip", "netns", "exec", place.client_ns, *place.client_core, "redis-benchmark", "-h", address, "-t", command,
-               "-n", str(requests), "-c", "50", "-P", str(pipeline), "-r", "100000", "-d", "64", "--csv"], 60)
-    last = [field.strip('"') for field in out.strip().splitlines()[-1].split(",")]
-    expect(len(last) >= 8, f"redis-benchmark: {out}")
-    return {"rate": float(last[1]), "p50_us": float(last[4]) * 1000, "p99_us": float(last[6]) * 1000}
+@dataclasses.dataclass
+class Kv(Redis):
+    """millrace-kv, the same program on both stacks, and redis-benchmark."""
+
+    def server(self, place, column, address):
+        where = ["--kernel"] if column.server == "kernel" else ["--dev", place.server_device(column)]
+        place.start_server(column, [place.programs["kv"], *where, "--addr", f"{address}/24"], ready="serving on")
 
 
 def resident(pid):
@@ -199,9 +208,6 @@ def established(place, column, client):
     return place.stack_connections(column)
 
 
-LATENCY = (Figure("p50_us", "median", "µs"), Figure("p99_us", "p99", "µs"), Figure("p999_us", "p99.9", "µs"))
-
-
 def latency(aims=None, p99=None, floor="p50_us"):
     return (Figure("p50_us", "median", "µs", True, aims or {}, floor), Figure("p99_us", "p99", "µs", True, p99 or {}),
             Figure("p999_us", "p99.9", "µs"))
@@ -209,11 +215,11 @@ def latency(aims=None, p99=None, floor="p50_us"):
 
 def rates(rate=None, cpu=None):
     return (Figure("rate", "a second", "/s", False, rate or {}), Figure("p99_us", "p99", "µs"),
-            Figure("cpu_us_each", "CPU of both ends", "µs", True, cpu or {}))
+            Figure("cpu_us_each", "CPU, both ends", "µs", True, cpu or {}))
 
 
 def bulk(aims):
-    return (Figure("gbps", "", "Gb/s", False, aims, "gbps"), Figure("cpu_s_gigabyte", "CPU of both ends", "s/GB"))
+    return (Figure("gbps", "", "Gb/s", False, aims, "gbps"), Figure("cpu_s_gigabyte", "CPU, both ends", "s/GB"))
 
 
 def redis(aims):
@@ -226,17 +232,18 @@ def rows(seconds):
         RoundTrips("64 B, 1 connection, busy", ALL, latency({"af_packet": 0.8, "dpdk": 0.22}), seconds, busy=True),
         RoundTrips("64 B, 1 connection, busy, own client", VETH, latency({"af_packet": 0.5}), seconds, busy=True, clients="same"),
         RoundTrips("64 B, 1 connection, blocking", VETH,
-                   (*latency({"af_packet": 0.85}), Figure("cpu_us_each", "CPU of both ends", "µs")), seconds),
+                   (*latency({"af_packet": 0.85}), Figure("cpu_us_each", "CPU, both ends", "µs")), seconds),
     ]
     for count in (64, 1000, 10000):
         result.append(RoundTrips(f"64 B, {count:,} connections", ALL,
                                  rates({"af_packet": 1.8, "dpdk": 10}, {"af_packet": 0.6}), seconds, connections=count,
                                  clients="millrace"))
     result.append(RoundTrips("64 B, 64 connections, kernel client", VETH, rates(), seconds, connections=64))
-    for command in ("get", "set"):
-        for pipeline in (1, 16):
-            result.append(Redis(f"redis {command.upper()}, pipeline {pipeline}", VETH, redis({"af_packet": 1}), seconds, command,
-                                pipeline, 60000 if pipeline == 1 else 600000))
+    for kind, name, aims in ((Kv, "millrace-kv", (1.8, 1.2)), (Redis, "redis", (1, 1))):
+        for command in ("get", "set"):
+            for pipeline, aim in zip((1, 16), aims):
+                result.append(kind(f"{name} {command.upper()}, pipeline {pipeline}", VETH, redis({"af_packet": aim}), seconds, command,
+                                   pipeline))
     for sends, aim in ((True, 0.6), (False, 0.8)):
         for streams in (1, 8):
             what = f"bulk, server {'sends' if sends else 'receives'}, {streams} stream{'s' if streams > 1 else ''}"
@@ -245,7 +252,7 @@ def rows(seconds):
     result.append(Connections("connect, 64 B, close", ALL, rates({"af_packet": 2, "dpdk": 5}), seconds, connections=64,
                               clients="millrace"))
     result.append(OpenLoop("64 B, 1,000 requests a second", VETH,
-                           (*latency(floor=""), Figure("cpu_us_each", "CPU of both ends", "µs", True, {"af_packet": 1})), seconds,
+                           (*latency(floor=""), Figure("cpu_us_each", "CPU, both ends", "µs", True, {"af_packet": 1})), seconds,
                            connections=10, rate=1000))
     result.append(Idle("10,000 idle connections", VETH,
                        (Figure("bytes_each", "a connection", "bytes"), Figure("core_percent", "server", "% core")), seconds))
@@ -255,6 +262,6 @@ def rows(seconds):
 
 def sweep(capacity, seconds):
     """The open loop from a tenth of the kernel's capacity to more than that."""
-    return [OpenLoop(f"64 B, 64 connections, {percent} % of the kernel's capacity", ALL, latency(floor="",
+    return [OpenLoop(f"64 B at {percent} % of the kernel's capacity", ALL, latency(floor="",
                      p99={"af_packet": 0.7, "dpdk": 0.3} if percent == 70 else {}), seconds, connections=64,
                      rate=capacity * percent / 100, busy=True, clients="millrace") for percent in (10, 30, 50, 70, 80, 90, 100, 110, 120)]
