@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=apps/setup.sh
 source apps/setup.sh
 
-build=build-compare
+build="build-compare"
 ((EUID == 0)) || { echo "bench/compare.sh makes network namespaces: run it as root" >&2; exit 1; }
 install_packages "${build_packages[@]}" "${compare_packages[@]}"
 if [[ ! -f $build/build.ninja ]]; then
