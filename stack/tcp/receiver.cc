@@ -8,7 +8,6 @@ namespace millrace::tcp {
 
 namespace {
 
-constexpr std::uint32_t kFloorWindow = 4096;
 /// A burst that fills a long path makes as many holes as it overruns the queue by segments.
 constexpr std::size_t kMaxRanges = 4096;
 /// Storage received may exceed the buffer by this factor, as Linux doubles SO_RCVBUF: small segments in
@@ -37,7 +36,7 @@ std::uint32_t Receiver::initial_window(const Tcp& tcp, std::uint32_t fixed_size)
       fixed_size != 0 ? fixed_size : static_cast<std::uint32_t>(tcp.config().receive_window_initial);
   const auto share =
       static_cast<std::uint32_t>(std::min<std::size_t>(tcp.receive_budget().left() / 64, kUnscaledMax));
-  return std::min({wanted, kUnscaledMax, std::max(share, kFloorWindow)});
+  return std::min({wanted, kUnscaledMax, std::max(share, tcp.config().receive_window_min)});
 }
 
 void Receiver::start(SeqNum irs, std::uint32_t window, bool scaled, std::uint32_t fixed_size) {
