@@ -24,7 +24,7 @@ void OutOfOrderQueue::touch(Range& range) {
   recent_.splice(recent_.begin(), recent_, recent_.iterator_to(range));
 }
 
-OutOfOrderQueue::Range& OutOfOrderQueue::make(Ranges::iterator before, SeqNum left, SeqNum right) {
+OutOfOrderQueue::Range& OutOfOrderQueue::make(const Ranges::iterator& before, SeqNum left, SeqNum right) {
   Range* range = spare_ ? spare_.release() : new Range;
   range->left = left;
   range->right = right;
@@ -34,7 +34,7 @@ OutOfOrderQueue::Range& OutOfOrderQueue::make(Ranges::iterator before, SeqNum le
   return *range;
 }
 
-OutOfOrderQueue::Ranges::iterator OutOfOrderQueue::remove(Ranges::iterator it) {
+OutOfOrderQueue::Ranges::iterator OutOfOrderQueue::remove(const Ranges::iterator& it) {
   Range& range = *it;
   bytes_ -= SeqNum::distance(range.left, range.right);
   storage_ -= range.storage;
@@ -56,7 +56,7 @@ void OutOfOrderQueue::append(Range& range, PacketPtr payload) {
   range.packets.push_back(std::move(payload));
 }
 
-void OutOfOrderQueue::join(Range& range, Ranges::iterator next) {
+void OutOfOrderQueue::join(Range& range, const Ranges::iterator& next) {
   const std::uint32_t length = SeqNum::distance(next->left, next->right);
   range.packets.splice_back(next->packets);
   range.right = next->right;

@@ -68,12 +68,12 @@ class OutOfOrderQueue {
   [[nodiscard]] Ranges::const_iterator find(SeqNum seq) const;
   [[nodiscard]] Ranges::iterator find(SeqNum seq);
   void touch(Range& range);
-  Range& make(Ranges::iterator before, SeqNum left, SeqNum right);
+  Range& make(const Ranges::iterator& before, SeqNum left, SeqNum right);
   /// Its packets go with it, and its bytes and storage no longer count.
-  Ranges::iterator remove(Ranges::iterator range);
+  Ranges::iterator remove(const Ranges::iterator& range);
   void append(Range& range, PacketPtr payload);
   /// `next` starts where `range` ends.
-  void join(Range& range, Ranges::iterator next);
+  void join(Range& range, const Ranges::iterator& next);
 
   Ranges ranges_;
   boost::intrusive::list<Range> recent_;  ///< touched last first
