@@ -92,6 +92,11 @@ int run(int argc, char** argv) {
   app.add_option("--addr", stack.address, "the stack's address")->needs("--dev");
   app.add_option("--gw", stack.gateway, "the stack's gateway")->needs("--dev");
   app.add_option("--mtu", stack.mtu, "the stack's MTU")->needs("--dev");
+  app.add_option("--tcp", stack.tcp,
+                 "NAME=VALUE: of the stack's TCP (`millrace settings` lists them); may be repeated")
+      ->needs("--dev")
+      ->multi_option_policy(CLI::MultiOptionPolicy::Join)
+      ->delimiter(';');
   app.add_flag("--stats", stats, "print the stack's counters when the connections are closed")
       ->needs("--dev");
   app.add_flag("--busy", options.busy, "spin instead of sleeping");

@@ -102,6 +102,10 @@ struct mr_config {
   int drain_ms;
   /* MILLRACE_MAX_FDS. Descriptors at most (then EMFILE), up to 2^24. Default: 2^20. */
   unsigned max_descriptors;
+  /* MILLRACE_TCP. "congestion_control=bbr;ecn=1": values of TCP, by the names and in the units of Linux's
+   * net.ipv4.tcp_ sysctls, with ';' between them. `millrace settings` lists all of them, their ranges and
+   * defaults. What is not named here comes from the environment, name by name. */
+  const char* tcp;
 };
 
 /*
