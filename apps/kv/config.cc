@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "common/settings.h"
+#include "common/tcp_setting.h"
 #include "numbers.h"
 
 namespace millrace::kv {
@@ -80,8 +81,10 @@ const std::array kSettings{
     KvSetting{{"busy_poll", Shape::kSwitch, "", "never sleep: lowest latency, one core burnt"},
               [](Config& config, const std::string& text) { config.busy_poll = to_switch(text); }},
     KvSetting{{"kernel", Shape::kSwitch, "",
-               "serve on the kernel's sockets, to compare; --dev, --gw and --mtu do not apply"},
+               "serve on the kernel's sockets, to compare; --dev, --gw, --mtu and --tcp do not apply"},
               [](Config& config, const std::string& text) { config.kernel = to_switch(text); }},
+    KvSetting{apps::kTcpSetting,
+              [](Config& config, const std::string& text) { apps::add_tcp_setting(config.tcp, text); }},
 };
 
 constexpr const char* kFooter =

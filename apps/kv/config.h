@@ -35,6 +35,7 @@ struct Config {
   std::string dev;   ///< device spec; required unless `kernel`
   std::string addr;  ///< "198.18.0.2/24"; required unless `kernel`
   std::string gw;    ///< default gateway; none when empty
+  std::string tcp;   ///< values of TCP, see apps::kTcpSetting
   std::uint16_t port = 6379;
   unsigned mtu = 0;        ///< 0: the device's
   unsigned timeout = 300;  ///< seconds after which a peer that no longer answers is dropped; 0: never

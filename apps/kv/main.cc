@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
     const millrace::apps::StackRun stack(!config->kernel, {.device = config->dev,
                                                            .address = config->addr,
                                                            .gateway = config->gw,
+                                                           .tcp = config->tcp,
                                                            .mtu = config->mtu,
                                                            .busy_poll = config->busy_poll});
     {
