@@ -15,6 +15,9 @@ struct StackSettings {
   std::string device, address, gateway;
   unsigned mtu = 0;
   bool busy_poll = false;
+  std::string capture = {};  ///< "FILE[,FILTER]"
+  unsigned capture_snaplen = 0;
+  std::size_t capture_limit = 0;
   int drain_ms = 0;  ///< how long stop_stack() waits until what was sent is acknowledged
 };
 

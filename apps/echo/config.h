@@ -20,6 +20,8 @@ struct Config {
   unsigned timeout = 120;  ///< seconds after which a peer that no longer answers is dropped; 0: never
   unsigned drain = 5;      ///< seconds that connections get to finish after SIGTERM
   unsigned stats = 0;      ///< seconds between reports, and one at the end; 0: no reports
+  std::string capture;     ///< "FILE[,FILTER]"; nothing is recorded when empty
+  unsigned capture_limit = 0, capture_snaplen = 0;
   bool busy_poll = false;  ///< never sleep
   bool kernel = false;     ///< serve on the kernel's sockets instead of the stack's
 };

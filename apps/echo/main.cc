@@ -58,7 +58,10 @@ class StackRun {
                                  .address = config.addr,
                                  .gateway = config.gw,
                                  .mtu = config.mtu,
-                                 .busy_poll = config.busy_poll});
+                                 .busy_poll = config.busy_poll,
+                                 .capture = config.capture,
+                                 .capture_snaplen = config.capture_snaplen,
+                                 .capture_limit = config.capture_limit});
   }
   StackRun(const StackRun&) = delete;
   StackRun& operator=(const StackRun&) = delete;

@@ -6,6 +6,7 @@ import signal
 import tempfile
 import time
 
+import capture_cases
 import command_cases
 import doctor_cases
 import flood_cases
@@ -406,9 +407,11 @@ def all_cases(programs):
         add_cases_of_settings(add)
         doctor_cases.add_cases(add)
         mtu_cases.add_cases(add)
+        capture_cases.add_cases_of_devices(add)
     if programs.flood and programs.driver != "tap":
         flood_cases.add_cases(add)
     command_cases.add_cases(add)
+    capture_cases.add_cases(add)
     return cases
 
 
