@@ -15,6 +15,9 @@ test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-1
                apache2-utils bind9-dnsutils curl dnsmasq-base haproxy iperf3 libmemcached-tools memcached mosquitto
                mosquitto-clients nginx redis-server socat sockperf unbound wget wrk)
 
+# What the comparison with the kernel needs besides the build.
+compare_packages=(iproute2 ethtool procps python3 gnuplot-nox redis-server redis-tools libbenchmark-dev libdpdk-dev)
+
 # missing_packages NAME... prints those that are not installed.
 missing_packages() {
   local name

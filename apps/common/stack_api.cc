@@ -39,6 +39,7 @@ void start_stack(const StackSettings& settings) {
   config.device = text(settings.device);
   config.address = text(settings.address);
   config.gateway = text(settings.gateway);
+  config.tcp = text(settings.tcp);
   config.mtu = settings.mtu;
   config.busy_poll_us = settings.busy_poll ? std::numeric_limits<int>::max() : 0;
   config.capture = text(settings.capture);

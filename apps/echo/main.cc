@@ -57,6 +57,7 @@ class StackRun {
     millrace::apps::start_stack({.device = config.dev,
                                  .address = config.addr,
                                  .gateway = config.gw,
+                                 .tcp = config.tcp,
                                  .mtu = config.mtu,
                                  .busy_poll = config.busy_poll,
                                  .capture = config.capture,

@@ -187,7 +187,7 @@ class Sender {
   [[nodiscard]] std::uint32_t choose_length(std::uint32_t unsent, std::uint32_t room, std::uint32_t mss,
                                             std::uint32_t most) const;
   [[nodiscard]] std::uint32_t window_room() const;
-  /// What Linux paces at: twice the window a round trip in slow start, 1.2 times it later.
+  /// What Linux paces at: by default twice the window a round trip in slow start, 1.2 times it later.
   [[nodiscard]] std::uint64_t window_rate() const;
   [[nodiscard]] std::uint32_t super_segment_payload(std::uint32_t mss) const;
   void note_flight();

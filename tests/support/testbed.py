@@ -119,7 +119,10 @@ class Bench:
     """
 
     # The driver, and what the stack's end is to it.
-    DEVICES = {"af_packet": "af_packet:stack0", "tap": "tap:peer0"}
+    DEVICES = {"af_packet": "af_packet:stack0", "xdp": "xdp:stack0", "dpdk": "dpdk:net_af_packet0,iface=stack0",
+               "tap": "tap:peer0"}
+    # These see frames as they lie in memory: what their kernel peer left to its device is missing.
+    WITHOUT_OFFLOADS = ("xdp", "dpdk")
 
     def __init__(self, programs, driver="af_packet"):
         self.programs = programs
@@ -152,6 +155,8 @@ class Bench:
         else:
             self._connect_by_cable(mtu, middle)
         run(["ip", "-n", self.peer, "addr", "add", f"{PEER}/{PREFIX}", "dev", "peer0"])
+        if self.driver in self.WITHOUT_OFFLOADS:
+            offloads = {"tx": "off", "tso": "off", "gso": "off"} | (offloads or {})
         for name, value in (offloads or {}).items():
             run(["ip", "netns", "exec", self.peer, "ethtool", "-K", "peer0", name, value])
         return self

@@ -110,6 +110,10 @@ struct mr_config {
   size_t capture_limit;
   /* MILLRACE_CAPTURE_SNAPLEN. Bytes of a frame that are recorded, at most. Default: 262144, all. */
   unsigned capture_snaplen;
+  /* MILLRACE_TCP. "congestion_control=bbr;ecn=1": values of TCP, by the names and in the units of Linux's
+   * net.ipv4.tcp_ sysctls, with ';' between them. `millrace settings` lists all of them, their ranges and
+   * defaults. What is not named here comes from the environment, name by name. */
+  const char* tcp;
 };
 
 /*
@@ -131,8 +135,9 @@ MR_API int mr_init(const struct mr_config* config);
 MR_API const char* mr_last_error(void);
 
 /*
- * Closes all descriptors, waits up to drain_ms until the peers have acknowledged what was sent, and ends the
- * stack. Afterwards mr_init may be called again. Called at exit() for a program that did not. Not for signal
+ * Closes all descriptors, waits up to drain_ms until the peers have acknowledged what was sent, answers those
+ * that close in return (a peer that does not within 20 ms keeps its side open, as nobody is here to answer), and
+ * ends the stack. Afterwards mr_init may be called again. Called at exit() for a program that did not. Not for signal
  * handlers.
  */
 MR_API void mr_finish(void);
