@@ -10,7 +10,9 @@ demo_packages=(iproute2 iputils-ping netcat-openbsd)
 test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14
                # For the dpdk: driver, which is left out without it (163 MB, so not for all builds).
                libdpdk-dev
-               ethtool git python3 shellcheck tcpdump
+               # For millrace-kv --store, which is left out without it (45 MB).
+               librocksdb-dev
+               ethtool git libhiredis-dev python3 python3-redis shellcheck strace tcpdump
                # Real programs, for tests/programs/.
                apache2-utils bind9-dnsutils curl dnsmasq-base haproxy iperf3 libmemcached-tools memcached mosquitto
                mosquitto-clients nginx redis-server socat sockperf unbound wget wrk)

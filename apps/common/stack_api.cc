@@ -18,9 +18,11 @@ const SocketApi& stack_sockets() {
       .recv = mr_recv,
       .sendto = mr_sendto,
       .recvfrom = mr_recvfrom,
+      .sendmsg = mr_sendmsg,
       .shutdown = mr_shutdown,
       .close = mr_close,
       .getsockname = mr_getsockname,
+      .getpeername = mr_getpeername,
       .getsockopt = mr_getsockopt,
       .setsockopt = mr_setsockopt,
       .poll = mr_poll,
@@ -42,9 +44,9 @@ void start_stack(const StackSettings& settings) {
   config.tcp = text(settings.tcp);
   config.mtu = settings.mtu;
   config.busy_poll_us = settings.busy_poll ? std::numeric_limits<int>::max() : 0;
-  config.capture = text(settings.capture);
-  config.capture_snaplen = settings.capture_snaplen;
-  config.capture_limit = settings.capture_limit;
+  config.capture = text(settings.capture.file);
+  config.capture_snaplen = settings.capture.snaplen;
+  config.capture_limit = settings.capture.limit;
   config.drain_ms = settings.drain_ms;
   if (mr_init(&config) != 0) throw std::runtime_error(mr_last_error());
 }

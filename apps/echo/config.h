@@ -4,6 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "common/stack_api.h"
+
 namespace millrace::echo {
 
 /// What millrace-echo was asked to do. For each setting the first of these that names it holds: the command
@@ -21,8 +23,7 @@ struct Config {
   unsigned timeout = 120;  ///< seconds after which a peer that no longer answers is dropped; 0: never
   unsigned drain = 5;      ///< seconds that connections get to finish after SIGTERM
   unsigned stats = 0;      ///< seconds between reports, and one at the end; 0: no reports
-  std::string capture;     ///< "FILE[,FILTER]"; nothing is recorded when empty
-  unsigned capture_limit = 0, capture_snaplen = 0;
+  apps::Capture capture;
   bool busy_poll = false;  ///< never sleep
   bool kernel = false;     ///< serve on the kernel's sockets instead of the stack's
 };

@@ -19,6 +19,7 @@
 #include "aftermath.h"
 #include "child.h"
 #include "command.h"
+#include "common/capture_setting.h"
 #include "common/settings.h"
 #include "common/tcp_setting.h"
 #include "open_device.h"
@@ -47,10 +48,9 @@ const std::vector<Setting>& run_settings() {
        "a wildcard listener also listens on the kernel's 127.0.0.1, for clients of this machine"},
       {"busy_poll_us", Shape::kValue, "US", "how long a wait polls before it sleeps; -1: not at all"},
       {"drain_ms", Shape::kValue, "MS", "how long an exit waits for what was sent, default 2000; -1: not"},
-      {"capture", Shape::kValue, "FILE[,FILTER]",
-       "record what passes through the device, in pcapng; of what a filter of tcpdump's language wants"},
-      {"capture_limit", Shape::kValue, "BYTES", "of that file, at most"},
-      {"capture_snaplen", Shape::kValue, "BYTES", "of a frame that are recorded, at most"},
+      apps::kCaptureSetting,
+      apps::kCaptureLimitSetting,
+      apps::kCaptureSnaplenSetting,
       {"pool_bytes", Shape::kValue, "BYTES", "packet memory"},
       {"max_fds", Shape::kValue, "N", "sockets of the stack, at most"},
       apps::kTcpSetting,

@@ -4,12 +4,14 @@ A case is a function that takes a Bench. Whatever it makes through the Bench is 
 interrupted: programs are ended by their process id, namespaces by their name, which has our own id in it.
 """
 
+import ctypes
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -18,6 +20,7 @@ PEER = "198.18.0.1"
 PREFIX = 24
 SOAK = os.environ.get("MILLRACE_SOAK") == "1"
 NAMESPACE_PREFIX = "millrace-test-"
+CLONE_NEWNET = 0x40000000
 
 
 class Failure(Exception):
@@ -107,6 +110,34 @@ class Program:
         with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:
             fields = stat.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def enter_namespace(name):
+    """For the calling thread, from now on."""
+    fd = os.open(f"/run/netns/{name}", os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"cannot enter {name}")
+    finally:
+        os.close(fd)
+
+
+def in_namespace(name, function):
+    """What the function returns or raises, called in a thread of that namespace."""
+    outcome = {}
+
+    def call():
+        try:
+            enter_namespace(name)
+            outcome["value"] = function()
+        except BaseException as problem:  # pylint: disable=broad-except # raised again by the caller
+            outcome["problem"] = problem
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    if "problem" in outcome:
+        raise outcome["problem"]
+    return outcome["value"]
 
 
 class Bench:
