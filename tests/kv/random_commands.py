@@ -156,9 +156,11 @@ class Generator:
     def command(self):
         words = self.rng.choice(self.makers)()
         words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        if self.rng.random() < 0.03:
+        # One too few, or one too many; never another in its place, which could be a setting that only one server has.
+        mistake = self.rng.random()
+        if mistake < 0.03:
             words = words[:-1] or words
-        if self.rng.random() < 0.03:
+        elif mistake < 0.06:
             words.append(self.value())
         return words
 

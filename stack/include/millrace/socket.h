@@ -136,9 +136,9 @@ MR_API const char* mr_last_error(void);
 
 /*
  * Closes all descriptors, waits up to drain_ms until the peers have acknowledged what was sent, answers those
- * that close in return (a peer that does not within 20 ms keeps its side open, as nobody is here to answer), and
- * ends the stack. Afterwards mr_init may be called again. Called at exit() for a program that did not. Not for signal
- * handlers.
+ * that close in return (a peer that does not within 20 ms keeps its side open, as nobody is here to answer),
+ * and ends the stack. Afterwards mr_init may be called again. Called at exit() for a program that did not.
+ * Not for signal handlers.
  */
 MR_API void mr_finish(void);
 
