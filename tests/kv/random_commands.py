@@ -45,8 +45,11 @@ class Generator:
         scale = 1000 if unit[:1].upper() == b"P" else 1
         absolute = unit[-2:].upper() == b"AT"
         if self.rng.random() < 0.25:
-            return self.rng.choice([0, -1, 1, 2**63 - 1, -2**63, 2**62, 9223372036854775, 9223372036854776] + NO_INTEGERS)
-        return (FAR if absolute else 100_000) * scale + self.rng.randrange(4) * 1000 * scale
+            # A key that SET makes for a time that is over goes when each server likes: see time_passes.
+            past = [1] if unit[-8:].upper() == b"EXPIREAT" else []
+            return self.rng.choice([0, -1, *past, 2**63 - 1, -2**63, 2**62, 9223372036854775, 9223372036854776] + NO_INTEGERS)
+        # Equal ones are of interest, but from now on a millisecond decides which is later.
+        return (FAR + self.rng.randrange(4) if absolute else 100_000 + self.rng.randrange(1_000_000)) * scale
 
     def expiry(self):
         unit = self.pick(b"EX", b"PX", b"EXAT", b"PXAT", b"ex", b"pxAT")
