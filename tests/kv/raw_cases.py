@@ -105,6 +105,12 @@ def pieces(bench):
 def time_passes(bench):
     """Keys that expire while others look, by themselves and when touched."""
     connections = Pair(bench).connect()
+    conditions = [[b"SET", b"a", b"1", b"EXAT", b"4000000000"]]
+    for condition in (b"GT", b"LT", b"NX", b"XX"):
+        for at in (4_000_000_000, 4_000_000_001, 4_000_000_000, 3_999_999_999):
+            conditions += [[b"EXPIREAT", b"a", b"%d" % at, condition], [b"PEXPIRETIME", b"a"], [b"EXPIREAT", b"a", b"4000000000"]]
+        conditions += [[b"PERSIST", b"a"], [b"EXPIREAT", b"a", b"4000000000", condition], [b"EXPIREAT", b"a", b"4000000000"]]
+    compare(connections, conditions, "conditions")
     for number in range(3):
         set_up = [[b"FLUSHALL"]]
         for index in range(20):
