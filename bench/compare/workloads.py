@@ -68,35 +68,33 @@ class RoundTrips(Row):
             return "millrace"
         return column.server if self.clients == "same" else self.clients
 
+    def work(self):
+        """The mode of millrace-load, and its options."""
+        return ["rr"]
+
     def run(self, place, column):
         client = self.client(column)
         place.echo(column, client, self.busy)
-        return place.load(column, client, "rr", "--connections", self.connections, "--seconds", self.seconds,
+        return place.load(column, client, *self.work(), "--connections", self.connections, "--seconds", self.seconds,
                           *(["--busy"] if self.busy else []))
 
 
 @dataclasses.dataclass
 class OpenLoop(RoundTrips):
-    """So many requests a second, whatever the answers: `share` of what the kernel was seen to do."""
+    """So many requests a second, whatever the answers."""
 
     rate: float = 1000
 
-    def run(self, place, column):
-        client = self.client(column)
-        place.echo(column, client, self.busy)
-        return place.load(column, client, "rr", "--connections", self.connections, "--seconds", self.seconds,
-                          "--rate", self.rate, *(["--busy"] if self.busy else []))
+    def work(self):
+        return ["rr", "--rate", self.rate]
 
 
 @dataclasses.dataclass
 class Connections(RoundTrips):
     """Connect, a request, its answer, close."""
 
-    def run(self, place, column):
-        client = self.client(column)
-        place.echo(column, client, self.busy)
-        return place.load(column, client, "connect", "--connections", self.connections, "--seconds", self.seconds,
-                          *(["--busy"] if self.busy else []))
+    def work(self):
+        return ["connect"]
 
 
 @dataclasses.dataclass
@@ -124,24 +122,20 @@ class Idle(Row):
     connections: int = 10000
 
     def run(self, place, column):
-        client = self.client(column)
-        server = place.echo(column, client)
+        server = place.echo(column)
         time.sleep(0.3)
-        before, slab_before = resident(server.pid), kernel_slab()
-        load = place.start_load(column, client, "hold", "--connections", self.connections, "--seconds", self.seconds + 0.5)
+        before, slab_before = server.resident_bytes(), kernel_slab()
+        load = place.start_load(column, "kernel", "hold", "--connections", self.connections, "--seconds", self.seconds + 0.5)
         deadline = time.monotonic() + 30
-        while established(place, column, client) < self.connections:
+        while established(place) < self.connections:
             expect(time.monotonic() < deadline and load.running(), f"not all connections came: {load.output()}")
             time.sleep(0.1)
-        # What the kernel has for its end of a connection lies in its slabs, where both ends' are the kernel's.
-        ends = (column.server == "kernel") + (client == "kernel")
-        kernel_bytes = (kernel_slab() - slab_before) / ends if column.server == "kernel" else 0
-        used = resident(server.pid) - before + kernel_bytes
-        cpu, began = server.cpu_seconds(), time.monotonic()
-        time.sleep(self.seconds)
-        share = (server.cpu_seconds() - cpu) / (time.monotonic() - began)
+        # What the kernel has for a connection lies in its slabs: two ends of it, where it is the server's kernel, too.
+        kernel_bytes = (kernel_slab() - slab_before) / 2 if column.server == "kernel" else 0
+        used = server.resident_bytes() - before + kernel_bytes
+        share = core_percent(server, self.seconds)
         load.wait(60)
-        return {"bytes_each": used / self.connections, "core_percent": share * 100}
+        return {"bytes_each": used / self.connections, "core_percent": share}
 
 
 @dataclasses.dataclass
@@ -151,9 +145,7 @@ class NoTraffic(Row):
     def run(self, place, column):
         server = place.echo(column)
         time.sleep(0.5)
-        cpu, began = server.cpu_seconds(), time.monotonic()
-        time.sleep(self.seconds)
-        return {"core_percent": (server.cpu_seconds() - cpu) / (time.monotonic() - began) * 100}
+        return {"core_percent": core_percent(server, self.seconds)}
 
 
 @dataclasses.dataclass
@@ -190,9 +182,11 @@ class Kv(Redis):
         place.start_server(column, [place.programs["kv"], *where, "--addr", f"{address}/24"], ready="serving on")
 
 
-def resident(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as lines:
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+def core_percent(program, seconds):
+    """Of a core, that it takes from now on."""
+    cpu, began = program.cpu_seconds(), time.monotonic()
+    time.sleep(seconds)
+    return (program.cpu_seconds() - cpu) / (time.monotonic() - began) * 100
 
 
 def kernel_slab():
@@ -200,12 +194,10 @@ def kernel_slab():
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Slab:"))
 
 
-def established(place, column, client):
-    """Connections there are, from the end that is the kernel's, or the stack's."""
-    if client == "kernel":
-        text = run(["ip", "netns", "exec", place.client_ns, "cat", "/proc/net/sockstat"])
-        return int(re.search(r"TCP: inuse (\d+)", text).group(1))
-    return place.stack_connections(column)
+def established(place):
+    """Connections that the client, which is the kernel's, has."""
+    text = run(["ip", "netns", "exec", place.client_ns, "cat", "/proc/net/sockstat"])
+    return int(re.search(r"TCP: inuse (\d+)", text).group(1))
 
 
 def latency(aims=None, p99=None, floor="p50_us"):

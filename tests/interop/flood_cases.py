@@ -9,12 +9,7 @@ import harness
 from harness import PEER, SOAK, STACK, expect, field
 
 CLIENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "connect_again.py")
-MEMORY_KB = 64 * 1024  # how much a flood may add to the server's resident memory
-
-
-def resident_kb(program):
-    with open(f"/proc/{program.pid}/status", encoding="ascii") as status:
-        return int(re.search(r"^VmRSS:\s+(\d+)", status.read(), re.MULTILINE).group(1))
+MEMORY = 64 << 20  # bytes: how much a flood may add to the server's resident memory
 
 
 def address_of_stack(bench):
@@ -29,7 +24,7 @@ def syn_flood(bench, network, count, clients=8, **options):
     honest = [bench.start([sys.executable, CLIENT, "--host", STACK], bench.peer) for _ in range(clients)]
     for client in honest:
         client.wait_for("^ready")
-    before = resident_kb(server)
+    before = server.resident_bytes()
     counters = bench.counters(server)
     arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
     flood = bench.start([bench.programs.flood, "--device", "peer0", "--target", STACK, "--mac", mac,
@@ -43,15 +38,15 @@ def syn_flood(bench, network, count, clients=8, **options):
     reports = [client.succeed(20) for client in honest]
     tries = sum(int(field(report, "tries")) for report in reports)
     failed = sum(int(field(report, "failed")) for report in reports)
-    grown = resident_kb(server) - before
+    grown = server.resident_bytes() - before
     after = bench.counters(server)
     told = {name: after[name] - counters.get(name, 0) for name in after if after[name] != counters.get(name, 0)}
-    story = f"{said}; {tries} honest tries, {failed} failed; {grown} kB more; {reports}; {told}"
+    story = f"{said}; {tries} honest tries, {failed} failed; {grown >> 10} kB more; {reports}; {told}"
     if os.environ.get("MILLRACE_TEST_VERBOSE"):
         print(f"# {story}", flush=True)
     expect(tries >= 20, f"too few tries to judge: {story}")
     expect(failed * 100 <= tries, f"honest clients were kept out: {story}")
-    expect(grown < MEMORY_KB, f"the server grew: {story}")
+    expect(grown < MEMORY, f"the server grew: {story}")
     expect(told.get("tcp.TcpExtSyncookiesSent", 0) > 0, f"no cookies were sent: {story}")
     expect(after["tcp.SynReceived"] <= 4096, f"too many half-open: {story}")
     expect(server.running(), "the server is gone")

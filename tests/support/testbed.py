@@ -106,6 +106,10 @@ class Program:
     def describe(self):
         return f"{os.path.basename(self.command[0])} {' '.join(self.command[1:])}"
 
+    def resident_bytes(self):
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
+            return int(re.search(r"^VmRSS:\s+(\d+)", status.read(), re.MULTILINE).group(1)) * 1024
+
     def cpu_seconds(self):
         with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:
             fields = stat.read().rsplit(")", 1)[1].split()
@@ -290,6 +294,38 @@ class Tap:
             for line in (problem or "").splitlines()[:40]:
                 print(f"# {line}", flush=True)
         return 1 if self._failed else 0
+
+
+def add_case_options(parser):
+    parser.add_argument("--case", default="", help="a regular expression of their names")
+    parser.add_argument("--list", action="store_true", help="only their names")
+
+
+def run_cases(options, cases, make_bench):
+    """Runs those (name, function) that --case picks, or lists them. Returns the exit status."""
+    if os.geteuid() != 0:
+        print("1..0 # SKIP needs root for network namespaces")
+        return 1
+    end_on_signals()
+    chosen = [(name, case) for name, case in cases if re.search(options.case, name)]
+    if options.list:
+        print("\n".join(name for name, _ in chosen))
+        return 0
+    # Where programs have their control sockets: not where those of the machine's user are.
+    with tempfile.TemporaryDirectory(prefix="millrace-run-") as directory:
+        os.environ["MILLRACE_RUN_DIR"] = directory
+        return Tap(make_bench, chosen).run()
+
+
+def cases_of(modules):
+    """What their add_cases(add) add."""
+    cases = []
+
+    def add(name, function, *arguments, **options):
+        cases.append((name, lambda bench: function(bench, *arguments, **options)))
+    for module in modules:
+        module.add_cases(add)
+    return cases
 
 
 def end_on_signals():
