@@ -7,10 +7,7 @@
 #include "link/gro.h"
 #include "link/gso.h"
 #include "packet/pool.h"
-#include "wire/ethernet.h"
-#include "wire/ipv4.h"
-#include "wire/pseudo_header.h"
-#include "wire/tcp.h"
+#include "tcp_frame.h"
 
 namespace millrace {
 namespace {
@@ -128,38 +125,14 @@ BENCHMARK(SixtyFourFragments);
 
 constexpr std::uint32_t kSegments = 44;
 constexpr std::uint32_t kMss = 1460;
-constexpr std::uint32_t kHeaders = 54;
-
-/// Headers of a TCP frame with `payload` bytes behind it; the checksum field holds the pseudo-header sum.
-void write_headers(std::uint8_t* out, std::uint32_t payload, std::uint32_t seq) {
-  const IpAddress source = IpAddress::v4(198, 18, 0, 1);
-  const IpAddress destination = IpAddress::v4(198, 18, 0, 2);
-  wire::EthernetHeader{{}, {}, wire::kEtherTypeIpv4}.emit({out, 14});
-  wire::Ipv4Header ip;
-  ip.total_length = static_cast<std::uint16_t>(40 + payload);
-  ip.dont_fragment = true;
-  ip.ttl = 64;
-  ip.protocol = wire::kProtocolTcp;
-  ip.source = source;
-  ip.destination = destination;
-  ip.emit({out + 14, 20});
-  wire::TcpHeader tcp;
-  tcp.source_port = 1;
-  tcp.destination_port = 2;
-  tcp.seq = SeqNum{seq};
-  tcp.flags = wire::TcpFlags::kAck;
-  tcp.checksum = wire::pseudo_header_sum(source, destination, wire::kProtocolTcp, 20 + payload).folded();
-  tcp.emit({out + 34, 20});
-}
+constexpr std::uint32_t kHeaders = bench::kTcpHeaders;
 
 PacketPtr super_frame(PacketPool& pool, const BufferRef& payload) {
   PacketPtr packet = pool.allocate(kHeaders);
-  write_headers(packet->put(kHeaders), kSegments * kMss, 1);
+  bench::write_tcp_headers(packet->put(kHeaders), {}, {}, kSegments * kMss, 1);
   if (!packet->append_fragment(payload, 0, kSegments * kMss)) return nullptr;
   packet->offload.gso_size = kMss;
-  packet->offload.needs_checksum = true;
-  packet->offload.checksum_start = 34;
-  packet->offload.checksum_offset = 16;
+  bench::leave_tcp_checksum(packet->offload);
   return packet;
 }
 
@@ -215,7 +188,7 @@ void GroFindsNothingToMerge(benchmark::State& state) {
   PacketQueue frames;
   for (int i = 0; i < kFlows; ++i) {
     PacketPtr frame = pool.allocate(kHeaders + 64);
-    write_headers(frame->put(kHeaders + 64), 64, 1);
+    bench::write_tcp_headers(frame->put(kHeaders + 64), {}, {}, 64, 1);
     frame->data()[35] = static_cast<std::uint8_t>(i);
     frame->pull(14);
     frame->offload.rx_checksum = Offload::RxChecksum::kVerified;

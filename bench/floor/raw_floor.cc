@@ -16,10 +16,7 @@
 
 #include "histogram.h"
 #include "open_device.h"
-#include "wire/ethernet.h"
-#include "wire/ipv4.h"
-#include "wire/pseudo_header.h"
-#include "wire/tcp.h"
+#include "tcp_frame.h"
 
 namespace millrace::bench {
 namespace {
@@ -27,7 +24,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kBurst = 64;
-constexpr std::uint32_t kHeaders = 14 + 20 + 20;
+constexpr std::uint32_t kHeaders = kTcpHeaders;
 constexpr std::uint32_t kMss = 1448;
 constexpr auto kWarmUp = std::chrono::milliseconds(200);
 /// A request that is not answered for so long was lost.
@@ -61,31 +58,12 @@ struct Port {
   PacketPool pool;
 };
 
-/// The headers of a TCP segment of ours, so that devices treat the frame as what it stands for.
-void write_headers(std::uint8_t* out, const MacAddress& from, const MacAddress& to, std::uint32_t payload) {
-  wire::EthernetHeader{to, from, wire::kEtherTypeIpv4}.emit({out, 14});
-  wire::Ipv4Header ip;
-  ip.total_length = static_cast<std::uint16_t>(20 + 20 + payload);
-  ip.dont_fragment = true;
-  ip.ttl = 64;
-  ip.protocol = wire::kProtocolTcp;
-  ip.source = IpAddress::v4(198, 18, 0, 1);
-  ip.destination = IpAddress::v4(198, 18, 0, 2);
-  ip.emit({out + 14, 20});
-  wire::TcpHeader tcp;
-  tcp.source_port = 1;
-  tcp.destination_port = 2;
-  tcp.flags = wire::TcpFlags::kAck;
-  tcp.checksum =
-      wire::pseudo_header_sum(ip.source, ip.destination, wire::kProtocolTcp, 20 + payload).folded();
-  tcp.emit({out + 34, 20});
-}
-
 /// `segments` of kMss in one frame, or `payload` bytes in an ordinary one.
 PacketPtr make_frame(Port& port, const MacAddress& to, std::uint32_t payload, std::uint32_t segments) {
   PacketPtr packet = port.pool.allocate(kHeaders + (segments > 1 ? 0 : payload));
   if (!packet) return nullptr;
-  write_headers(packet->put(kHeaders), port.device->mac(), to, payload);
+  // As a TCP segment, so that devices treat it as what it stands for.
+  write_tcp_headers(packet->put(kHeaders), to, port.device->mac(), payload);
   if (segments > 1) {
     BufferRef bytes = port.pool.allocate_buffer(payload);
     if (!bytes || !packet->append_fragment(std::move(bytes), 0, payload)) return nullptr;
@@ -94,9 +72,7 @@ PacketPtr make_frame(Port& port, const MacAddress& to, std::uint32_t payload, st
   } else {
     std::memset(packet->put(payload), 0x5a, payload);
   }
-  packet->offload.needs_checksum = true;
-  packet->offload.checksum_start = 34;
-  packet->offload.checksum_offset = 16;
+  leave_tcp_checksum(packet->offload);
   return packet;
 }
 
@@ -105,9 +81,7 @@ void turn_around(Packet& packet, const MacAddress& own) {
   std::memcpy(packet.data(), packet.data() + 6, 6);
   std::memcpy(packet.data() + 6, own.bytes.data(), 6);
   if (packet.offload.rx_checksum == Offload::RxChecksum::kPartial) {
-    packet.offload.needs_checksum = true;
-    packet.offload.checksum_start = 34;
-    packet.offload.checksum_offset = 16;
+    leave_tcp_checksum(packet.offload);
   }
 }
 

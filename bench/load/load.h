@@ -81,6 +81,8 @@ class Descriptor {
 Descriptor connect_tcp(const Options& options);
 /// The same, nonblocking and still connecting.
 Descriptor start_connect_tcp(const Options& options);
+/// Of a connection that was started so and is writable: throws Failure when it did not come about.
+void expect_connected(const Options& options, int fd);
 void send_all(const Options& options, int fd, const void* data, std::size_t length, int flags = 0);
 
 /// A request carries its number, so that a stale answer is not taken for a fresh one.

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <thread>
 
+#include "event_set.h"
 #include "load.h"
 #include "stream.h"
 
@@ -26,16 +26,7 @@ struct Transfer {
 
 class Crowd {
  public:
-  explicit Crowd(const Options& options) : options_(options), api_(*options.api) {
-    epoll_ = api_.epoll_create1(EPOLL_CLOEXEC);
-    if (epoll_ < 0) fail_with_errno("epoll_create1");
-  }
-  Crowd(const Crowd&) = delete;
-  Crowd& operator=(const Crowd&) = delete;
-  ~Crowd() {
-    transfers_.clear();
-    api_.epoll_close(epoll_);
-  }
+  explicit Crowd(const Options& options) : options_(options), api_(*options.api), set_(api_) {}
 
   /// Opens all the connections before the first byte is sent: they are really there at once.
   void connect_all() {
@@ -47,11 +38,7 @@ class Crowd {
     for (std::size_t waiting = transfers_.size(); waiting > 0;) {
       for (const epoll_event& event : wait()) {
         Transfer& transfer = transfers_[event.data.u64];
-        int error = 0;
-        socklen_t length = sizeof error;
-        if (api_.getsockopt(transfer.fd.get(), SOL_SOCKET, SO_ERROR, &error, &length) != 0)
-          fail_with_errno("SO_ERROR");
-        if (error != 0) throw Failure(std::string("connect: ") + std::strerror(error));
+        expect_connected(options_, transfer.fd.get());
         transfer.connected = true;
         --waiting;
         control(EPOLL_CTL_MOD, event.data.u64, 0);
@@ -90,16 +77,10 @@ class Crowd {
   }
 
  private:
-  std::span<const epoll_event> wait() {
-    const int ready = api_.epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), 1000);
-    if (ready < 0 && errno != EINTR) fail_with_errno("epoll_wait");
-    return {events_.data(), static_cast<std::size_t>(std::max(ready, 0))};
-  }
+  std::span<const epoll_event> wait() { return set_.wait(1000); }
 
   void control(int operation, std::size_t index, std::uint32_t interest) {
-    epoll_event event{.events = interest, .data = {.u64 = index}};
-    if (api_.epoll_ctl(epoll_, operation, transfers_[index].fd.get(), &event) != 0)
-      fail_with_errno("epoll_ctl");
+    set_.control(operation, transfers_[index].fd.get(), index, interest);
   }
 
   void write_some(Transfer& transfer, std::size_t index) {
@@ -136,9 +117,8 @@ class Crowd {
 
   const Options& options_;
   const apps::SocketApi& api_;
-  int epoll_ = -1;
+  EventSet set_;
   std::vector<Transfer> transfers_;
-  std::vector<epoll_event> events_ = std::vector<epoll_event>(256);
   std::vector<unsigned char> block_ = std::vector<unsigned char>(kBlock);
 };
 

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "event_set.h"
+#include "exchange.h"
 #include "load.h"
 #include "window.h"
 
@@ -13,91 +15,51 @@ namespace {
 
 /// One connection: plain calls that block, or spin on MSG_DONTWAIT.
 bool one_connection(const Options& options, Window& window) {
-  const Descriptor fd = connect_tcp(options);
+  Exchange exchange(options.size);
+  exchange.connect(connect_tcp(options));
   const int flags = options.busy ? MSG_DONTWAIT : 0;
-  std::vector<unsigned char> request(options.size, 0x5a), answer(options.size);
-  for (std::uint64_t n = 0; !window.over(); ++n) {
-    number_request(request, n);
-    const auto sent_at = Clock::now();
-    send_all(options, fd.get(), request.data(), request.size(), flags);
-    for (std::size_t have = 0; have < answer.size();) {
-      const ssize_t got = options.api->recv(fd.get(), answer.data() + have, answer.size() - have, flags);
-      if (got == 0) throw Failure("the server closed the connection");
-      if (got < 0) {
-        if (errno != EAGAIN && errno != EINTR) fail_with_errno("recv");
-        window.look(false);
-        continue;
-      }
-      window.look(true);
-      have += static_cast<std::size_t>(got);
+  while (!window.over()) {
+    exchange.ask(options, flags);
+    for (auto read = Exchange::Read::kNothing; read != Exchange::Read::kAll;) {
+      read = exchange.read(options, flags);
+      window.look(read != Exchange::Read::kNothing);
     }
-    window.note(sent_at, Clock::now());
-    if (answer != request) return false;
+    window.note(exchange.sent_at, Clock::now());
+    if (!exchange.intact()) return false;
   }
   return true;
 }
 
-struct Peer {
-  Descriptor fd;
-  std::vector<unsigned char> request, answer;
-  std::size_t have = 0;
-  std::uint64_t n = 0;
-  Clock::time_point sent_at;
-};
-
 /// Many connections on one epoll set, each with one request out.
 bool many_connections(const Options& options, Window& window) {
-  const apps::SocketApi& api = *options.api;
-  const int epoll = api.epoll_create1(EPOLL_CLOEXEC);
-  if (epoll < 0) fail_with_errno("epoll_create1");
-  std::vector<Peer> peers(options.connections);
-  const auto ask = [&](Peer& peer) {
-    number_request(peer.request, peer.n++);
-    peer.have = 0;
-    peer.sent_at = Clock::now();
-    send_all(options, peer.fd.get(), peer.request.data(), peer.request.size(), MSG_DONTWAIT);
-  };
-  for (std::size_t i = 0; i < peers.size(); ++i) {
-    Peer& peer = peers[i];
-    peer.fd = connect_tcp(options);
-    peer.request.assign(options.size, 0x5a);
-    peer.answer.resize(options.size);
-    epoll_event event{.events = EPOLLIN, .data = {.u64 = i}};
-    if (api.epoll_ctl(epoll, EPOLL_CTL_ADD, peer.fd.get(), &event) != 0) fail_with_errno("epoll_ctl");
+  EventSet set(*options.api);
+  std::vector<Exchange> exchanges;
+  for (std::size_t i = 0; i < options.connections; ++i) {
+    Exchange& exchange = exchanges.emplace_back(options.size);
+    exchange.connect(connect_tcp(options));
+    set.add(exchange.fd(), i, EPOLLIN);
   }
-  for (Peer& peer : peers) ask(peer);
-  std::vector<epoll_event> events(256);
+  for (Exchange& exchange : exchanges) exchange.ask(options, MSG_DONTWAIT);
   bool intact = true;
   // At the end all answers are waited for: a connection that is closed on unread data is reset.
-  std::size_t waiting = peers.size();
+  std::size_t waiting = exchanges.size();
   for (bool over = false;
        waiting > 0 && intact && !(over && Clock::now() > window.end() + Window::kLastAnswers);) {
     over = over || window.over();
-    const int ready =
-        api.epoll_wait(epoll, events.data(), static_cast<int>(events.size()), options.busy ? 0 : 100);
-    window.look(ready > 0);
-    for (int i = 0; i < ready; ++i) {
-      Peer& peer = peers[events[static_cast<std::size_t>(i)].data.u64];
-      const ssize_t got = api.recv(peer.fd.get(), peer.answer.data() + peer.have,
-                                   peer.answer.size() - peer.have, MSG_DONTWAIT);
-      if (got == 0) throw Failure("the server closed a connection");
-      if (got < 0) {
-        if (errno == EAGAIN) continue;
-        fail_with_errno("recv");
-      }
-      peer.have += static_cast<std::size_t>(got);
-      if (peer.have < peer.answer.size()) continue;
-      if (!over) window.note(peer.sent_at, Clock::now());
-      intact = intact && peer.answer == peer.request;
+    const auto events = set.wait(options.busy ? 0 : 100);
+    window.look(!events.empty());
+    for (const epoll_event& event : events) {
+      Exchange& exchange = exchanges[event.data.u64];
+      if (exchange.read(options, MSG_DONTWAIT) != Exchange::Read::kAll) continue;
+      intact = intact && exchange.intact();
       if (over) {
         --waiting;
-      } else {
-        ask(peer);
+        continue;
       }
+      window.note(exchange.sent_at, Clock::now());
+      exchange.ask(options, MSG_DONTWAIT);
     }
   }
-  peers.clear();
-  api.epoll_close(epoll);
   return intact;
 }
 

@@ -83,6 +83,13 @@ Descriptor start_connect_tcp(const Options& options) {
   return fd;
 }
 
+void expect_connected(const Options& options, int fd) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  if (options.api->getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) fail_with_errno("SO_ERROR");
+  if (error != 0) throw Failure(std::string("connect: ") + std::strerror(error));
+}
+
 void send_all(const Options& options, int fd, const void* data, std::size_t length, int flags) {
   const auto* next = static_cast<const unsigned char*>(data);
   while (length > 0) {
