@@ -4,28 +4,19 @@
 #include <optional>
 #include <string>
 
-#include "common/stack_api.h"
+#include "common/server_config.h"
 
 namespace millrace::echo {
 
 /// What millrace-echo was asked to do. For each setting the first of these that names it holds: the command
-/// line
-/// (--port), the environment (MILLRACE_PORT), the configuration file (port = 7), the default here.
-struct Config {
-  std::string dev;   ///< device spec; required unless `kernel`
-  std::string addr;  ///< "198.18.0.2/24"; required unless `kernel`
-  std::string gw;    ///< default gateway; none when empty
-  std::string tcp;   ///< settings of TCP: "NAME=VALUE;NAME=VALUE"
+/// line (--port), the environment (MILLRACE_PORT), the configuration file (port = 7), the default here.
+struct Config : apps::ServerConfig {
   std::uint16_t port = 7;
   std::optional<std::uint16_t> discard_port;
   std::optional<std::uint16_t> chargen_port;
-  unsigned mtu = 0;        ///< 0: the device's
   unsigned timeout = 120;  ///< seconds after which a peer that no longer answers is dropped; 0: never
   unsigned drain = 5;      ///< seconds that connections get to finish after SIGTERM
   unsigned stats = 0;      ///< seconds between reports, and one at the end; 0: no reports
-  apps::Capture capture;
-  bool busy_poll = false;  ///< never sleep
-  bool kernel = false;     ///< serve on the kernel's sockets instead of the stack's
 };
 
 /// Reads all sources. Nothing: the user asked for help or the version, which has been printed. Throws

@@ -39,8 +39,9 @@ void report(const Counters& counters) {
 
 void announce(const Config& config) {
   std::string line = "millrace-echo: serving on " +
-                     (config.kernel ? std::string("the kernel's sockets") : config.dev) +
-                     (config.addr.empty() ? "" : " " + config.addr) + ": echo " + std::to_string(config.port);
+                     (config.kernel ? std::string("the kernel's sockets") : config.stack.device) +
+                     (config.stack.address.empty() ? "" : " " + config.stack.address) + ": echo " +
+                     std::to_string(config.port);
   if (config.discard_port) line += ", discard " + std::to_string(*config.discard_port);
   if (config.chargen_port) line += ", chargen " + std::to_string(*config.chargen_port);
   std::printf("%s\n", line.c_str());
@@ -54,13 +55,7 @@ int main(int argc, char** argv) {
     const auto config = millrace::echo::read_config(argc, argv);
     if (!config) return 0;
     millrace::apps::allow_many_descriptors();
-    const millrace::apps::StackRun stack(!config->kernel, {.device = config->dev,
-                                                           .address = config->addr,
-                                                           .gateway = config->gw,
-                                                           .tcp = config->tcp,
-                                                           .mtu = config->mtu,
-                                                           .busy_poll = config->busy_poll,
-                                                           .capture = config->capture});
+    const millrace::apps::StackRun stack(!config->kernel, config->stack);
     {
       millrace::echo::Server server(
           config->kernel ? millrace::apps::kernel_sockets() : millrace::apps::stack_sockets(), *config,

@@ -20,7 +20,7 @@ constexpr int kDatagramBatch = 64;
 
 /// Busy polling on the kernel's sockets is for us to do; the stack does it inside its waiting calls.
 bool spin(const Config& config) {
-  return config.busy_poll && config.kernel;
+  return config.stack.busy_poll && config.kernel;
 }
 
 }  // namespace
@@ -33,7 +33,7 @@ class Server::Datagrams final : public apps::Handler {
     if (fd_ < 0) fail("socket");
     try {
       const Config& config = server_.config_;
-      apps::bind_to(api, fd_, apps::listen_address(config.kernel, config.addr, config.port), "UDP");
+      apps::bind_to(api, fd_, apps::listen_address(config.kernel, config.stack.address, config.port), "UDP");
       server_.loop_.add(fd_, *this, EPOLLIN);
     } catch (...) {
       api.close(fd_);
@@ -110,7 +110,7 @@ Server::~Server() {
 
 void Server::listen_on(std::uint16_t port, Service service) {
   listeners_.push_back(std::make_unique<apps::Listener>(
-      loop_, apps::listen_address(config_.kernel, config_.addr, port), config_.timeout,
+      loop_, apps::listen_address(config_.kernel, config_.stack.address, port), config_.timeout,
       apps::Listener::Events{.accepted = [this, service](int fd) { adopt(fd, service); },
                              .out_of_descriptors = [this] { pause_accepting(); }}));
 }

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "common/stack_api.h"
+#include "common/server_config.h"
 #include "keyspace.h"
 
 namespace millrace::kv {
@@ -32,17 +32,9 @@ struct Limits {
 
 /// What millrace-kv was asked to do. For each setting the first of these that names it holds: the command
 /// line (--port), the environment (MILLRACE_PORT), the configuration file (port = 6379), the default here.
-struct Config {
-  std::string dev;   ///< device spec; required unless `kernel`
-  std::string addr;  ///< "198.18.0.2/24"; required unless `kernel`
-  std::string gw;    ///< default gateway; none when empty
-  std::string tcp;   ///< values of TCP, see apps::kTcpSetting
+struct Config : apps::ServerConfig {
   std::uint16_t port = 6379;
-  unsigned mtu = 0;        ///< 0: the device's
   unsigned timeout = 300;  ///< seconds after which a peer that no longer answers is dropped; 0: never
-  apps::Capture capture;
-  bool busy_poll = false;  ///< never sleep
-  bool kernel = false;     ///< serve on the kernel's sockets instead of the stack's
   std::string store;       ///< directory; empty: what is in memory is all there is
   Sync sync = Sync::kEverySecond;
   Limits limits;

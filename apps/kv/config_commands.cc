@@ -61,7 +61,7 @@ constexpr std::array kParameters{
     Parameter{"appendonly",
               [](Server& server) { return std::string(server.storage() != nullptr ? "yes" : "no"); },
               nullptr},
-    Parameter{"bind", [](Server& server) { return server.config().addr; }, nullptr},
+    Parameter{"bind", [](Server& server) { return server.config().stack.address; }, nullptr},
     Parameter{
         "client-output-buffer-limit",
         [](Server& server) { return "normal " + std::to_string(server.limits().output_buffer) + " 0 0"; },

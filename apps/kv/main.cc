@@ -14,9 +14,10 @@ namespace {
 using millrace::kv::Config;
 
 void announce(const Config& config) {
-  const std::string where = config.kernel ? std::string("the kernel's sockets") : config.dev;
-  std::printf("millrace-kv: serving on %s%s%s, port %u\n", where.c_str(), config.addr.empty() ? "" : " ",
-              config.addr.c_str(), static_cast<unsigned>(config.port));
+  const std::string where = config.kernel ? std::string("the kernel's sockets") : config.stack.device;
+  std::printf("millrace-kv: serving on %s%s%s, port %u\n", where.c_str(),
+              config.stack.address.empty() ? "" : " ", config.stack.address.c_str(),
+              static_cast<unsigned>(config.port));
   std::fflush(stdout);
 }
 
@@ -27,13 +28,7 @@ int main(int argc, char** argv) {
     const auto config = millrace::kv::read_config(argc, argv);
     if (!config) return 0;
     millrace::apps::allow_many_descriptors();
-    const millrace::apps::StackRun stack(!config->kernel, {.device = config->dev,
-                                                           .address = config->addr,
-                                                           .gateway = config->gw,
-                                                           .tcp = config->tcp,
-                                                           .mtu = config->mtu,
-                                                           .busy_poll = config->busy_poll,
-                                                           .capture = config->capture});
+    const millrace::apps::StackRun stack(!config->kernel, config->stack);
     {
       millrace::kv::Server server(
           config->kernel ? millrace::apps::kernel_sockets() : millrace::apps::stack_sockets(), *config);

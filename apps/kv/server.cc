@@ -59,7 +59,7 @@ Server::Server(const apps::SocketApi& api, const Config& config)
     keys_.set_journal(storage_.get());
   }
   listener_ = std::make_unique<apps::Listener>(
-      loop_, apps::listen_address(config.kernel, config.addr, config.port), config.timeout,
+      loop_, apps::listen_address(config.kernel, config.stack.address, config.port), config.timeout,
       apps::Listener::Events{.accepted = [this](int fd) { adopt(fd); },
                              .out_of_descriptors =
                                  [this] {
@@ -172,7 +172,7 @@ void Server::work() {
     next_work_ms_ = now_ms() + pause;
   }
   const bool needed = keys_.has_work() || limits_.timeout != 0;
-  loop_.set_timeout(config_.busy_poll && config_.kernel ? 0 : needed ? static_cast<int>(pause) : -1);
+  loop_.set_timeout(config_.stack.busy_poll && config_.kernel ? 0 : needed ? static_cast<int>(pause) : -1);
 }
 
 void Server::turn() {

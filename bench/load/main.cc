@@ -2,7 +2,6 @@
 // back.
 
 #include <sodium.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -10,7 +9,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "common/stack_api.h"
+#include "common/process.h"
 #include "load.h"
 
 namespace {
@@ -48,14 +47,6 @@ extern "C" void out_of_time(int /*signal*/) {
 
 void print_counter(const char* name, std::uint64_t value) {
   std::printf("stats %s %llu\n", name, static_cast<unsigned long long>(value));
-}
-
-void allow_many_descriptors() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-  }
 }
 
 int run(int argc, char** argv) {
@@ -118,7 +109,7 @@ int run(int argc, char** argv) {
   if (options.bytes == 0 && options.direction == "echo") options.bytes = 1'000'000;
 
   if (sodium_init() < 0) throw millrace::load::Failure("no source of randomness");
-  allow_many_descriptors();
+  millrace::apps::allow_many_descriptors();
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGALRM, out_of_time);
   alarm(time_limit);
