@@ -256,6 +256,7 @@ void Interface::enqueue(PacketPtr frame, std::size_t limit, Instant now) {
     return;
   }
   tx_queue_.push_back(std::move(frame));
+  ++tx_queued_;
 }
 
 void Interface::flush(Instant now) {

@@ -378,6 +378,8 @@ void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t 
   // A packet that is lost below (no route, a full queue) is lost as on any network: timers repeat it.
   static_cast<void>(tcp_.send_segment(key(), outgoing, std::move(payload), &route_, now));
   outgoing.options = nullptr;  // they end here
+  if (length != 0 && route_.interface != nullptr)
+    small_queue_.add(length, route_.interface->tx_queued(), route_.interface->tx_left());
 }
 
 void Connection::send_ack(Instant now) {

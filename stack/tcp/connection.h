@@ -19,6 +19,7 @@
 #include "tcp/segment.h"
 #include "tcp/send_buffer.h"
 #include "tcp/sender.h"
+#include "tcp/small_queue.h"
 #include "tcp/tcp.h"
 #include "tcp/urgent.h"
 
@@ -156,12 +157,35 @@ class Connection final : public Flow,
   void set_buried() { buried_ = true; }
 
   // --- for the Sender
+  void refresh_route(Instant now) {
+    if (route_generation_ != tcp_.ip().route_generation()) reroute(now);
+  }
   /// False: a segment with data should wait. What the device's queue dropped would count as lost on the way.
   [[nodiscard]] bool device_has_room(Instant now) const {
     return route_.interface == nullptr || route_.interface->make_room(now);
   }
-  /// output() comes again when the device has room.
-  void wait_for_device() { tcp_.wait_for_device(*this, route_.interface->id()); }
+  /// Somebody's wait in the interface's transmit queue.
+  [[nodiscard]] bool device_holds_frames() const {
+    return route_.interface != nullptr && route_.interface->tx_pending();
+  }
+  /// Bytes of ours that wait there.
+  [[nodiscard]] std::uint32_t waiting_in_device() {
+    if (!device_holds_frames()) return 0;
+    return small_queue_.waiting(route_.interface->tx_left());
+  }
+  /// The same, after the device was offered them.
+  [[nodiscard]] std::uint32_t refused_by_device(Instant now) {
+    if (route_.interface != nullptr) route_.interface->offer(now);
+    return waiting_in_device();
+  }
+  /// output() comes again when the device has room, and no more than so many bytes of ours wait there. True:
+  /// it waits only from now on.
+  bool wait_for_device(std::uint32_t left);
+  /// That is so.
+  [[nodiscard]] bool may_resume(Instant now) {
+    refresh_route(now);
+    return device_has_room(now) && waiting_in_device() <= resume_at_;
+  }
   /// Sends a segment with our ACK, window and options on it.
   void send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t length, Instant now);
   /// Payload bytes of a full segment that goes out now: the path's and the peer's MSS, less the options.
@@ -217,9 +241,6 @@ class Connection final : public Flow,
   [[nodiscard]] std::uint16_t announced_mss() const;
   void start_mtu_search();
   void on_too_big(std::uint32_t mtu, Instant now);
-  void refresh_route(Instant now) {
-    if (route_generation_ != tcp_.ip().route_generation()) reroute(now);
-  }
   void reroute(Instant now);
   void enter_closed(Error error, Instant now);
   void go_time_wait(Instant now);
@@ -287,6 +308,9 @@ class Connection final : public Flow,
   Options options_;
   SendBuffer send_buffer_;
   ip::RouteResult route_;
+  SmallQueue small_queue_;
+  std::uint32_t resume_at_ = 0;
+  std::uint8_t waits_for_ = 0;  ///< the interface, while it is linked as a waiter
   Timer timer_;
   Urgent urgent_;
   Sender sender_;

@@ -17,7 +17,9 @@ constexpr std::uint32_t kMaxSuperSegment = 65535 - 60 - 60;
 
 void Connection::reroute(Instant now) {
   route_generation_ = tcp_.ip().route_generation();
+  const link::Interface* before = route_.interface;
   if (auto route = tcp_.ip().route(remote().address, now)) route_ = *route;
+  if (route_.interface != before) small_queue_.clear();
 }
 
 std::uint32_t Connection::mtu_of(std::uint32_t mss) {

@@ -68,6 +68,8 @@ std::string_view name_of(Counter counter) {
       "TcpExtTCPRcvCoalesce",
       "TcpOutNoMemory",
       "TcpOutBlocked",
+      "TcpSmallQueueWaits",
+      "TcpExtTCPSpuriousRtxHostQueues",
       "TcpExtTCPFastOpenActive",
       "TcpExtTCPFastOpenActiveFail",
       "TcpExtTCPFastOpenBlackhole",

@@ -21,6 +21,7 @@ namespace millrace::tcp {
 
 class Connection;
 class Tcp;
+enum class Counter : std::uint8_t;
 
 /// The send half: the queue, the send window, loss recovery and its timers.
 ///
@@ -187,12 +188,22 @@ class Sender {
   [[nodiscard]] std::uint32_t choose_length(std::uint32_t unsent, std::uint32_t room, std::uint32_t mss,
                                             std::uint32_t most) const;
   [[nodiscard]] std::uint32_t window_room() const;
-  /// What Linux paces at: twice the window a round trip in slow start, 1.2 times it later.
-  [[nodiscard]] std::uint64_t window_rate() const;
+  /// As Linux's pacing rate: twice so much a round trip in slow start, 1.2 times it later. Precondition: a
+  /// round trip was measured.
+  [[nodiscard]] std::uint64_t rate_of(std::uint32_t bytes_a_round_trip) const;
   [[nodiscard]] std::uint32_t super_segment_payload(std::uint32_t mss) const;
+  [[nodiscard]] std::uint32_t sized_by_rate(std::uint32_t most, std::uint32_t mss) const;
   void note_flight();
   [[nodiscard]] bool window_was_used() const;
   [[nodiscard]] bool device_is_full(Instant now);
+  /// True, so that it can be said at once.
+  [[nodiscard]] bool wait_for_device(std::uint32_t left, Counter why);
+  /// Or may be: device_room() has to be asked.
+  [[nodiscard]] bool device_is_slow() const;
+  [[nodiscard]] std::uint32_t device_limit(std::uint32_t mss, std::uint32_t most) const;
+  /// How much of `length` may join what waits in the interface; 0: the connection waits for that to go out.
+  [[nodiscard]] std::uint32_t device_room(std::uint32_t length, std::uint32_t mss, std::uint32_t most,
+                                          Instant now);
   [[nodiscard]] bool paced_out(std::uint32_t wanted, Instant now);
   void transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now);
   void transmit_new(std::uint32_t mss, std::uint32_t most, Instant now);
@@ -282,6 +293,7 @@ class Sender {
   bool urgent_ = false;
   bool hold_partial_ = false;
   bool cwnd_limited_ = false;
+  bool throttled_ = false;             ///< so much waited for the device that what followed had to
   bool force_retransmission_ = false;  ///< the first of a recovery goes whatever the window says
   bool tail_probed_ = false;           ///< TLP.end_seq is set
   bool tail_was_retransmission_ = false;

@@ -51,6 +51,7 @@ bool Sender::on_timer(Instant now) {
   if (now >= reordering_at_) on_reordering_timer(now);
   if (now < timer_) return true;
   disarm();
+  connection_.refresh_route(now);
   const Config& config = tcp_.config();
   const unsigned limit = connection_.is_orphan() ? config.orphan_retries : config.retries;
   const std::uint32_t user_timeout = connection_.options().user_timeout;
@@ -62,6 +63,12 @@ bool Sender::on_timer(Instant now) {
   if (device_is_full(now)) {
     // What waits in our own device's queue is not lost.
     timer_ = now + kBlockedInterval;
+    return true;
+  }
+  if (connection_.waiting_in_device() != 0) {
+    // Nor is what has not even been taken by it: the timers run anew.
+    tcp_.count(Counter::kStillInDevice);
+    arm(now);
     return true;
   }
   if (timer_kind_ == TimerKind::kTailProbe) {
