@@ -224,8 +224,9 @@ void Sender::transmit(Instant now) {
   pacer_.set_rate(pacing_rate(), mss_, now);
   const std::uint32_t mss = connection_.segment_payload(now);
   const std::uint32_t most = super_segment_payload(mss);
-  if (board_.lost() != 0) transmit_lost(mss, most, now);
-  if (board_.lost() == 0) transmit_new(mss, most, now);
+  const bool forward = forward_rto_ == ForwardRto::kSecondAck;
+  if (board_.lost() != 0 && !forward) transmit_lost(mss, most, now);
+  if (board_.lost() == 0 || forward) transmit_new(mss, most, now);
 }
 
 void Sender::transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now) {
@@ -267,7 +268,9 @@ void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
       cwnd_limited_ = in_flight() + mss > window();
       break;
     }
-    const std::uint32_t cwnd = window();
+    // RFC 5682 §2.1 (2b): up to two.
+    const std::uint32_t cwnd =
+        forward_rto_ == ForwardRto::kSecondAck ? std::min(window(), 2 * mss) : window();
     const std::uint32_t room = window_room();
     const std::uint32_t cwnd_room = cwnd > in_flight() ? cwnd - in_flight() : 0;
     std::uint32_t length = 0;

@@ -161,6 +161,12 @@ class Sender {
     kTailProbe,  ///< RFC 8985 §7
     kPersist,    ///< a closed window, or a piece held back
   };
+  /// RFC 5682: after a timeout, until it is known to be spurious or not.
+  enum class ForwardRto : std::uint8_t {
+    kOff,
+    kFirstAck,   ///< nothing but the head was sent again yet
+    kSecondAck,  ///< without SACK: nor after the first ACK; two new segments went instead
+  };
   /// What the ACK in hand told.
   struct Ack {
     Instant now;
@@ -236,6 +242,9 @@ class Sender {
   void mark_head_lost(Ack& ack);
   [[nodiscard]] std::uint32_t duplicate_threshold() const;
   void change_phase(Ack& ack, bool ece);
+  /// True: the timeout was spurious, and is undone.
+  [[nodiscard]] bool detect_spurious_timeout(const Ack& ack);
+  [[nodiscard]] bool is_spurious_timeout(const Ack& ack);
   void enter_recovery(Ack& ack);
   void enter_cwr(const Ack& ack);
   void leave_recovery(Instant now);
@@ -297,7 +306,7 @@ class Sender {
   bool force_retransmission_ = false;  ///< the first of a recovery goes whatever the window says
   bool tail_probed_ = false;           ///< TLP.end_seq is set
   bool tail_was_retransmission_ = false;
-  bool frto_ = false;        ///< after a timeout: nothing but the head was sent again yet
+  ForwardRto forward_rto_ = ForwardRto::kOff;
   bool dsack_seen_ = false;  ///< the peer knows DSACK
   bool ecn_ = false;
   bool send_cwr_ = false;

@@ -91,7 +91,8 @@ void Sender::on_timeout(Instant now) {
   if (first) undo_.start();
   // RFC 5682: only when nothing else has been sent again.
   send_cwr_ = ecn_;
-  frto_ = timeouts_ == 0 && (phase_ == Phase::kOpen || phase_ == Phase::kCwr);
+  forward_rto_ = timeouts_ == 0 && (phase_ == Phase::kOpen || phase_ == Phase::kCwr) ? ForwardRto::kFirstAck
+                                                                                     : ForwardRto::kOff;
   phase_ = Phase::kLoss;
   recover_ = snd_nxt_;
   left_by_duplicates_ = 0;
