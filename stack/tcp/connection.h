@@ -22,6 +22,7 @@
 #include "tcp/small_queue.h"
 #include "tcp/tcp.h"
 #include "tcp/urgent.h"
+#include "tcp/user_timeout.h"
 
 namespace millrace::tcp {
 
@@ -200,6 +201,11 @@ class Connection final : public Flow,
   [[nodiscard]] std::uint32_t payload_within(std::uint32_t mtu) const;
   /// Others need not look for what this connection has found out.
   void share_path_mtu(std::uint32_t mtu, Instant now);
+  /// How long data may stay unacknowledged. 0: only retransmissions are counted.
+  [[nodiscard]] Duration user_timeout() const {
+    if (options_.user_timeout != 0) return std::chrono::milliseconds(options_.user_timeout);
+    return user_timeout_.adopted(sender_.rtt().rto());
+  }
   /// TSval at `now`, in milliseconds (RFC 7323 §5.4).
   [[nodiscard]] std::uint32_t timestamp(Instant now) const {
     return ts_offset_ + static_cast<std::uint32_t>(to_ms(now.time_since_epoch()));
@@ -221,6 +227,7 @@ class Connection final : public Flow,
   void challenge_ack(Instant now);
   void send_duplicate_ack(const Segment& segment, Instant now);
   void note_timestamp(const Segment& segment, Instant now);
+  void note_user_timeout(const Segment& segment);
 
   void adopt(const Handshake& handshake, Listener* listener, Instant now);
   void prepare_active(std::optional<SeqNum> iss_after, Instant now);
@@ -232,6 +239,11 @@ class Connection final : public Flow,
   /// In SYN-RECEIVED, and yet data goes out.
   [[nodiscard]] bool fast_opened() const { return state_ == State::kSynReceived && fast_open_; }
 
+  void tell_user_timeout();
+  [[nodiscard]] std::optional<std::uint16_t> user_timeout_option() const {
+    if (!user_timeout_due_) return std::nullopt;
+    return UserTimeout::encode(user_timeout());
+  }
   void send_syn(bool with_ack, Instant now, const FastOpenCookie* cookie = nullptr);
   void send_ack(Instant now);
   void send_reset(Instant now);
@@ -275,6 +287,7 @@ class Connection final : public Flow,
   bool closed_by_application_ = false;
   bool send_shutdown_ = false, receive_shutdown_ = false;
   bool timestamps_ = false, sack_ = false;
+  bool user_timeout_due_ = false;        ///< the next segment tells the peer
   bool ecn_ = false;                     ///< agreed on, or asked for in our SYN
   bool congestion_experienced_ = false;  ///< ECE goes on what we send
   bool syn_retransmitted_ = false;
@@ -313,6 +326,7 @@ class Connection final : public Flow,
   std::uint8_t waits_for_ = 0;  ///< the interface, while it is linked as a waiter
   Timer timer_;
   Urgent urgent_;
+  UserTimeout user_timeout_;
   Sender sender_;
   Receiver receiver_;
   Error soft_error_ = Error::kNone;

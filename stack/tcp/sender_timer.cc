@@ -54,11 +54,9 @@ bool Sender::on_timer(Instant now) {
   connection_.refresh_route(now);
   const Config& config = tcp_.config();
   const unsigned limit = connection_.is_orphan() ? config.orphan_retries : config.retries;
-  const std::uint32_t user_timeout = connection_.options().user_timeout;
-  if (user_timeout != 0 && unanswered_since_ != kNever &&
-      now - unanswered_since_ >= std::chrono::milliseconds(user_timeout)) {
+  const Duration user_timeout = connection_.user_timeout();
+  if (user_timeout != Duration{0} && unanswered_since_ != kNever && now - unanswered_since_ >= user_timeout)
     return false;
-  }
   if (board_.empty() || snd_wnd_ == 0) return on_persist_timer(limit, now);
   if (device_is_full(now)) {
     // What waits in our own device's queue is not lost.
@@ -75,7 +73,9 @@ bool Sender::on_timer(Instant now) {
     on_tail_timer(now);
     return true;
   }
-  if (timeouts_ >= limit) return false;
+  // Where the user says how long, it is not counted how often, as in Linux.
+  const bool counted = user_timeout == Duration{0} || connection_.is_orphan();
+  if (counted && timeouts_ >= limit) return false;
   on_timeout(now);
   return true;
 }
