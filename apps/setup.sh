@@ -10,10 +10,15 @@ demo_packages=(iproute2 iputils-ping netcat-openbsd)
 test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-14-dev libpcap-dev clang-format-14 clang-tidy-14
                # For the dpdk: driver, which is left out without it (163 MB, so not for all builds).
                libdpdk-dev
-               ethtool git python3 shellcheck
+               # For millrace-kv --store, which is left out without it (45 MB).
+               librocksdb-dev
+               ethtool git libhiredis-dev python3 python3-redis shellcheck strace
                # Real programs, for tests/programs/.
                apache2-utils bind9-dnsutils curl dnsmasq-base haproxy iperf3 libmemcached-tools memcached mosquitto
                mosquitto-clients nginx redis-server socat sockperf unbound wget wrk)
+
+# What the comparison with the kernel needs besides the build.
+compare_packages=(iproute2 ethtool procps python3 gnuplot-nox redis-server redis-tools libbenchmark-dev libdpdk-dev)
 
 # missing_packages NAME... prints those that are not installed.
 missing_packages() {

@@ -154,6 +154,7 @@ void read_impairment(OptionReader& reader, const std::string& prefix, Impairment
   reader.duration(prefix + "hold", direction.hold, 10s);
   reader.duration(prefix + "delay", direction.delay, 60s);
   reader.duration(prefix + "jitter", direction.jitter, 60s);
+  reader.duration(prefix + "spread", direction.spread, 60s);
   reader.rate(prefix + "rate", direction.rate);
   reader.number(prefix + "queue", queue, 1, 100'000);
   reader.number(prefix + "queue_bytes", direction.queue_bytes, 0, 1'000'000'000);

@@ -9,6 +9,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/near_miss.h"
+
 namespace millrace::apps {
 
 namespace {
@@ -30,13 +32,18 @@ std::string join(const std::vector<std::string>& values) {
   return all;
 }
 
-/// The value of a node that is a string, a number, a boolean, or, where that is allowed, an array of strings.
-std::optional<std::string> text_of(const toml::node& node, bool list) {
+/// The value of a node that is a string, a number or a boolean.
+std::optional<std::string> scalar_of(const toml::node& node) {
   if (const auto* string = node.as_string()) return string->get();
   if (const auto* integer = node.as_integer()) return std::to_string(integer->get());
   if (const auto* boolean = node.as_boolean()) return boolean->get() ? "true" : "false";
+  return std::nullopt;
+}
+
+/// ... or, where that is allowed, an array of strings.
+std::optional<std::string> text_of(const toml::node& node, bool list) {
   const auto* array = node.as_array();
-  if (array == nullptr || !list) return std::nullopt;
+  if (array == nullptr || !list) return scalar_of(node);
   std::vector<std::string> values;
   for (const auto& element : *array) {
     const auto* string = element.as_string();
@@ -44,6 +51,19 @@ std::optional<std::string> text_of(const toml::node& node, bool list) {
     values.push_back(string->get());
   }
   return join(values);
+}
+
+/// Of an entry of a table: a scalar, or an array of them, with spaces between.
+std::optional<std::string> entry_of(const toml::node& node) {
+  const auto* array = node.as_array();
+  if (array == nullptr) return scalar_of(node);
+  std::string all;
+  for (const auto& element : *array) {
+    const std::optional<std::string> one = scalar_of(element);
+    if (!one) return std::nullopt;
+    all += (all.empty() ? "" : " ") + *one;
+  }
+  return all;
 }
 
 toml::table parse_file(const std::string& path) {
@@ -67,21 +87,6 @@ void apply_from(const SettingReader::Apply& apply, std::size_t index, const std:
   } catch (const SettingError& problem) {
     throw SettingError(source + ": \"" + value + "\" " + problem.what());
   }
-}
-
-std::size_t typing_mistakes(std::string_view wrong, std::string_view key) {
-  std::vector<std::size_t> row(key.size() + 1);
-  for (std::size_t i = 0; i <= key.size(); ++i) row[i] = i;
-  for (std::size_t i = 0; i < wrong.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < key.size(); ++j) {
-      const std::size_t change = diagonal + (wrong[i] == key[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({change, row[j] + 1, diagonal + 1});
-    }
-  }
-  return row.back();
 }
 
 }  // namespace
@@ -121,8 +126,8 @@ void SettingReader::add_to(CLI::App& app) {
     CLI::Option* option =
         app.add_option(flag_of(setting), given_[i].values, setting.help)->type_name(setting.type);
     option->expected(setting.shape == Setting::Shape::kOptionalValue ? 0 : 1, 1);
-    option->multi_option_policy(setting.shape == Setting::Shape::kList ? CLI::MultiOptionPolicy::TakeAll
-                                                                       : CLI::MultiOptionPolicy::TakeLast);
+    const bool several = setting.shape == Setting::Shape::kList || setting.shape == Setting::Shape::kEntries;
+    option->multi_option_policy(several ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
     given_[i].option = option;
   }
   app.add_option("--config", file_, "settings from a TOML file")->type_name("FILE");
@@ -130,26 +135,45 @@ void SettingReader::add_to(CLI::App& app) {
 
 void SettingReader::read(const Apply& apply) const {
   if (!file_.empty()) read_file(apply);
-  for (std::size_t i = 0; i < settings_.size(); ++i) {
-    const std::string value = from_environment(settings_[i].key);
-    if (!value.empty()) apply_from(apply, i, value, variable_of(settings_[i].key));
+  for (std::size_t i = 0; i < settings_.size(); ++i) read_environment(apply, i);
+  for (std::size_t i = 0; i < settings_.size(); ++i) read_command_line(apply, i);
+}
+
+void SettingReader::read_environment(const Apply& apply, std::size_t index) const {
+  const Setting& setting = settings_[index];
+  const std::string value = from_environment(setting.key), source = variable_of(setting.key);
+  if (setting.shape != Setting::Shape::kEntries) {
+    if (!value.empty()) apply_from(apply, index, value, source);
+    return;
   }
-  for (std::size_t i = 0; i < settings_.size(); ++i) {
-    if (given_[i].option->count() == 0) continue;
-    const Setting& setting = settings_[i];
-    const std::vector<std::string>& values = given_[i].values;
-    const bool has_value = !values.empty() && !values.back().empty();
-    std::string value = has_value ? values.back() : setting.implied;
-    if (setting.shape == Setting::Shape::kList) value = join(values);
-    apply_from(apply, i, value, flag_of(setting));
+  std::stringstream entries(value);
+  for (std::string entry; std::getline(entries, entry, ';');) {
+    if (!entry.empty()) apply_from(apply, index, entry, source);
   }
+}
+
+void SettingReader::read_command_line(const Apply& apply, std::size_t index) const {
+  if (given_[index].option->count() == 0) return;
+  const Setting& setting = settings_[index];
+  const std::vector<std::string>& values = given_[index].values;
+  if (setting.shape == Setting::Shape::kEntries) {
+    for (const std::string& entry : values) apply_from(apply, index, entry, flag_of(setting));
+    return;
+  }
+  const bool has_value = !values.empty() && !values.back().empty();
+  std::string value = has_value ? values.back() : setting.implied;
+  if (setting.shape == Setting::Shape::kList) value = join(values);
+  apply_from(apply, index, value, flag_of(setting));
 }
 
 void SettingReader::read_file(const Apply& apply) const {
   const toml::table table = parse_file(file_);
+  const auto place = [this](const toml::key& key) {
+    return file_ + ":" + std::to_string(key.source().begin.line);
+  };
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
-    const std::string where = file_ + ":" + std::to_string(key.source().begin.line);
+    const std::string where = place(key);
     const auto setting = std::find_if(settings_.begin(), settings_.end(),
                                       [&](const Setting& known) { return name == known.key; });
     if (setting == settings_.end()) {
@@ -157,13 +181,25 @@ void SettingReader::read_file(const Apply& apply) const {
       throw SettingError(where + ": unknown key \"" + name + "\"" +
                          (meant != nullptr ? std::string("; did you mean \"") + meant + "\"?" : ""));
     }
+    const auto index = static_cast<std::size_t>(setting - settings_.begin());
+    if (setting->shape == Setting::Shape::kEntries) {
+      const toml::table* entries = node.as_table();
+      if (entries == nullptr) throw SettingError(where + ": " + name + " must be a table");
+      for (const auto& [entry, value] : *entries) {
+        const std::string text = std::string(entry.str()) + "=";
+        const std::optional<std::string> given = entry_of(value);
+        if (!given) throw SettingError(place(entry) + ": " + text + " must be a value or an array of them");
+        apply_from(apply, index, text + *given, place(entry) + ": " + name);
+      }
+      continue;
+    }
     const bool list = setting->shape == Setting::Shape::kList;
     const std::optional<std::string> text = text_of(node, list);
     if (!text) {
       throw SettingError(where + ": " + name +
                          (list ? " must be a string or an array of strings" : " must be a single value"));
     }
-    apply_from(apply, static_cast<std::size_t>(setting - settings_.begin()), *text, where + ": " + name);
+    apply_from(apply, index, *text, where + ": " + name);
   }
 }
 
@@ -172,7 +208,8 @@ const char* SettingReader::nearest_key(std::string_view wrong) const {
       std::min_element(settings_.begin(), settings_.end(), [&](const Setting& a, const Setting& b) {
         return typing_mistakes(wrong, a.key) < typing_mistakes(wrong, b.key);
       });
-  return best != settings_.end() && typing_mistakes(wrong, best->key) <= 2 ? best->key : nullptr;
+  return best != settings_.end() && typing_mistakes(wrong, best->key) <= kMostTypingMistakes ? best->key
+                                                                                             : nullptr;
 }
 
 }  // namespace millrace::apps

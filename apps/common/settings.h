@@ -24,6 +24,7 @@ struct Setting {
     kSwitch,         ///< "true" when the flag is there
     kOptionalValue,  ///< a flag with or without a value
     kList,           ///< may be given more than once; an array in the file; joined by ';'
+    kEntries,        ///< NAME=VALUE, more than once; a table in the file; ';' between them in the environment
   };
   const char* key;
   Shape shape;
@@ -39,8 +40,9 @@ class SettingReader {
 
   /// Adds the flags, and --config.
   void add_to(CLI::App& app);
-  /// After the command line was parsed: calls apply(index, value, source) for what is set, the file first, so
-  /// that the last call for a setting counts. What apply throws as a SettingError gets the source before it.
+  /// After the command line was parsed: calls apply(index, value) for what is set, the file first, so that
+  /// the last call for a setting counts; for kEntries once for each entry, of which the last of a name
+  /// counts. What apply throws as a SettingError gets the source before it.
   using Apply = std::function<void(std::size_t index, const std::string& value)>;
   void read(const Apply& apply) const;
 
@@ -52,6 +54,8 @@ class SettingReader {
     std::vector<std::string> values;
   };
   void read_file(const Apply& apply) const;
+  void read_environment(const Apply& apply, std::size_t index) const;
+  void read_command_line(const Apply& apply, std::size_t index) const;
   [[nodiscard]] const char* nearest_key(std::string_view wrong) const;
 
   std::vector<Setting> settings_;

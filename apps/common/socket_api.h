@@ -27,9 +27,11 @@ struct SocketApi {
                     socklen_t address_length);
   ssize_t (*recvfrom)(int fd, void* data, std::size_t length, int flags, sockaddr* address,
                       socklen_t* address_length);
+  ssize_t (*sendmsg)(int fd, const msghdr* message, int flags);
   int (*shutdown)(int fd, int how);
   int (*close)(int fd);
   int (*getsockname)(int fd, sockaddr* address, socklen_t* length);
+  int (*getpeername)(int fd, sockaddr* address, socklen_t* length);
   int (*getsockopt)(int fd, int level, int option, void* value, socklen_t* length);
   int (*setsockopt)(int fd, int level, int option, const void* value, socklen_t length);
   int (*poll)(pollfd* fds, nfds_t count, int timeout);

@@ -18,9 +18,11 @@ const SocketApi& stack_sockets() {
       .recv = mr_recv,
       .sendto = mr_sendto,
       .recvfrom = mr_recvfrom,
+      .sendmsg = mr_sendmsg,
       .shutdown = mr_shutdown,
       .close = mr_close,
       .getsockname = mr_getsockname,
+      .getpeername = mr_getpeername,
       .getsockopt = mr_getsockopt,
       .setsockopt = mr_setsockopt,
       .poll = mr_poll,
@@ -39,6 +41,7 @@ void start_stack(const StackSettings& settings) {
   config.device = text(settings.device);
   config.address = text(settings.address);
   config.gateway = text(settings.gateway);
+  config.tcp = text(settings.tcp);
   config.mtu = settings.mtu;
   config.busy_poll_us = settings.busy_poll ? std::numeric_limits<int>::max() : 0;
   config.drain_ms = settings.drain_ms;

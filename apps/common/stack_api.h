@@ -13,6 +13,7 @@ const SocketApi& stack_sockets();
 /// What a program says of the stack it wants; empty and 0 are left to the library.
 struct StackSettings {
   std::string device, address, gateway;
+  std::string tcp;  ///< "NAME=VALUE;NAME=VALUE"
   unsigned mtu = 0;
   bool busy_poll = false;
   int drain_ms = 0;  ///< how long stop_stack() waits until what was sent is acknowledged

@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "common/settings.h"
+#include "common/tcp_setting.h"
 
 namespace millrace::echo {
 
@@ -57,6 +58,8 @@ const std::array kSettings{
     EchoSetting{{"kernel", Shape::kSwitch, "",
                  "serve on the kernel's sockets, to compare; only --addr and ports apply"},
                 [](Config& config, const std::string& text) { config.kernel = to_switch(text); }},
+    EchoSetting{apps::kTcpSetting,
+                [](Config& config, const std::string& text) { apps::add_tcp_setting(config.tcp, text); }},
 };
 
 constexpr const char* kFooter =

@@ -13,6 +13,7 @@ struct Config {
   std::string dev;   ///< device spec; required unless `kernel`
   std::string addr;  ///< "198.18.0.2/24"; required unless `kernel`
   std::string gw;    ///< default gateway; none when empty
+  std::string tcp;   ///< settings of TCP: "NAME=VALUE;NAME=VALUE"
   std::uint16_t port = 7;
   std::optional<std::uint16_t> discard_port;
   std::optional<std::uint16_t> chargen_port;

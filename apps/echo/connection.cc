@@ -35,7 +35,7 @@ std::vector<unsigned char> make_pattern() {
 
 }  // namespace
 
-Shared::Shared(EventLoop& event_loop) : loop(event_loop), scratch(kScratch), pattern(make_pattern()) {}
+Shared::Shared(apps::EventLoop& event_loop) : loop(event_loop), scratch(kScratch), pattern(make_pattern()) {}
 
 Connection::Connection(Shared& shared, int fd, Service service)
     : shared_(shared),

@@ -6,7 +6,7 @@
 
 #include <boost/intrusive/list.hpp>
 
-#include "event_loop.h"
+#include "common/event_loop.h"
 
 namespace millrace::echo {
 
@@ -25,8 +25,8 @@ class Connection;
 
 /// What the connections of one server share. One thread uses it.
 struct Shared {
-  explicit Shared(EventLoop& event_loop);
-  EventLoop& loop;
+  explicit Shared(apps::EventLoop& event_loop);
+  apps::EventLoop& loop;
   Counters counters;
   bool draining = false;
   /// Received data on its way back: an idle connection owns no buffer.
@@ -38,7 +38,7 @@ struct Shared {
 /// A TCP connection with one of the services. Made with new, it deletes itself when it is over; the server's
 /// list knows the living ones.
 class Connection final
-    : public Handler,
+    : public apps::Handler,
       public boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
  public:
   /// Takes the descriptor.

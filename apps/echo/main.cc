@@ -1,14 +1,12 @@
 // millrace-echo: TCP and UDP echo, with discard and character generator servers beside it, over the stack or,
 // with --kernel, over the kernel's sockets in the very same loop.
 
-#include <sys/resource.h>
-
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
 
-#include "common/stack_api.h"
+#include "common/process.h"
 #include "config.h"
 #include "server.h"
 
@@ -49,43 +47,19 @@ void announce(const Config& config) {
   std::fflush(stdout);
 }
 
-/// The stack, for as long as the server runs.
-class StackRun {
- public:
-  explicit StackRun(const Config& config) : on_(!config.kernel) {
-    if (!on_) return;
-    millrace::apps::start_stack({.device = config.dev,
-                                 .address = config.addr,
-                                 .gateway = config.gw,
-                                 .mtu = config.mtu,
-                                 .busy_poll = config.busy_poll});
-  }
-  StackRun(const StackRun&) = delete;
-  StackRun& operator=(const StackRun&) = delete;
-  ~StackRun() {
-    if (on_) millrace::apps::stop_stack();
-  }
-
- private:
-  bool on_;
-};
-
-void allow_many_descriptors() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
     const auto config = millrace::echo::read_config(argc, argv);
     if (!config) return 0;
-    allow_many_descriptors();
-    const StackRun stack(*config);
+    millrace::apps::allow_many_descriptors();
+    const millrace::apps::StackRun stack(!config->kernel, {.device = config->dev,
+                                                           .address = config->addr,
+                                                           .gateway = config->gw,
+                                                           .tcp = config->tcp,
+                                                           .mtu = config->mtu,
+                                                           .busy_poll = config->busy_poll});
     {
       millrace::echo::Server server(
           config->kernel ? millrace::apps::kernel_sockets() : millrace::apps::stack_sockets(), *config,

@@ -7,9 +7,10 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include "common/listener.h"
+#include "common/signals.h"
 #include "config.h"
 #include "connection.h"
-#include "event_loop.h"
 
 namespace millrace::echo {
 
@@ -26,30 +27,28 @@ class Server {
   /// Serves until SIGTERM or SIGINT has come and the connections have ended or the time for that is over.
   void run();
 
-  // For the handlers.
-  void stop();
-  void end_now() { ended_ = true; }
   void report() const { report_(shared_.counters); }
-  void adopt(int fd, Service service);
-  /// No descriptors left: accepting goes on when a connection has ended.
-  void pause_accepting();
 
  private:
-  class Listener;
   class Datagrams;
-  class Signals;
   class Timer;
   using Connections = boost::intrusive::list<Connection, boost::intrusive::constant_time_size<false>>;
 
   void listen_on(std::uint16_t port, Service service);
+  void adopt(int fd, Service service);
+  /// No descriptors left: accepting goes on when a connection has ended.
+  void pause_accepting();
+  void on_signal(int number);
+  void stop();
+  void end_now() { ended_ = true; }
 
-  EventLoop loop_;
+  apps::EventLoop loop_;
   Shared shared_;
   const Config& config_;
   std::function<void(const Counters&)> report_;
-  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<std::unique_ptr<apps::Listener>> listeners_;
   std::unique_ptr<Datagrams> datagrams_;
-  std::unique_ptr<Signals> signals_;
+  std::unique_ptr<apps::Signals> signals_;
   std::unique_ptr<Timer> reports_, deadline_;
   Connections connections_;
   std::uint64_t open_when_paused_ = 0;  // 0: accepting

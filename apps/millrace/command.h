@@ -24,6 +24,7 @@ using AddSubcommand = void (*)(CLI::App& parent, Action& action);
 
 void add_doctor(CLI::App& parent, Action& action);
 void add_run(CLI::App& parent, Action& action);
+void add_settings(CLI::App& parent, Action& action);
 void add_ss(CLI::App& parent, Action& action);
 void add_stats(CLI::App& parent, Action& action);
 

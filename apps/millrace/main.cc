@@ -15,11 +15,9 @@ namespace {
 using millrace::command::Action;
 using millrace::command::AddSubcommand;
 
-constexpr std::array<AddSubcommand, 4> kSubcommands{
-    millrace::command::add_doctor,
-    millrace::command::add_run,
-    millrace::command::add_ss,
-    millrace::command::add_stats,
+constexpr std::array<AddSubcommand, 5> kSubcommands{
+    millrace::command::add_doctor, millrace::command::add_run,   millrace::command::add_settings,
+    millrace::command::add_ss,     millrace::command::add_stats,
 };
 
 constexpr int kFailed = 1, kBadUsage = 2;

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <stdexcept>
 
@@ -19,6 +20,7 @@
 #include "child.h"
 #include "command.h"
 #include "common/settings.h"
+#include "common/tcp_setting.h"
 #include "open_device.h"
 #include "posix/settings.h"
 #include "posix/shared_state.h"
@@ -47,6 +49,7 @@ const std::vector<Setting>& run_settings() {
       {"drain_ms", Shape::kValue, "MS", "how long an exit waits for what was sent, default 2000; -1: not"},
       {"pool_bytes", Shape::kValue, "BYTES", "packet memory"},
       {"max_fds", Shape::kValue, "N", "sockets of the stack, at most"},
+      apps::kTcpSetting,
   };
   return settings;
 }
@@ -70,9 +73,18 @@ std::string preload_library() {
 }
 
 void set_environment(const apps::SettingReader& reader) {
-  reader.read([](std::size_t index, const std::string& value) {
-    setenv(apps::SettingReader::variable_of(run_settings()[index].key).c_str(), value.c_str(), 1);
+  // Set when all is read: the reader looks into the environment, too.
+  std::map<std::string, std::string> variables;
+  reader.read([&variables](std::size_t index, const std::string& value) {
+    const Setting& setting = run_settings()[index];
+    std::string& variable = variables[apps::SettingReader::variable_of(setting.key)];
+    if (setting.shape == Shape::kEntries) {
+      apps::add_tcp_setting(variable, value);
+    } else {
+      variable = value;
+    }
   });
+  for (const auto& [name, value] : variables) setenv(name.c_str(), value.c_str(), 1);
 }
 
 void set_preload(const std::string& library) {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "load.h"
+#include "machine_cpu.h"
 #include "stream.h"
 
 namespace millrace::load {
@@ -14,6 +15,11 @@ namespace {
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// CPU seconds of the whole machine for a gigabyte.
+double per_gigabyte(double cpu_seconds, std::uint64_t bytes) {
+  return bytes != 0 ? cpu_seconds * 1e9 / static_cast<double>(bytes) : 0;
 }
 
 double gigabits(std::uint64_t bytes, double seconds) {
@@ -49,6 +55,7 @@ tcp_info info_of(const Options& options, int fd) {
 bool bulk_send(const Options& options, Report& report) {
   const Descriptor fd = connect_tcp(options);
   const std::vector<unsigned char> block(options.size, 0x6d);
+  const MachineCpu cpu;
   const auto start = Clock::now();
   std::uint64_t sent = 0, half_acked = 0;
   double half = 0;
@@ -69,6 +76,7 @@ bool bulk_send(const Options& options, Report& report) {
   report.add("bytes", sent);
   report.add("seconds", elapsed);
   report.add("gbps", gigabits(sent, elapsed));
+  report.add("cpu_s_gigabyte", per_gigabyte(cpu.seconds(), sent));
   if (half > 0)
     report.add("second_half_mbps", gigabits(info.tcpi_bytes_acked - half_acked, sending - half) * 1000);
   report.add("retransmitted", std::uint64_t{info.tcpi_total_retrans});
@@ -80,12 +88,14 @@ bool bulk_send(const Options& options, Report& report) {
 
 bool bulk_receive(const Options& options, Report& report) {
   const Descriptor fd = connect_tcp(options);
+  const MachineCpu cpu;
   const auto start = Clock::now();
   const std::uint64_t got = read_stream(options, fd.get(), options.seconds, [](auto) {});
   const double elapsed = seconds_since(start);
   report.add("bytes", got);
   report.add("seconds", elapsed);
   report.add("gbps", gigabits(got, elapsed));
+  report.add("cpu_s_gigabyte", per_gigabyte(cpu.seconds(), got));
   return got > 0;
 }
 

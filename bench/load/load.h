@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -27,6 +29,7 @@ struct Options {
   std::uint64_t bytes = 0;  ///< bytes a connection
   std::uint64_t count = 0;  ///< requests; 0: until `seconds` are over
   double seconds = 3;
+  double rate = 0;   ///< rr: requests a second that are sent, come what may; 0: each follows an answer
   double pause = 0;  ///< seconds before the reader starts
   std::uint64_t seed = 1;
   bool busy = false;  ///< spin instead of sleeping
@@ -80,8 +83,15 @@ Descriptor connect_tcp(const Options& options);
 Descriptor start_connect_tcp(const Options& options);
 void send_all(const Options& options, int fd, const void* data, std::size_t length, int flags = 0);
 
+/// A request carries its number, so that a stale answer is not taken for a fresh one.
+inline void number_request(std::vector<unsigned char>& request, std::uint64_t n) {
+  std::memcpy(request.data(), &n, std::min(sizeof n, request.size()));
+}
+
 /// The modes. Each throws Failure; a false result is a run whose data came back wrong.
 bool run_round_trips(const Options& options, Report& report);
+bool run_open_loop(const Options& options, Report& report);
+bool run_connections(const Options& options, Report& report);
 bool run_bulk(const Options& options, Report& report);
 bool run_many(const Options& options, Report& report);
 bool run_udp(const Options& options, Report& report);

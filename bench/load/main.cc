@@ -25,8 +25,11 @@ struct Mode {
 };
 
 constexpr Mode kModes[] = {
-    {"rr", "round trips: a request and its answer at a time on each connection",
+    {"rr", "round trips: a request and its answer at a time on each connection, or --rate requests a second",
      millrace::load::run_round_trips},
+    {"connect",
+     "connections that are opened, send a request, read its answer and close, --connections at once",
+     millrace::load::run_connections},
     {"bulk",
      "one stream: --direction send (to a discard port), receive (from a generator) or echo (with SHA-256)",
      millrace::load::run_bulk},
@@ -73,6 +76,9 @@ int run(int argc, char** argv) {
   app.add_option("--bytes", options.bytes, "bytes a connection");
   app.add_option("--count", options.count, "requests; without it, --seconds bounds the run");
   app.add_option("--seconds", options.seconds)->capture_default_str()->check(CLI::Range(0.0, 3600.0));
+  app.add_option("--rate", options.rate,
+                 "rr: requests a second, at random moments; 0: each follows an answer")
+      ->check(CLI::Range(0.0, 1e8));
   app.add_option("--pause", options.pause, "bulk echo: seconds before reading starts")
       ->check(CLI::Range(0.0, 3600.0));
   app.add_option("--seed", options.seed, "of the random data")->capture_default_str();
@@ -86,6 +92,11 @@ int run(int argc, char** argv) {
   app.add_option("--addr", stack.address, "the stack's address")->needs("--dev");
   app.add_option("--gw", stack.gateway, "the stack's gateway")->needs("--dev");
   app.add_option("--mtu", stack.mtu, "the stack's MTU")->needs("--dev");
+  app.add_option("--tcp", stack.tcp,
+                 "NAME=VALUE: of the stack's TCP (`millrace settings` lists them); may be repeated")
+      ->needs("--dev")
+      ->multi_option_policy(CLI::MultiOptionPolicy::Join)
+      ->delimiter(';');
   app.add_flag("--stats", stats, "print the stack's counters when the connections are closed")
       ->needs("--dev");
   app.add_flag("--busy", options.busy, "spin instead of sleeping");

@@ -4,51 +4,12 @@
 #include <cerrno>
 #include <cstring>
 
-#include "histogram.h"
 #include "load.h"
+#include "window.h"
 
 namespace millrace::load {
 
 namespace {
-
-constexpr auto kWarmUp = std::chrono::milliseconds(200);
-
-/// When to stop, and what to measure: nothing before the warm-up is over.
-class Window {
- public:
-  explicit Window(const Options& options)
-      : count_(options.count),
-        start_(Clock::now() + (count_ == 0 ? kWarmUp : Clock::duration::zero())),
-        end_(start_ +
-             std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options.seconds))) {}
-
-  void note(Clock::time_point sent, Clock::time_point received) {
-    now_ = received;
-    if (sent < start_) return;
-    histogram_.add(static_cast<std::uint64_t>((received - sent).count()));
-  }
-  [[nodiscard]] bool over() const { return count_ != 0 ? histogram_.count() >= count_ : now_ >= end_; }
-
-  void fill(Report& report) const {
-    const double elapsed = std::chrono::duration<double>(now_ - start_).count();
-    report.add("round_trips", histogram_.count());
-    report.add("rate", elapsed > 0 ? static_cast<double>(histogram_.count()) / elapsed : 0.0);
-    report.add("p50_us", histogram_.quantile(0.5) / 1e3);
-    report.add("p99_us", histogram_.quantile(0.99) / 1e3);
-    report.add("p999_us", histogram_.quantile(0.999) / 1e3);
-  }
-
- private:
-  std::uint64_t count_;
-  Clock::time_point start_, end_;
-  Clock::time_point now_ = Clock::now();
-  Histogram histogram_;
-};
-
-/// A request carries its number, so that a stale answer is not taken for a fresh one.
-void number(std::vector<unsigned char>& request, std::uint64_t n) {
-  std::memcpy(request.data(), &n, std::min(sizeof n, request.size()));
-}
 
 /// One connection: plain calls that block, or spin on MSG_DONTWAIT.
 bool one_connection(const Options& options, Window& window) {
@@ -56,16 +17,18 @@ bool one_connection(const Options& options, Window& window) {
   const int flags = options.busy ? MSG_DONTWAIT : 0;
   std::vector<unsigned char> request(options.size, 0x5a), answer(options.size);
   for (std::uint64_t n = 0; !window.over(); ++n) {
-    number(request, n);
+    number_request(request, n);
     const auto sent_at = Clock::now();
     send_all(options, fd.get(), request.data(), request.size(), flags);
     for (std::size_t have = 0; have < answer.size();) {
       const ssize_t got = options.api->recv(fd.get(), answer.data() + have, answer.size() - have, flags);
       if (got == 0) throw Failure("the server closed the connection");
       if (got < 0) {
-        if (errno == EAGAIN || errno == EINTR) continue;
-        fail_with_errno("recv");
+        if (errno != EAGAIN && errno != EINTR) fail_with_errno("recv");
+        window.look(false);
+        continue;
       }
+      window.look(true);
       have += static_cast<std::size_t>(got);
     }
     window.note(sent_at, Clock::now());
@@ -89,7 +52,7 @@ bool many_connections(const Options& options, Window& window) {
   if (epoll < 0) fail_with_errno("epoll_create1");
   std::vector<Peer> peers(options.connections);
   const auto ask = [&](Peer& peer) {
-    number(peer.request, peer.n++);
+    number_request(peer.request, peer.n++);
     peer.have = 0;
     peer.sent_at = Clock::now();
     send_all(options, peer.fd.get(), peer.request.data(), peer.request.size(), MSG_DONTWAIT);
@@ -105,9 +68,14 @@ bool many_connections(const Options& options, Window& window) {
   for (Peer& peer : peers) ask(peer);
   std::vector<epoll_event> events(256);
   bool intact = true;
-  while (!window.over() && intact) {
+  // At the end all answers are waited for: a connection that is closed on unread data is reset.
+  std::size_t waiting = peers.size();
+  for (bool over = false;
+       waiting > 0 && intact && !(over && Clock::now() > window.end() + Window::kLastAnswers);) {
+    over = over || window.over();
     const int ready =
-        api.epoll_wait(epoll, events.data(), static_cast<int>(events.size()), options.busy ? 0 : 1000);
+        api.epoll_wait(epoll, events.data(), static_cast<int>(events.size()), options.busy ? 0 : 100);
+    window.look(ready > 0);
     for (int i = 0; i < ready; ++i) {
       Peer& peer = peers[events[static_cast<std::size_t>(i)].data.u64];
       const ssize_t got = api.recv(peer.fd.get(), peer.answer.data() + peer.have,
@@ -119,9 +87,13 @@ bool many_connections(const Options& options, Window& window) {
       }
       peer.have += static_cast<std::size_t>(got);
       if (peer.have < peer.answer.size()) continue;
-      window.note(peer.sent_at, Clock::now());
+      if (!over) window.note(peer.sent_at, Clock::now());
       intact = intact && peer.answer == peer.request;
-      ask(peer);
+      if (over) {
+        --waiting;
+      } else {
+        ask(peer);
+      }
     }
   }
   peers.clear();
@@ -132,6 +104,7 @@ bool many_connections(const Options& options, Window& window) {
 }  // namespace
 
 bool run_round_trips(const Options& options, Report& report) {
+  if (options.rate > 0) return run_open_loop(options, report);
   Window window(options);
   const bool intact =
       options.connections == 1 ? one_connection(options, window) : many_connections(options, window);
@@ -151,7 +124,7 @@ bool run_udp(const Options& options, Report& report) {
   std::uint64_t lost = 0;
   bool intact = true;
   for (std::uint64_t n = 0; !window.over() && intact; ++n) {
-    number(request, n);
+    number_request(request, n);
     const auto sent_at = Clock::now();
     if (api.send(fd.get(), request.data(), request.size(), 0) < 0) fail_with_errno("send");
     for (bool waiting = true; waiting;) {

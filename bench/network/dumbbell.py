@@ -43,8 +43,14 @@ class Path:
     def queue_bytes(self):
         return max(int(self.rate_mbit * 1e6 / 8 * self.rtt_ms / 1e3 * self.queue_bdp), 10 * 1514)
 
+    @property
+    def segment_ms(self):
+        """The time of a full segment: by up to so much the delay varies, in order. Where all times are the same, a queue
+        that drops at its end takes the phase of a flow's packets for a reason to drop them (Floyd and Jacobson 1992)."""
+        return 1514 * 8 / self.rate_mbit / 1e3
+
     def options(self, seed):
-        return ["--segment", "--rate", self.rate_mbit, "--delay", self.rtt_ms / 2, "--queue", 100000,
+        return ["--segment", "--rate", self.rate_mbit, "--delay", self.rtt_ms / 2, "--spread", self.segment_ms, "--queue", 100000,
                 "--queue-bytes", self.queue_bytes, "--loss", self.loss_percent / 100, "--loss-from", MSS,
                 "--seed", seed]
 

@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "af_packet/interface_info.h"
 #include "dpdk/device_arguments.h"
 #include "dpdk/eal.h"
 #include "frame_headers.h"
@@ -136,6 +137,10 @@ void Port::read_capabilities(const rte_eth_dev_info& info) {
     conf_.rxmode.max_lro_pkt_size = info.max_lro_pkt_size;
   std::uint16_t mtu = RTE_ETHER_MTU;
   (void)rte_eth_dev_get_mtu(id_, &mtu);
+  // net_af_packet does not ask the interface for its own.
+  InterfaceInfo interface;
+  if (device_name_.starts_with("net_af_packet") && query_interface(argument_of(device_, "iface"), interface))
+    mtu = static_cast<std::uint16_t>(std::min<std::uint32_t>(mtu, interface.mtu));
   mtu_ = config_.mtu != 0 ? config_.mtu : mtu;
   conf_.rxmode.mtu = mtu_;
   tells_link_ = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;

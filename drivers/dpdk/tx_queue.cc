@@ -159,15 +159,16 @@ void TxQueue::reclaim() {
   drop_strays();
 }
 
-TxQueue::Built TxQueue::build(const Packet& packet, rte_mbuf*& frame) {
+TxQueue::Built TxQueue::build(const Packet& packet, Frame& frame) {
   Chain chain(*this);
+  frame.bytes_attached = frame.bytes_copied = 0;
   const bool attach = can_attach(packet);
   const auto add = [&](const BufferRef& buffer, std::uint8_t* bytes, std::uint32_t length) {
     if (attach && length > kCopyLimit && buffer->in_device_memory()) {
-      counters_.bytes_attached += length;
+      frame.bytes_attached += length;
       return chain.attach(buffer, bytes, length);
     }
-    counters_.bytes_copied += length;
+    frame.bytes_copied += length;
     return chain.copy(bytes, length);
   };
   // Headers are copied: the device, or what it does for us, may write there.
@@ -183,15 +184,16 @@ TxQueue::Built TxQueue::build(const Packet& packet, rte_mbuf*& frame) {
       (!config_.multi_segment && chain.head()->nb_segs != 1)) {
     return Built::kRefused;
   }
-  frame = chain.release();
+  frame.mbufs = chain.release();
   return Built::kYes;
 }
 
 std::size_t TxQueue::build_burst(PacketQueue& packets, std::size_t& taken, DeviceStats& stats) {
   std::size_t count = 0;
   for (auto at = packets.begin(); at != packets.end() && count < burst_limit_;) {
-    switch (build(*at, burst_[count])) {
+    switch (build(*at, frames_[count])) {
       case Built::kYes:
+        burst_[count] = frames_[count].mbufs;
         ++count;
         ++at;
         break;
@@ -223,6 +225,8 @@ std::size_t TxQueue::send(PacketQueue& packets, DeviceStats& stats) {
     const std::uint16_t sent = ready == 0 ? 0 : rte_eth_tx_burst(port_, queue_, burst_.data(), ready);
     for (std::uint16_t i = 0; i < sent; ++i) {
       stats.tx_bytes += packets.front().length();
+      counters_.bytes_attached += frames_[i].bytes_attached;
+      counters_.bytes_copied += frames_[i].bytes_copied;
       (void)packets.pop_front();
     }
     for (std::uint16_t i = sent; i < offered; ++i) rte_pktmbuf_free(burst_[i]);

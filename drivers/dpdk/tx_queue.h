@@ -69,6 +69,11 @@ class TxQueue {
 
  private:
   static constexpr std::size_t kBurst = 32;
+  /// What a packet was made into; it counts when the device takes it.
+  struct Frame {
+    rte_mbuf* mbufs = nullptr;
+    std::uint32_t bytes_attached = 0, bytes_copied = 0;
+  };
   /// Pieces up to this size are copied.
   static constexpr std::uint32_t kCopyLimit = 256;
   /// What stands behind each mbuf's header: the share that it holds while payload is attached to it.
@@ -87,7 +92,7 @@ class TxQueue {
   }
 
   enum class Built : std::uint8_t { kYes, kNoMbufs, kRefused };
-  [[nodiscard]] Built build(const Packet& packet, rte_mbuf*& frame);
+  [[nodiscard]] Built build(const Packet& packet, Frame& frame);
   [[nodiscard]] bool can_attach(const Packet& packet) const {
     return config_.multi_segment &&
            (config_.max_segments == 0 || packet.fragment_count() + 2 <= config_.max_segments);
@@ -103,7 +108,8 @@ class TxQueue {
   std::size_t burst_limit_ = kBurst;  ///< how many frames are made at a time: few when the device is full
   std::size_t attached_ = 0;
   Counters counters_;
-  std::array<rte_mbuf*, kBurst> burst_{};
+  std::array<Frame, kBurst> frames_{};
+  std::array<rte_mbuf*, kBurst> burst_{};  ///< of frames_
 
   std::atomic<bool> has_strays_{false};
   std::mutex strays_mutex_;

@@ -13,6 +13,10 @@ namespace {
 /// Frames under way at most, so that a long delay cannot take all memory.
 constexpr std::size_t kMaxUnderWay = std::size_t{1} << 17;
 
+Duration part_of(Duration whole, double part) {
+  return Duration{static_cast<Duration::rep>(part * static_cast<double>(whole.count()))};
+}
+
 /// The same bytes in storage of their own.
 PacketPtr copy_of(const Packet& frame) {
   PacketPtr copy = frame.pool().allocate(frame.length());
@@ -106,8 +110,11 @@ void Impairment::pass(PacketPtr frame, Instant now) {
     counters_.add(ImpairmentCounter::kQueueFull);
     return;
   }
-  const auto extra = static_cast<Duration::rep>(jitter * static_cast<double>(options_.jitter.count()));
-  const Instant arrival = left + options_.delay + Duration{extra};
+  Instant arrival = left + options_.delay + part_of(options_.jitter, jitter);
+  if (options_.spread > Duration::zero()) {
+    arrival = std::max(arrival + part_of(options_.spread, rng_.unit()), last_spread_);
+    last_spread_ = arrival;
+  }
   if (hold_back) {
     counters_.add(ImpairmentCounter::kReordered);
     held_.push_back({arrival + options_.hold, options_.gap, std::move(frame)});

@@ -24,6 +24,7 @@ struct ImpairmentOptions {
   Duration hold = 10ms;
   Duration delay{};
   Duration jitter{};              ///< up to so much more delay, uniformly: frames overtake each other
+  Duration spread{};              ///< the same, but in order: a frame waits for the one before it
   std::uint64_t rate = 0;         ///< bits a second, 0: no limit
   std::size_t queue = 1000;       ///< frames that wait for the rate; the next one is lost
   std::uint64_t queue_bytes = 0;  ///< bytes that wait, or are being sent; 0: only frames are counted
@@ -43,7 +44,7 @@ enum class ImpairmentCounter : std::uint8_t {
 
 /// One direction's frames on their way through a bad network:
 ///
-///     add -> loss, copies, bit errors -> [queue, rate] -> delay, jitter -> release
+///     add -> loss, copies, bit errors -> [queue, rate] -> delay, jitter, spread -> release
 ///                                             \-> held back -----^
 ///
 /// All chance comes from the Rng: the same seed and the same frames at the same times give the same outcome.
@@ -99,6 +100,7 @@ class Impairment {
   std::vector<OnWire> wire_;         ///< a heap
   std::vector<HeldBack> held_;
   std::uint64_t sequence_ = 0;
+  Instant last_spread_{};  ///< when the last frame arrives, with spread
   CounterSet<ImpairmentCounter> counters_;
 };
 

@@ -174,6 +174,7 @@ class Packet
 
   Offload offload;
   Instant timestamp{};            ///< ingress time; kEpoch when not taken
+  std::uint32_t charge = 0;       ///< for a queue that accounts for storage: what it charged for this packet
   std::uint8_t interface_id = 0;  ///< which Interface it came in by
   bool link_broadcast =
       false;  ///< came to a broadcast or multicast link address (RFC 1122 §3.2.2: no ICMP error)
@@ -250,6 +251,12 @@ class PacketQueue {
     if (list_.empty()) return nullptr;
     Packet* packet = &list_.front();
     list_.pop_front();
+    return PacketPtr{packet};
+  }
+  [[nodiscard]] PacketPtr pop_back() {
+    if (list_.empty()) return nullptr;
+    Packet* packet = &list_.back();
+    list_.pop_back();
     return PacketPtr{packet};
   }
   void splice_back(PacketQueue& other) { list_.splice(list_.end(), other.list_); }

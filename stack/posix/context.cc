@@ -206,26 +206,32 @@ bool Context::drain(Duration limit) {
   const Instant deadline = after(clock_now(), limit);
   ContextLock guard(*this);
   Waiter waiter;
+  std::size_t closing = 0;
+  Instant changed{};
   for (;;) {
     const Instant now = clock_now();
     turn(now);
-    if (!draining()) return true;
-    if (now >= deadline) return false;
+    const Farewell left = farewell();
+    if (left.closing != closing || left.undelivered) changed = now;
+    closing = left.closing;
+    if (closing == 0) return true;
+    if (now >= deadline || now - changed >= kPeersFarewell) return !left.undelivered;
     WaitRequest request;
     request.deadline = std::min(deadline, now + 1ms);
     (void)wait(waiter, request);
   }
 }
 
-bool Context::draining() {
-  bool outstanding = false;
-  stack_->tcp().flows().for_each([&outstanding](tcp::Flow& flow) {
+Context::Farewell Context::farewell() {
+  Farewell left;
+  stack_->tcp().flows().for_each([&left](tcp::Flow& flow) {
     if (flow.kind() != tcp::Flow::Kind::kConnection) return;
     const auto& connection = static_cast<tcp::Connection&>(flow);
-    outstanding |=
-        connection.state() != tcp::State::kClosed && !connection.sender().everything_acknowledged();
+    if (connection.state() == tcp::State::kClosed) return;
+    ++left.closing;
+    left.undelivered |= !connection.sender().everything_acknowledged();
   });
-  return outstanding;
+  return left;
 }
 
 void Context::begin_exit() {

@@ -61,6 +61,8 @@ class Context {
   static constexpr Duration kCallTurn = 50us;
   /// Waits and epoll sets look at the program's kernel descriptors at least so often.
   static constexpr Duration kKernelLook = 50us;
+  /// How long drain() goes on when everything is delivered and no peer closes its side.
+  static constexpr Duration kPeersFarewell = 20ms;
   /// A turn should not hold the lock longer: the budget adapts to it.
   static constexpr Duration kTurnTarget = 50us;
 
@@ -117,7 +119,8 @@ class Context {
   /// Another process has the stack, or none has it yet: this copy touches nothing.
   [[nodiscard]] bool dormant() const { return dormant_; }
 
-  /// mr_finish: lets TCP deliver what was sent before its sockets were closed. True when all was.
+  /// mr_finish: lets TCP deliver what was sent before its sockets were closed, and then answers the FINs of
+  /// peers that close in return: later there is nobody who would. True when all was delivered.
   bool drain(Duration limit);
   void stop_backup() { backup_.stop(); }
   /// exit() has begun in this thread: others do not come back from a wait, as they would not from the
@@ -142,7 +145,11 @@ class Context {
   [[nodiscard]] Duration spin_window() const { return config_.busy_poll.value_or(adaptive_spin_); }
   /// After a wait that ended well: how long it was, and whether polling did not cover it.
   void adapt_spin(Duration waited, bool slept);
-  [[nodiscard]] bool draining();
+  struct Farewell {
+    std::size_t closing = 0;   ///< connections that are still there
+    bool undelivered = false;  ///< one of them has something that was not acknowledged
+  };
+  [[nodiscard]] Farewell farewell();
   /// Of a thread that is not the one in exit(): for ever, without the lock.
   void park_at_exit();
   void adapt_budget(std::size_t frames, Instant began);

@@ -6,8 +6,10 @@
 #include <charconv>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "posix/fd_table.h"
+#include "tcp/settings.h"
 
 namespace millrace::posix {
 
@@ -42,6 +44,18 @@ std::string number_of(std::int64_t given, std::string_view name, const char* var
            std::to_string(max);
   }
   value = number;
+  return "";
+}
+
+std::string read_tcp(const char* given, tcp::Config& config) {
+  constexpr const char* kVariable = "MILLRACE_TCP";
+  // Both, name by name, and what the program gave last.
+  const std::pair<const char*, std::string> sources[] = {{kVariable, text_of(nullptr, kVariable)},
+                                                         {"tcp", given != nullptr ? given : ""}};
+  for (const auto& [name, text] : sources) {
+    if (const std::string wrong = tcp::apply_settings(text, config); !wrong.empty())
+      return std::string(name) + ": " + wrong;
+  }
   return "";
 }
 
@@ -95,6 +109,8 @@ std::string read_settings(const mr_config* config, Settings& settings) {
   if (std::string error = read_addresses(address, context.interface.addresses); !error.empty()) return error;
   if (std::string error = read_gateway(text_of(given.gateway, "MILLRACE_GW"), context); !error.empty())
     return error;
+
+  if (std::string error = read_tcp(given.tcp, context.stack.tcp); !error.empty()) return error;
 
   struct Number {
     std::int64_t given;

@@ -19,9 +19,11 @@ struct Config {
   // scarce, at first, and at most.
   std::size_t send_buffer_min = 64 * 1024, send_buffer = 16 * 1024;
   std::size_t send_buffer_max = std::size_t{4} << 20;
-  std::size_t receive_window_initial = 64 * 1024;  ///< the first window offered
-  std::size_t receive_window_max = std::size_t{2}
-                                   << 20;  ///< how far the window grows while the reader keeps up
+  // Bytes of the receive window (half of net.ipv4.tcp_rmem): while memory is scarce, at first, and at most.
+  std::uint32_t receive_window_min = 4096;
+  std::size_t receive_window_initial = 64 * 1024;
+  std::size_t receive_window_max = std::size_t{2} << 20;  ///< while the reader keeps up
+  std::uint32_t not_sent_low_water = 0;  ///< of sockets that do not set TCP_NOTSENT_LOWAT; 0: no limit
   std::size_t max_sent_segments = std::size_t{1} << 20;  ///< entries on all scoreboards (some 200 bytes each)
   std::size_t max_connections = std::size_t{1} << 20;
   std::size_t max_time_wait = std::size_t{1} << 18;
@@ -35,6 +37,9 @@ struct Config {
   // --- connecting
   unsigned syn_retries = 6;
   std::uint16_t ephemeral_first = 32768, ephemeral_last = 60999;
+  /// A connection may take over the addresses of one in TIME-WAIT (RFC 6191); net.ipv4.tcp_tw_reuse.
+  enum class TimeWaitReuse : std::uint8_t { kOff, kOn, kLoopback };
+  TimeWaitReuse time_wait_reuse = TimeWaitReuse::kOn;
   // --- timers
   Duration rto_initial = 1s;  ///< RFC 6298 (2.1)
   Duration rto_min = 200ms;   ///< RFC 6298 (2.4) says 1 s; Linux and everyone else 200 ms
@@ -50,6 +55,7 @@ struct Config {
   // --- for somebody who ends connections in our place
   std::span<LiveEntry> live;
   // --- protocol features
+  std::uint8_t congestion = 0;  ///< place in congestion_list(), of sockets that do not set TCP_CONGESTION
   bool timestamps = true, sack = true, window_scaling = true;
   enum class Ecn : std::uint8_t { kOff, kRequest, kAccept };
   Ecn ecn = Ecn::kAccept;                    ///< as Linux's tcp_ecn: 0, 1 (both ways), 2 (when asked)
@@ -59,8 +65,11 @@ struct Config {
   /// PSH on every super-segment, as Linux has it: it ends the wait of a receiver that merges segments.
   bool push_super_segments = false;
   /// Spreads what a window-based congestion control lets go over the round trip, once the initial window is
-  /// out, as Linux's fq does: at twice the window a round trip in slow start, 1.2 times it later.
+  /// out, as Linux's fq does.
   bool pacing = false;
+  // Percent of the window a round trip: in slow start, and later.
+  unsigned pacing_slow_start_ratio = 200, pacing_ratio = 120;
+  bool slow_start_after_idle = true;  ///< RFC 5681 §4.1
   /// A super-segment holds 1 ms worth of that rate, but so many segments at least (Linux's tcp_min_tso_segs,
   /// there 2); 0: half the window is the only limit.
   unsigned min_super_segments = 0;

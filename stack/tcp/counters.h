@@ -42,6 +42,10 @@ enum class Counter : std::uint8_t {
   kOfoQueue,      ///< segments that came out of order and were queued
   kOfoDrop,       ///< ... refused: over the memory limit
   kOfoDuplicate,  ///< bytes we had already
+  kPruneCalled,   ///< received payload held more storage than the receive buffer allows
+  kRcvCollapsed,  ///< ... packets that were copied together
+  kOfoPruned,     ///< ... times that what came out of order was dropped from its far end
+  kRcvPruned,     ///< ... segments refused
   kAfterClose,    ///< data for a socket nobody reads: answered with RST
   kFastRetrans,
   kPartialAcks,

@@ -32,14 +32,14 @@ class Options {
   std::uint32_t user_timeout = 0;  ///< milliseconds; 0: by retransmissions
   std::int32_t linger2;            ///< seconds in FIN-WAIT-2 after close; -1: none
   std::uint32_t receive_low_water = 1;
-  std::uint32_t send_buffer = 0;         ///< storage bytes; 0: the default
-  std::uint32_t receive_buffer = 0;      ///< window bytes; 0: it grows by itself
-  std::uint32_t not_sent_low_water = 0;  ///< bytes; 0: no limit of its own
-  std::uint8_t defer_accept = 0;         ///< SYN-ACKs that may go unanswered by data; 0: no deferring
-  std::uint32_t fast_open_queue = 0;     ///< SYN-RECEIVED connections of a listener; 0: no Fast Open
+  std::uint32_t send_buffer = 0;      ///< storage bytes; 0: the default
+  std::uint32_t receive_buffer = 0;   ///< window bytes; 0: it grows by itself
+  std::uint32_t not_sent_low_water;   ///< bytes; 0: no limit of its own
+  std::uint8_t defer_accept = 0;      ///< SYN-ACKs that may go unanswered by data; 0: no deferring
+  std::uint32_t fast_open_queue = 0;  ///< SYN-RECEIVED connections of a listener; 0: no Fast Open
   bool fast_open_connect = false;
   bool fast_open_no_cookie = false;
-  std::uint8_t congestion = 0;    ///< place in congestion_list()
+  std::uint8_t congestion;        ///< place in congestion_list()
   std::uint8_t mtu_discover = 1;  ///< IP_MTU_DISCOVER
 
   /// "Don't fragment" on every packet: IP_PMTUDISC_WANT, DO and PROBE. With the others the path's MTU is left

@@ -4,30 +4,23 @@
 #include <cassert>
 #include <cstring>
 
+#include "tcp/payload.h"
+
 namespace millrace::tcp {
 
-namespace {
-
-/// Up to this size a copy is cheaper than keeping a packet.
-constexpr std::uint32_t kCoalesceBytes = 1024;
-
-}  // namespace
-
 bool ReceiveQueue::push(PacketPtr payload) {
-  const std::uint32_t length = payload->length();
-  bytes_ += length;
-  if (length <= kCoalesceBytes && !packets_.empty()) {
-    Packet& last = packets_.back();
-    if (last.fragment_count() == 0 && last.linear_writable() && last.tailroom() >= length) {
-      payload->copy_out(0, {last.put(length), length});
-      last.timestamp = payload->timestamp;
-      return true;
-    }
-  }
-  // Without memory for the smaller storage the larger one is kept: the window was promised.
-  static_cast<void>(payload->compact());
+  bytes_ += payload->length();
+  if (!packets_.empty() && coalesce(packets_.back(), *payload)) return true;
+  charge(*payload);
+  storage_ += payload->charge;
   packets_.push_back(std::move(payload));
   return false;
+}
+
+std::uint32_t ReceiveQueue::collapse() {
+  const Collapsed result = tcp::collapse(packets_);
+  storage_ = result.storage;
+  return result.packets;
 }
 
 std::size_t ReceiveQueue::copy(std::span<const IoSlice> out, std::size_t offset, std::size_t limit) const {
@@ -71,6 +64,7 @@ void ReceiveQueue::drop_front(std::size_t n) {
       return;
     }
     n -= length;
+    storage_ -= packet.charge;
     packets_.pop_front().reset();
   }
 }
@@ -78,6 +72,7 @@ void ReceiveQueue::drop_front(std::size_t n) {
 void ReceiveQueue::clear() {
   packets_.clear();
   bytes_ = 0;
+  storage_ = 0;
 }
 
 }  // namespace millrace::tcp

@@ -15,6 +15,8 @@ class ReceiveQueue {
   /// that hold much more storage than payload are compacted, so that storage stays near the payload. Returns
   /// true when it coalesced.
   bool push(PacketPtr payload);
+  /// Copies what wastes storage together; returns how many packets that spared.
+  std::uint32_t collapse();
   /// Copies out from `offset` on; returns how much.
   std::size_t copy(std::span<const IoSlice> out, std::size_t offset, std::size_t limit) const;
   /// When the last byte copied arrived.
@@ -24,11 +26,14 @@ class ReceiveQueue {
 
   [[nodiscard]] std::uint32_t bytes() const { return bytes_; }
   [[nodiscard]] bool empty() const { return bytes_ == 0; }
+  /// Storage that the packets hold; of one read in part all that it came with.
+  [[nodiscard]] std::size_t storage() const { return storage_; }
 
  private:
   mutable PacketQueue packets_;
   mutable Instant copied_timestamp_{};
   std::uint32_t bytes_ = 0;
+  std::size_t storage_ = 0;
 };
 
 }  // namespace millrace::tcp

@@ -8,11 +8,12 @@ namespace millrace::tcp {
 
 namespace {
 
-constexpr std::uint32_t kFloorWindow = 4096;
 /// A burst that fills a long path makes as many holes as it overruns the queue by segments.
 constexpr std::size_t kMaxRanges = 4096;
-/// Storage out of order may exceed the window by this factor: small segments in larger buffers.
+/// Storage received may exceed the buffer by this factor, as Linux doubles SO_RCVBUF: small segments in
+/// larger Buffers.
 constexpr std::size_t kStorageFactor = 2;
+constexpr std::size_t kFloorStorage = 8192;
 constexpr std::uint32_t kUnscaledMax = 65535;
 constexpr std::uint32_t kMostSpace = 1u << 28;
 constexpr std::uint8_t kLeastScale = 7, kMostScale = 14;  // RFC 7323 §2.3
@@ -35,7 +36,7 @@ std::uint32_t Receiver::initial_window(const Tcp& tcp, std::uint32_t fixed_size)
       fixed_size != 0 ? fixed_size : static_cast<std::uint32_t>(tcp.config().receive_window_initial);
   const auto share =
       static_cast<std::uint32_t>(std::min<std::size_t>(tcp.receive_budget().left() / 64, kUnscaledMax));
-  return std::min({wanted, kUnscaledMax, std::max(share, kFloorWindow)});
+  return std::min({wanted, kUnscaledMax, std::max(share, tcp.config().receive_window_min)});
 }
 
 void Receiver::start(SeqNum irs, std::uint32_t window, bool scaled, std::uint32_t fixed_size) {
@@ -111,6 +112,7 @@ Receiver::Outcome Receiver::on_data(Segment& segment, Instant now) {
       if (had_hole && out_of_order_.take_ready(rcv_nxt_, ready, right)) {
         while (PacketPtr packet = ready.pop_front()) deliver(std::move(packet));
       }
+      if (storage() > kStorageFactor * limit_) static_cast<void>(make_room(0, rcv_nxt_));
     } else if (!store_out_of_order(segment)) {
       tcp_.count(Counter::kOfoDrop);
     }
@@ -151,7 +153,8 @@ bool Receiver::store_out_of_order(Segment& segment) {
   if (out_of_order_.range_count() >= kMaxRanges &&
       !out_of_order_.touches(segment.seq, segment.payload_length))
     return false;
-  if (out_of_order_.storage() > kStorageFactor * std::max(limit_, window())) return false;
+  static_cast<void>(segment.packet->compact());
+  if (!make_room(segment.packet->storage_held(), segment.seq)) return false;
   const std::uint32_t added = out_of_order_.insert(segment.seq, std::move(segment.packet));
   if (added == 0) {
     note_duplicate(segment.seq, segment.seq + segment.payload_length);
@@ -160,6 +163,25 @@ bool Receiver::store_out_of_order(Segment& segment) {
     tcp_.count(Counter::kOfoQueue);
   }
   return true;
+}
+
+std::size_t Receiver::storage_limit() const {
+  // What the peer was promised may be more than a limit that was lowered since.
+  return std::max(kStorageFactor * std::max(limit_, queue_.bytes() + window()), kFloorStorage);
+}
+
+bool Receiver::make_room(std::size_t wanted, SeqNum seq) {
+  const std::size_t limit = storage_limit();
+  if (storage() + wanted <= limit) return true;
+  tcp_.count(Counter::kPruneCalled);
+  tcp_.count(Counter::kRcvCollapsed, queue_.collapse() + out_of_order_.collapse());
+  if (storage() + wanted <= limit) return true;
+  // RFC 2018 §8: what was reported may be thrown away. An eighth at once, so that not each segment does this.
+  const std::size_t goal = limit - limit / 8, others = queue_.storage() + wanted;
+  if (out_of_order_.prune(goal > others ? goal - others : 0, seq)) tcp_.count(Counter::kOfoPruned);
+  if (storage() + wanted <= limit) return true;
+  if (wanted != 0) tcp_.count(Counter::kRcvPruned);
+  return false;
 }
 
 SeqNum Receiver::next_right_edge() const {

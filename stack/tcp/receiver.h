@@ -22,7 +22,9 @@ struct Config;
 ///     ^ read    ^rcv_nxt                       ^ right edge advertised (rcv_nxt + RCV.WND)
 ///
 /// The right edge never moves left (RFC 9293 §3.8.6). The window is drawn from the context's budget before it
-/// is advertised, and grows while the peer fills it and the reader keeps up.
+/// is advertised, and grows while the peer fills it and the reader keeps up. The storage that payload holds
+/// is bounded as well, by twice the buffer, however small the segments are that it came in: beyond that it is
+/// copied together, and then what came out of order is dropped from its far end.
 class Receiver {
  public:
   /// Scale of every window we advertise: the smallest that lets the largest window be told, but for 7 at
@@ -111,6 +113,12 @@ class Receiver {
   void grow();
   void set_limit(std::uint32_t bytes);
   bool store_out_of_order(Segment& segment);
+  /// Storage that payload holds, and how much it may.
+  [[nodiscard]] std::size_t storage() const { return queue_.storage() + out_of_order_.storage(); }
+  [[nodiscard]] std::size_t storage_limit() const;
+  /// For `wanted` more bytes of storage, of payload at seq: copies together, and drops what came out of order
+  /// behind seq, as far as that is needed. False: it is not enough.
+  bool make_room(std::size_t wanted, SeqNum seq);
   void deliver(PacketPtr payload);
 
   Tcp& tcp_;

@@ -110,7 +110,9 @@ std::uint32_t Sender::window_room() const {
 }
 
 std::uint64_t Sender::rate_of(std::uint32_t bytes_a_round_trip) const {
-  const std::uint64_t percent = window() < congestion_->ssthresh() / 2 ? 200 : 120;
+  const Config& config = tcp_.config();
+  const std::uint64_t percent =
+      window() < congestion_->ssthresh() / 2 ? config.pacing_slow_start_ratio : config.pacing_ratio;
   constexpr std::uint64_t kSecond = Duration{1s}.count();
   const auto round_trip = static_cast<std::uint64_t>(std::max(rtt_.srtt(), Duration{1}).count());
   return std::uint64_t{bytes_a_round_trip} * kSecond / round_trip * percent / 100;
@@ -256,7 +258,8 @@ void Sender::transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now) {
 }
 
 void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
-  if (board_.empty() && not_sent() != 0 && window_room() != 0 && now - last_sent_ > rtt_.rto())
+  if (board_.empty() && not_sent() != 0 && window_room() != 0 && now - last_sent_ > rtt_.rto() &&
+      tcp_.config().slow_start_after_idle)
     congestion_->on_idle_restart(now - last_sent_, rtt_.rto());
   if (mtu_probe_.enabled() && !probe_mtu(mss, now)) return;
   bool waiting = false;

@@ -194,8 +194,8 @@ class Sender {
   [[nodiscard]] std::uint32_t choose_length(std::uint32_t unsent, std::uint32_t room, std::uint32_t mss,
                                             std::uint32_t most) const;
   [[nodiscard]] std::uint32_t window_room() const;
-  /// As Linux's pacing rate: twice so much a round trip in slow start, 1.2 times it later. Precondition: a
-  /// round trip was measured.
+  /// As Linux's pacing rate: by default twice so much a round trip in slow start, 1.2 times it later.
+  /// Precondition: a round trip was measured.
   [[nodiscard]] std::uint64_t rate_of(std::uint32_t bytes_a_round_trip) const;
   [[nodiscard]] std::uint32_t super_segment_payload(std::uint32_t mss) const;
   [[nodiscard]] std::uint32_t sized_by_rate(std::uint32_t most, std::uint32_t mss) const;

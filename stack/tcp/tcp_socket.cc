@@ -78,6 +78,9 @@ bool TcpSocket::flow_free(const Endpoint& local, const Endpoint& remote, std::op
   if (flow->kind() != Flow::Kind::kTimeWait) return false;
   // RFC 6191: with timestamps, and once the clock has moved on, the old incarnation cannot be confused with
   // the new one.
+  const Config::TimeWaitReuse reuse = tcp_.config().time_wait_reuse;
+  if (reuse == Config::TimeWaitReuse::kOff) return false;
+  if (reuse == Config::TimeWaitReuse::kLoopback && !remote.address.is_loopback()) return false;
   auto& entry = *static_cast<TimeWait*>(flow);
   if (!entry.timestamps || now - entry.ts_recent_at < 1s) return false;
   iss_after = entry.snd_nxt;

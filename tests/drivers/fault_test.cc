@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
+#include <set>
 
 #include "frames.h"
 #include "open_device.h"
@@ -228,6 +229,28 @@ TEST_F(Fault, JitterSpreadsDelaysOverItsRange) {
   // Sent 1 ms apart: nobody can be overtaken by one that was sent 50 ms or more later.
   for (std::size_t i = 0; i < numbers.size(); ++i)
     EXPECT_LE(std::abs(static_cast<int>(i) - static_cast<int>(numbers[i])), 51);
+}
+
+TEST_F(Fault, SpreadVariesTheDelayInOrder) {
+  make(tx({.delay = 10ms, .spread = 20ms}));
+  // One frame a millisecond; when each arrives, to the millisecond.
+  std::vector<std::uint32_t> numbers;
+  std::set<std::size_t> delays;
+  PacketQueue queue, in;
+  for (std::uint32_t ms = 0; ms < 1040; ++ms) {
+    if (ms < 1000) queue.push_back(to_packet(pool_, numbered(ms)));
+    const Instant now = kStart + std::chrono::milliseconds(ms);
+    fault_->tx_burst(queue, now);
+    far_->rx_burst(pool_, in, 100, now);
+    while (PacketPtr frame = in.pop_front()) {
+      numbers.push_back(number_of(*frame));
+      delays.insert(ms - numbers.back());
+    }
+  }
+  EXPECT_EQ(numbers, counting(1000)) << "in order, and none is left";
+  EXPECT_GE(*delays.begin(), 10u);
+  EXPECT_LE(*delays.rbegin(), 31u);
+  EXPECT_GT(delays.size(), 10u) << "they vary";
 }
 
 TEST_F(Fault, LosesWhatFindsTheQueueOfTheRateFull) {

@@ -9,7 +9,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "support"))
 
 import testbed  # noqa: E402
-from testbed import PEER, PREFIX, SOAK, STACK, Failure, Tap, end_on_signals, expect, run  # noqa: E402, F401
+from testbed import PEER, PREFIX, SOAK, STACK, Failure, Skip, Tap, end_on_signals, expect, run  # noqa: E402, F401
 
 
 class Bench(testbed.Bench):

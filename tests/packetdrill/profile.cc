@@ -1,10 +1,11 @@
 #include "packetdrill/profile.h"
 
 #include <charconv>
-#include <cstdlib>
 #include <fstream>
 #include <optional>
-#include <sstream>
+#include <vector>
+
+#include "tcp/settings.h"
 
 namespace millrace::packetdrill {
 
@@ -73,92 +74,40 @@ std::string apply_flag(std::string_view flag, Profile& profile) {
   return quoted + " is neither a profile nor a setting";
 }
 
-void set_bool(const std::string& text, bool& out) {
-  int number = 0;
-  if (read_number(std::string_view(text), number)) out = number != 0;
-}
-void set_count(const std::string& text, unsigned& out) {
-  read_number(std::string_view(text), out);
-}
-void set_seconds(const std::string& text, Duration& out) {
-  unsigned seconds = 0;
-  if (read_number(std::string_view(text), seconds)) out = std::chrono::seconds(seconds);
-}
-
-/// The least, the first and the most.
-void set_send_buffer(const std::string& text, tcp::Config& tcp) {
-  std::istringstream numbers(text);
-  std::size_t least = 0, first = 0, most = 0;
-  if (!(numbers >> least >> first >> most)) return;
-  tcp.send_buffer_min = least;
-  tcp.send_buffer = first;
-  tcp.send_buffer_max = most;
-}
-
 struct Setting {
   const char* name;
   void (*set)(const std::string& text, Profile& profile);
 };
 
+/// Those of tcp::settings() that scripts change. What the stack cannot be set to says nothing here.
+constexpr std::string_view kTcp = "net.ipv4.tcp_";
+constexpr std::string_view kTcpSettings[] = {"timestamps",
+                                             "sack",
+                                             "window_scaling",
+                                             "wmem",
+                                             "ecn",
+                                             "recovery",
+                                             "fastopen",
+                                             "base_mss",
+                                             "min_tso_segs",
+                                             "mtu_probing",
+                                             "syn_retries",
+                                             "synack_retries",
+                                             "retries2",
+                                             "orphan_retries",
+                                             "fin_timeout",
+                                             "keepalive_time",
+                                             "keepalive_intvl",
+                                             "keepalive_probes"};
+
 constexpr Setting kSettings[] = {
-    {"net.ipv4.tcp_timestamps",
-     [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.timestamps); }},
-    {"net.ipv4.tcp_sack",
-     [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.sack); }},
-    {"net.ipv4.tcp_window_scaling",
-     [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.window_scaling); }},
-    {"net.ipv4.tcp_wmem",
-     [](const std::string& text, Profile& p) { set_send_buffer(text, p.context.stack.tcp); }},
-    {"net.ipv4.tcp_ecn",
-     [](const std::string& text, Profile& p) {
-       using Ecn = tcp::Config::Ecn;
-       p.context.stack.tcp.ecn = text == "0" ? Ecn::kOff : text == "1" ? Ecn::kRequest : Ecn::kAccept;
-     }},
-    {"net.ipv4.tcp_recovery",
-     [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.rack); }},
-    {"net.ipv4.tcp_fastopen",
-     [](const std::string& text, Profile& p) {
-       // Bits that are not FastOpenBits say nothing here.
-       p.context.stack.tcp.fast_open = static_cast<unsigned>(std::strtoul(text.c_str(), nullptr, 0));
-     }},
-    {"net.ipv4.tcp_min_tso_segs",
-     [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.min_super_segments); }},
-    {"net.ipv4.tcp_mtu_probing",
-     [](const std::string& text, Profile& p) {
-       using Probing = tcp::Config::MtuProbing;
-       p.context.stack.tcp.mtu_probing = text == "0"   ? Probing::kOff
-                                         : text == "1" ? Probing::kBlackHole
-                                                       : Probing::kAlways;
-     }},
-    {"net.ipv4.tcp_base_mss",
-     [](const std::string& text, Profile& p) {
-       read_number(std::string_view(text), p.context.stack.tcp.base_mss);
-     }},
-    {"net.ipv4.tcp_syn_retries",
-     [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.syn_retries); }},
-    {"net.ipv4.tcp_synack_retries",
-     [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.syn_ack_retries); }},
-    {"net.ipv4.tcp_retries2",
-     [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.retries); }},
-    {"net.ipv4.tcp_orphan_retries",
-     [](const std::string& text, Profile& p) {
-       unsigned count = 0;
-       set_count(text, count);
-       if (count != 0) p.context.stack.tcp.orphan_retries = count;  // 0 stands for Linux's default
-     }},
-    {"net.ipv4.tcp_fin_timeout",
-     [](const std::string& text, Profile& p) { set_seconds(text, p.context.stack.tcp.fin_wait_2); }},
-    {"net.ipv4.tcp_keepalive_time",
-     [](const std::string& text, Profile& p) { set_seconds(text, p.context.stack.tcp.keepalive_idle); }},
-    {"net.ipv4.tcp_keepalive_intvl",
-     [](const std::string& text, Profile& p) { set_seconds(text, p.context.stack.tcp.keepalive_interval); }},
-    {"net.ipv4.tcp_keepalive_probes",
-     [](const std::string& text, Profile& p) { set_count(text, p.context.stack.tcp.keepalive_count); }},
     // What the stub of ip(8) tells of `ip route change`.
     {"route.mtu",
      [](const std::string& text, Profile& p) { read_number(std::string_view(text), p.route_mtu); }},
-    {"route.initcwnd", [](const std::string& text,
-                          Profile& p) { set_count(text, p.context.stack.tcp.initial_window_segments); }},
+    {"route.initcwnd",
+     [](const std::string& text, Profile& p) {
+       read_number(std::string_view(text), p.context.stack.tcp.initial_window_segments);
+     }},
     // FreeBSD's.
     {"net.inet.tcp.rfc1323",
      [](const std::string& text, Profile& p) {
@@ -168,11 +117,18 @@ constexpr Setting kSettings[] = {
        tcp.timestamps = text == "1" || text == "3";
      }},
     {"net.inet.tcp.sack.enable",
-     [](const std::string& text, Profile& p) { set_bool(text, p.context.stack.tcp.sack); }},
+     [](const std::string& text, Profile& p) { p.context.stack.tcp.sack = text != "0"; }},
     {"net.inet.tcp.cc.algorithm",
      [](const std::string& text, Profile& p) { p.congestion = text == "newreno" ? "reno" : text; }},
     {"net.ipv4.tcp_congestion_control", [](const std::string& text, Profile& p) { p.congestion = text; }},
 };
+
+std::vector<std::string> known_names() {
+  std::vector<std::string> names;
+  for (const std::string_view name : kTcpSettings) names.push_back(std::string(kTcp) + std::string(name));
+  for (const Setting& setting : kSettings) names.emplace_back(setting.name);
+  return names;
+}
 
 std::string trimmed(const std::string& text) {
   const std::size_t first = text.find_first_not_of(" \t\"'");
@@ -201,11 +157,11 @@ std::string read_flags(std::string_view flags, Profile& profile) {
 
 Sysctls kernel_sysctls() {
   Sysctls found;
-  for (const Setting& setting : kSettings) {
-    std::string path = setting.name;
+  for (const std::string& name : known_names()) {
+    std::string path = name;
     for (char& c : path) c = c == '.' ? '/' : c;
     std::ifstream file("/proc/sys/" + path);
-    if (std::string line; std::getline(file, line)) found[setting.name] = line;
+    if (std::string line; std::getline(file, line)) found[name] = line;
   }
   return found;
 }
@@ -235,6 +191,11 @@ Discipline discipline_of_file(const std::string& path) {
 }
 
 void apply_sysctls(const Sysctls& sysctls, Profile& profile) {
+  for (const std::string_view name : kTcpSettings) {
+    const auto found = sysctls.find(std::string(kTcp) + std::string(name));
+    if (found == sysctls.end()) continue;
+    static_cast<void>(tcp::apply_setting(std::string(name) + "=" + found->second, profile.context.stack.tcp));
+  }
   for (const Setting& setting : kSettings) {
     if (const auto found = sysctls.find(setting.name); found != sysctls.end())
       setting.set(found->second, profile);

@@ -228,6 +228,36 @@ TEST_F(TwoContexts, DrainDeliversWhatWasSentBeforeTheEnd) {
   EXPECT_EQ(mr_recv(server, &byte, 1, 0), 0) << "the FIN came too";
 }
 
+TEST_F(TwoContexts, DrainAnswersPeersThatCloseInReturn) {
+  const auto [client, server] = connection();
+  std::thread peer([fd = server] {
+    char byte;
+    EXPECT_EQ(mr_recv(fd, &byte, 1, 0), 0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    mr_close(fd);
+  });
+  ASSERT_EQ(mr_close(client), 0);
+  EXPECT_TRUE(a_->drain(3600s));
+  peer.join();
+  Library::instance().shut_down(*a_);
+  a_.reset();
+  // Nobody is there any more who could acknowledge the peer's FIN: it has been.
+  ContextLock guard(*b_);
+  b_->turn(clock_now());
+  EXPECT_EQ(b_->stack().tcp().connection_count(), 0u);
+}
+
+TEST_F(TwoContexts, DrainDoesNotWaitForAPeerThatStays) {
+  const auto [client, server] = connection();
+  ASSERT_EQ(mr_close(client), 0);
+  EXPECT_TRUE(a_->drain(3600s));
+  {
+    ContextLock guard(*a_);
+    EXPECT_EQ(a_->stack().tcp().connection_count(), 1u) << "it is in FIN-WAIT-2";
+  }
+  mr_close(server);
+}
+
 TEST_F(TwoContexts, ASetTakesNoSocketOfAnotherContext) {
   const int epoll = static_cast<int>(create_epoll(*a_, 0));
   epoll_event event{};

@@ -1,4 +1,5 @@
 // Setting up, and what goes wrong there; counters.
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@ class Setup : public testing::Test {
     mr_finish();
     for (const char* name :
          {"MILLRACE_DEV", "MILLRACE_ADDR", "MILLRACE_GW", "MILLRACE_MTU", "MILLRACE_BUSY_POLL_US",
-          "MILLRACE_DRAIN_MS", "MILLRACE_MAX_FDS", "MILLRACE_POOL_BYTES"})
+          "MILLRACE_DRAIN_MS", "MILLRACE_MAX_FDS", "MILLRACE_POOL_BYTES", "MILLRACE_TCP"})
       unsetenv(name);
   }
   static mr_config empty() {
@@ -69,6 +70,39 @@ TEST_F(Setup, RefusesMalformedValues) {
   unsetenv("MILLRACE_MTU");
   config.struct_size = 0;
   refused(config, EINVAL, "struct_size");
+}
+
+TEST_F(Setup, RefusesWhatTcpCannotBeSetTo) {
+  mr_config config = empty();
+  config.device = "none";
+  config.tcp = "ecn=1;sack=2";
+  refused(config, EINVAL, "tcp: \"sack=2\" must be a number from 0 to 1");
+  config.tcp = "congestion=reno";
+  refused(config, EINVAL, "did you mean \"congestion_control\"?");
+  config.tcp = nullptr;
+  setenv("MILLRACE_TCP", "rmem=1", 1);
+  refused(config, EINVAL, "MILLRACE_TCP: \"rmem=1\" must be 3 numbers");
+}
+
+TEST_F(Setup, TcpIsSetByTheProgramAndWhatItDoesNotNameByTheEnvironment) {
+  setenv("MILLRACE_TCP", "congestion_control=bbr;keepalive_time=42", 1);
+  mr_config config = empty();
+  config.device = "none";
+  config.tcp = "congestion_control=reno;rmem=4096 32768 65536";
+  ASSERT_EQ(mr_init(&config), 0) << mr_last_error();
+  const int fd = mr_socket(AF_INET, SOCK_STREAM, 0);
+  char name[16] = {};
+  socklen_t length = sizeof name;
+  EXPECT_EQ(mr_getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &length), 0);
+  EXPECT_STREQ(name, "reno");
+  const auto number = [fd](int level, int option) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    EXPECT_EQ(mr_getsockopt(fd, level, option, &value, &size), 0);
+    return value;
+  };
+  EXPECT_EQ(number(IPPROTO_TCP, TCP_KEEPIDLE), 42);
+  EXPECT_EQ(number(SOL_SOCKET, SO_RCVBUF), 32768);
 }
 
 TEST_F(Setup, AsksTheOpenerForTheDevice) {

@@ -5,7 +5,6 @@ call that slipped past the preload library would look like a pass; and the traff
 """
 
 import contextlib
-import ctypes
 import functools
 import hashlib
 import os
@@ -20,40 +19,12 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "support"))
 
 import testbed  # noqa: E402
-from testbed import PEER, SOAK, STACK, Failure, Skip, Tap, end_on_signals, expect, run  # noqa: E402, F401
+from testbed import (PEER, SOAK, STACK, Failure, Skip, Tap, end_on_signals, enter_namespace, expect, in_namespace,  # noqa: E402, F401
+                     run)
 
 KB, MB = 1000, 1_000_000
-CLONE_NEWNET = 0x40000000
 ROLES = ((True, "on the stack"), (False, "on the kernel"))
 PYTHON = "/usr/bin/python3"
-
-
-def enter_namespace(name):
-    """For the calling thread, from now on."""
-    fd = os.open(f"/run/netns/{name}", os.O_RDONLY)
-    try:
-        if ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), f"cannot enter {name}")
-    finally:
-        os.close(fd)
-
-
-def in_namespace(name, function):
-    """What the function returns or raises, called in a thread of that namespace."""
-    outcome = {}
-
-    def call():
-        try:
-            enter_namespace(name)
-            outcome["value"] = function()
-        except BaseException as problem:  # pylint: disable=broad-except # raised again by the caller
-            outcome["problem"] = problem
-    thread = threading.Thread(target=call)
-    thread.start()
-    thread.join()
-    if "problem" in outcome:
-        raise outcome["problem"]
-    return outcome["value"]
 
 
 class Watch(threading.Thread):

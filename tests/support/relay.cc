@@ -59,6 +59,7 @@ constexpr const char* kUsage =
     "  --reorder P       of being held back until three later frames have passed\n"
     "  --delay MS        milliseconds each way\n"
     "  --jitter MS       up to so much more\n"
+    "  --spread MS       the same, but in order\n"
     "  --rate MBIT       megabits a second each way\n"
     "  --queue N         frames that wait for the rate (1000)\n"
     "  --queue-bytes N   bytes that do\n"
@@ -91,7 +92,7 @@ Settings parse(int argc, char** argv) {
       {"reorder", 1, nullptr, 'r'},   {"delay", 1, nullptr, 'D'},       {"jitter", 1, nullptr, 'j'},
       {"rate", 1, nullptr, 'R'},      {"queue", 1, nullptr, 'q'},       {"seed", 1, nullptr, 's'},
       {"loss-from", 1, nullptr, 'L'}, {"queue-bytes", 1, nullptr, 'Q'}, {"segment", 0, nullptr, 'S'},
-      {"duration", 1, nullptr, 't'},  {nullptr, 0, nullptr, 0}};
+      {"duration", 1, nullptr, 't'},  {"spread", 1, nullptr, 'p'},      {nullptr, 0, nullptr, 0}};
   Settings settings;
   ImpairmentOptions& impairment = settings.impairment;
   int index = 0;
@@ -118,6 +119,9 @@ Settings parse(int argc, char** argv) {
         break;
       case 'j':
         impairment.jitter = milliseconds(number(name, optarg, 60'000));
+        break;
+      case 'p':
+        impairment.spread = milliseconds(number(name, optarg, 60'000));
         break;
       case 'R':
         impairment.rate = static_cast<std::uint64_t>(number(name, optarg, 1e6) * 1e6);

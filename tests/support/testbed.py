@@ -4,12 +4,14 @@ A case is a function that takes a Bench. Whatever it makes through the Bench is 
 interrupted: programs are ended by their process id, namespaces by their name, which has our own id in it.
 """
 
+import ctypes
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -18,6 +20,7 @@ PEER = "198.18.0.1"
 PREFIX = 24
 SOAK = os.environ.get("MILLRACE_SOAK") == "1"
 NAMESPACE_PREFIX = "millrace-test-"
+CLONE_NEWNET = 0x40000000
 
 
 class Failure(Exception):
@@ -109,6 +112,34 @@ class Program:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def enter_namespace(name):
+    """For the calling thread, from now on."""
+    fd = os.open(f"/run/netns/{name}", os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"cannot enter {name}")
+    finally:
+        os.close(fd)
+
+
+def in_namespace(name, function):
+    """What the function returns or raises, called in a thread of that namespace."""
+    outcome = {}
+
+    def call():
+        try:
+            enter_namespace(name)
+            outcome["value"] = function()
+        except BaseException as problem:  # pylint: disable=broad-except # raised again by the caller
+            outcome["problem"] = problem
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    if "problem" in outcome:
+        raise outcome["problem"]
+    return outcome["value"]
+
+
 class Bench:
     """Two namespaces joined by a veth: `stack`, whose kernel is silent, and `peer`, the kernel's stack.
 
@@ -119,7 +150,10 @@ class Bench:
     """
 
     # The driver, and what the stack's end is to it.
-    DEVICES = {"af_packet": "af_packet:stack0", "tap": "tap:peer0"}
+    DEVICES = {"af_packet": "af_packet:stack0", "xdp": "xdp:stack0", "dpdk": "dpdk:net_af_packet0,iface=stack0",
+               "tap": "tap:peer0"}
+    # These see frames as they lie in memory: what their kernel peer left to its device is missing.
+    WITHOUT_OFFLOADS = ("xdp", "dpdk")
 
     def __init__(self, programs, driver="af_packet"):
         self.programs = programs
@@ -152,6 +186,8 @@ class Bench:
         else:
             self._connect_by_cable(mtu, middle)
         run(["ip", "-n", self.peer, "addr", "add", f"{PEER}/{PREFIX}", "dev", "peer0"])
+        if self.driver in self.WITHOUT_OFFLOADS:
+            offloads = {"tx": "off", "tso": "off", "gso": "off"} | (offloads or {})
         for name, value in (offloads or {}).items():
             run(["ip", "netns", "exec", self.peer, "ethtool", "-K", "peer0", name, value])
         return self

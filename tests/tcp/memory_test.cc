@@ -15,20 +15,6 @@ TcpScript::Options with_pool(std::size_t bytes) {
   return options;
 }
 
-TEST(Memory, OutOfOrderDataIsBoundedByTheWindow) {
-  TcpScript t;
-  t.establish();
-  // One byte a segment, each with a hole before it: much storage for little data.
-  for (std::uint32_t i = 0; i < 5000; ++i) t.inject(data(3 + 2 * i, 4 + 2 * i));
-  t.take_sent();
-  EXPECT_LE(t.stack().pool().bytes_in_use(), 400'000u);
-  EXPECT_GT(t.count(Counter::kOfoDrop), 0u);
-  t.inject(data(1, 10'100));
-  t.take_sent();
-  EXPECT_EQ(t.read(), 10'099u);
-  t.expect_state(State::kEstablished);
-}
-
 TEST(Memory, SmallSegmentsInOrderHoldLittleMoreStorageThanTheyAre) {
   TcpScript t;
   t.establish();

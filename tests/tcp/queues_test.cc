@@ -69,7 +69,22 @@ TEST_P(OutOfOrderModel, HoldsTheBytesOfAMap) {
         model.erase(model.begin(), model.lower_bound(next));
         EXPECT_FALSE(model.contains(next)) << "ready, and not taken";
       }
+      if (rng.chance(0.02)) {
+        queue.collapse();
+      } else if (rng.chance(0.02) && !model.empty()) {
+        // From somewhere on all that starts there goes, and only from the far end.
+        const std::uint32_t from = next + rng.below(500);
+        const std::size_t most = rng.below(static_cast<std::uint32_t>(queue.storage()));
+        const std::uint32_t before = queue.bytes();
+        const bool pruned = queue.prune(most, base + from);
+        ASSERT_EQ(pruned, queue.bytes() != before);
+        while (model.size() > queue.bytes()) {
+          ASSERT_GE(model.rbegin()->first, from);
+          model.erase(std::prev(model.end()));
+        }
+      }
       ASSERT_EQ(queue.bytes(), model.size());
+      ASSERT_LE(pool.bytes_in_use(), queue.storage());
       // Ranges of the model: the blocks must be some of them.
       std::array<wire::SackBlock, 4> blocks;
       const std::uint8_t count = queue.sack_blocks(blocks);
@@ -109,6 +124,38 @@ TEST(OutOfOrderQueue, ReportsTheLatestRangesFirst) {
   EXPECT_TRUE(queue.touches(SeqNum{5010}, 10));
   EXPECT_FALSE(queue.touches(SeqNum{3201}, 100));
   EXPECT_FALSE(queue.touches(SeqNum{9101}, 100));
+}
+
+/// Bytes with holes between them, in the order that `place` gives them.
+template <typename Place>
+std::uint64_t steps_of_holes(std::uint32_t count, Place&& place) {
+  PacketPool pool;
+  OutOfOrderQueue queue;
+  std::array<wire::SackBlock, 4> blocks;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    EXPECT_EQ(queue.insert(SeqNum{0xfffff000} + 2 * place(i), packet_of(pool, i, 1)), 1u);
+    EXPECT_EQ(queue.sack_blocks(blocks), std::min(i + 1, 4u));
+  }
+  EXPECT_EQ(queue.range_count(), count);
+  const std::uint64_t steps = queue.steps();
+  // All holes filled from the front: each is one range that is ready.
+  PacketQueue out;
+  SeqNum right;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    EXPECT_TRUE(queue.take_ready(SeqNum{0xfffff000} + 2 * i, out, right));
+    out.clear();
+  }
+  EXPECT_TRUE(queue.empty());
+  EXPECT_EQ(queue.storage(), 0u);
+  return steps;
+}
+
+TEST(OutOfOrderQueue, ManyHolesCostLittleEach) {
+  constexpr std::uint32_t kHoles = 100'000;
+  constexpr std::uint64_t kMost = kHoles * 2 * 17;  // a red-black tree's depth, at worst
+  EXPECT_LE(steps_of_holes(kHoles, [](std::uint32_t i) { return i; }), kMost);
+  EXPECT_LE(steps_of_holes(kHoles, [](std::uint32_t i) { return kHoles - 1 - i; }), kMost);
+  EXPECT_LE(steps_of_holes(kHoles, [](std::uint32_t i) { return i * 7919u % kHoles; }), kMost);
 }
 
 INSTANTIATE_TEST_SUITE_P(FromSeed, OutOfOrderModel, testing::Range<std::uint64_t>(1, 21));
@@ -194,7 +241,13 @@ TEST_P(ReceiveQueueModel, HoldsTheBytesOfAVector) {
         queue.drop_front(n);
         dropped += n;
       }
+      if (rng.chance(0.02)) {
+        queue.collapse();
+        // Twice the payload, one small Buffer, and what was read of the first packet.
+        ASSERT_LE(queue.storage(), 2u * queue.bytes() + 512u + PacketPool::kClassBytes[2]);
+      }
       ASSERT_EQ(queue.bytes(), pushed - dropped);
+      ASSERT_EQ(pool.bytes_in_use(), queue.storage());
       // Four times the payload, and the first and the last packet.
       ASSERT_LE(pool.bytes_in_use(), 4u * queue.bytes() + 2u * PacketPool::kClassBytes[2] + 4096u);
     }

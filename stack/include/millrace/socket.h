@@ -102,6 +102,10 @@ struct mr_config {
   int drain_ms;
   /* MILLRACE_MAX_FDS. Descriptors at most (then EMFILE), up to 2^24. Default: 2^20. */
   unsigned max_descriptors;
+  /* MILLRACE_TCP. "congestion_control=bbr;ecn=1": values of TCP, by the names and in the units of Linux's
+   * net.ipv4.tcp_ sysctls, with ';' between them. `millrace settings` lists all of them, their ranges and
+   * defaults. What is not named here comes from the environment, name by name. */
+  const char* tcp;
 };
 
 /*
@@ -123,8 +127,9 @@ MR_API int mr_init(const struct mr_config* config);
 MR_API const char* mr_last_error(void);
 
 /*
- * Closes all descriptors, waits up to drain_ms until the peers have acknowledged what was sent, and ends the
- * stack. Afterwards mr_init may be called again. Called at exit() for a program that did not. Not for signal
+ * Closes all descriptors, waits up to drain_ms until the peers have acknowledged what was sent, answers those
+ * that close in return (a peer that does not within 20 ms keeps its side open, as nobody is here to answer), and
+ * ends the stack. Afterwards mr_init may be called again. Called at exit() for a program that did not. Not for signal
  * handlers.
  */
 MR_API void mr_finish(void);

@@ -5,7 +5,7 @@
 
 #include "common/socket_api.h"
 
-namespace millrace::echo {
+namespace millrace::apps {
 
 /// Something that waits for its descriptor in an EventLoop.
 class Handler {
@@ -23,7 +23,7 @@ class Handler {
 class EventLoop {
  public:
   /// A turn waits `timeout_ms` at most; -1: until something happens. Throws std::system_error.
-  EventLoop(const apps::SocketApi& api, int timeout_ms);
+  EventLoop(const SocketApi& api, int timeout_ms);
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
   ~EventLoop();
@@ -33,16 +33,21 @@ class EventLoop {
   void modify(int fd, Handler& handler, std::uint32_t interest);
   void remove(int fd);
 
-  void run_once();
-  [[nodiscard]] const apps::SocketApi& api() const { return api_; }
+  void run_once() { dispatch(wait()); }
+  /// The two halves of a turn. Returns how many handlers dispatch() will call.
+  int wait();
+  void dispatch(int ready);
+  /// From the next turn on.
+  void set_timeout(int timeout_ms) { timeout_ = timeout_ms; }
+  [[nodiscard]] const SocketApi& api() const { return api_; }
 
  private:
   void control(int operation, int fd, Handler* handler, std::uint32_t interest);
 
-  const apps::SocketApi& api_;
+  const SocketApi& api_;
   int epoll_;
   int timeout_;
   std::vector<epoll_event> events_;
 };
 
-}  // namespace millrace::echo
+}  // namespace millrace::apps

@@ -1,9 +1,9 @@
-#include "event_loop.h"
+#include "common/event_loop.h"
 
 #include <cerrno>
 #include <system_error>
 
-namespace millrace::echo {
+namespace millrace::apps {
 
 namespace {
 constexpr std::size_t kBatch = 256;
@@ -13,7 +13,7 @@ constexpr std::size_t kBatch = 256;
 }
 }  // namespace
 
-EventLoop::EventLoop(const apps::SocketApi& api, int timeout_ms)
+EventLoop::EventLoop(const SocketApi& api, int timeout_ms)
     : api_(api), epoll_(api.epoll_create1(EPOLL_CLOEXEC)), timeout_(timeout_ms), events_(kBatch) {
   if (epoll_ < 0) fail("epoll_create1");
 }
@@ -39,16 +39,17 @@ void EventLoop::remove(int fd) {
   control(EPOLL_CTL_DEL, fd, nullptr, 0);
 }
 
-void EventLoop::run_once() {
+int EventLoop::wait() {
   const int ready = api_.epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout_);
-  if (ready < 0) {
-    if (errno == EINTR) return;
-    fail("epoll_wait");
-  }
+  if (ready < 0 && errno != EINTR) fail("epoll_wait");
+  return ready < 0 ? 0 : ready;
+}
+
+void EventLoop::dispatch(int ready) {
   for (int i = 0; i < ready; ++i) {
     const epoll_event& event = events_[static_cast<std::size_t>(i)];
     static_cast<Handler*>(event.data.ptr)->on_event(event.events);
   }
 }
 
-}  // namespace millrace::echo
+}  // namespace millrace::apps

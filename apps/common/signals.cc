@@ -1,0 +1,40 @@
+#include "common/signals.h"
+
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <system_error>
+
+namespace millrace::apps {
+
+namespace {
+[[noreturn]] void fail(const char* doing) {
+  throw std::system_error(errno, std::generic_category(), doing);
+}
+}  // namespace
+
+Signals::Signals(EventLoop& loop, std::initializer_list<int> numbers, std::function<void(int)> came)
+    : came_(std::move(came)), fd_(-1) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : numbers) sigaddset(&set, number);
+  if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) fail("sigprocmask");
+  fd_ = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+  if (fd_ < 0) fail("signalfd");
+  loop.add(fd_, *this, EPOLLIN);
+}
+
+Signals::~Signals() {
+  close(fd_);
+}
+
+void Signals::on_event(std::uint32_t /*events*/) {
+  signalfd_siginfo info{};
+  while (read(fd_, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    came_(static_cast<int>(info.ssi_signo));
+  }
+}
+
+}  // namespace millrace::apps

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+
+#include "common/event_loop.h"
+
+namespace millrace::apps {
+
+/// Signals as readable events: the loop is the only place where anything happens. They are blocked in the
+/// calling thread, and so in those it starts later.
+class Signals final : public Handler {
+ public:
+  /// Throws std::system_error.
+  Signals(EventLoop& loop, std::initializer_list<int> numbers, std::function<void(int)> came);
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+  ~Signals() override;
+
+  void on_event(std::uint32_t events) override;
+
+ private:
+  std::function<void(int)> came_;
+  int fd_;
+};
+
+}  // namespace millrace::apps

@@ -1,0 +1,117 @@
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "command.h"
+#include "glob.h"
+#include "numbers.h"
+
+namespace millrace::kv::commands {
+
+namespace {
+
+void count_keys(Call& call, bool (*counts)(Keyspace&, std::string_view)) {
+  std::int64_t count = 0;
+  for (std::size_t i = 1; i < call.count(); ++i) count += counts(call.keys, call.text(i)) ? 1 : 0;
+  call.reply.integer(count);
+}
+
+/// A key with this value and this end; 0: none.
+void put(Call& call, std::string_view key, const ValueRef& value, std::int64_t expires_at) {
+  Entry& entry = call.keys.set(key, value);
+  if (expires_at != 0) call.keys.set_expiry(entry, expires_at);
+}
+
+void move_key(Call& call, const Entry& from) {
+  if (call.text(1) == call.text(2)) return;
+  const ValueRef value = from.value;
+  const std::int64_t expires_at = from.expires_at;
+  call.keys.erase(call.text(1));
+  put(call, call.text(2), value, expires_at);
+}
+
+}  // namespace
+
+void del(Call& call) {
+  count_keys(call, [](Keyspace& keyspace, std::string_view key) { return keyspace.erase(key); });
+}
+
+void exists(Call& call) {
+  count_keys(call, [](Keyspace& keyspace, std::string_view key) { return keyspace.read(key) != nullptr; });
+}
+
+void touch(Call& call) {
+  count_keys(call, [](Keyspace& keyspace, std::string_view key) { return keyspace.read(key) != nullptr; });
+}
+
+void type(Call& call) {
+  call.reply.simple(call.keys.peek(call.text(1)) != nullptr ? "string" : "none");
+}
+
+void rename(Call& call) {
+  const Entry* entry = call.keys.find(call.text(1));
+  if (entry == nullptr) return call.reply.error("ERR no such key");
+  move_key(call, *entry);
+  call.reply.ok();
+}
+
+void renamenx(Call& call) {
+  const Entry* entry = call.keys.find(call.text(1));
+  if (entry == nullptr) return call.reply.error("ERR no such key");
+  if (call.keys.find(call.text(2)) != nullptr) return call.reply.integer(0);
+  move_key(call, *entry);
+  call.reply.integer(1);
+}
+
+void copy(Call& call) {
+  bool replace = false;
+  for (std::size_t i = 3; i < call.count(); ++i) {
+    if (same_ignoring_case(call.text(i), "replace")) {
+      replace = true;
+    } else if (same_ignoring_case(call.text(i), "db") && i + 1 < call.count()) {
+      if (!takes_database(call, call.text(++i))) return;
+    } else {
+      return call.reply.error(kSyntaxError);
+    }
+  }
+  if (call.text(1) == call.text(2))
+    return call.reply.error("ERR source and destination objects are the same");
+  const Entry* entry = call.keys.find(call.text(1));
+  if (entry == nullptr) return call.reply.integer(0);
+  if (!replace && call.keys.peek(call.text(2)) != nullptr) return call.reply.integer(0);
+  put(call, call.text(2), entry->value, entry->expires_at);
+  call.reply.integer(1);
+}
+
+void keys(Call& call) {
+  const std::string_view pattern = call.text(1);
+  std::vector<std::string_view> found;
+  std::uint64_t cursor = 0;
+  do {
+    cursor = call.keys.scan(cursor, [&](Entry& entry) {
+      if (matches(pattern, entry.key())) found.push_back(entry.key());
+    });
+  } while (cursor != 0);
+  call.reply.array(found.size());
+  for (const std::string_view key : found) call.reply.bulk(key);
+}
+
+void randomkey(Call& call) {
+  const Entry* entry = call.keys.random();
+  if (entry == nullptr) return call.reply.null();
+  call.reply.bulk(entry->key());
+}
+
+void dbsize(Call& call) {
+  call.reply.integer(static_cast<std::int64_t>(call.keys.size()));
+}
+
+void flush(Call& call) {
+  const bool has_mode = call.count() == 2 && (same_ignoring_case(call.text(1), "async") ||
+                                              same_ignoring_case(call.text(1), "sync"));
+  if (call.count() > 2 || (call.count() == 2 && !has_mode)) return call.reply.error(kSyntaxError);
+  call.keys.clear();
+  call.reply.ok();
+}
+
+}  // namespace millrace::kv::commands

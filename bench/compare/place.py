@@ -1,0 +1,165 @@
+"""The place where both stacks are measured: two namespaces and a veth, or a wire in shared memory, and the programs at its ends.
+
+    server [ server0 ]======( veth )======[ client0 ] client         198.18.0.2 the stack's server, 198.18.0.3 the kernel's,
+    server [ net_vhost ]==( shared memory )==[ net_virtio_user ] client    198.18.0.1 the kernel's client, 198.18.0.4 the stack's
+
+A kernel has an address on the veth only while it takes part: else it would answer in the stack's place.
+"""
+
+import json
+import os
+import re
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "tests", "support"))
+
+import testbed  # noqa: E402
+from testbed import expect, run  # noqa: E402
+
+STACK_SERVER, KERNEL_SERVER = "198.18.0.2", "198.18.0.3"
+KERNEL_CLIENT, STACK_CLIENT = "198.18.0.1", "198.18.0.4"
+SECONDS_TO_START = 15
+
+
+class Place(testbed.Bench):
+    """The namespaces, and what runs in them. Each program has a core of its own, where there are two."""
+
+    def __init__(self, build, congestion="cubic"):
+        super().__init__(None)
+        self.programs = {"echo": f"{build}/apps/echo/millrace-echo", "load": f"{build}/bench/load/millrace-load",
+                         "floor": f"{build}/bench/raw-floor", "preload": f"{build}/apps/preload/libmillrace-preload.so",
+                         "kv": f"{build}/apps/kv/millrace-kv"}
+        self.plugins = f"{build}/drivers/dpdk"
+        self._folder = tempfile.TemporaryDirectory(prefix="millrace-compare-")
+        self.server_ns = self.client_ns = None
+        cores = sorted(os.sched_getaffinity(0))
+        self.server_core = ["taskset", "-c", str(cores[1])] if len(cores) > 1 else []
+        self.client_core = ["taskset", "-c", str(cores[0])] if len(cores) > 1 else []
+        self.congestion = congestion
+        self._addresses = None
+
+    def build(self):
+        self.server_ns, self.client_ns = self._namespace("server"), self._namespace("client")
+        self._cable(self.server_ns, "server0", self.client_ns, "client0", 1500)
+        for namespace in (self.server_ns, self.client_ns):
+            for name, value in self.settings().items():
+                run(["ip", "netns", "exec", namespace, "sysctl", "-qw", f"{name}={value}"])
+        return self
+
+    def settings(self):
+        """What the kernels at both ends are told; ports are there again at once for connections of one request."""
+        return {"net.ipv4.tcp_congestion_control": self.congestion, "net.ipv4.tcp_tw_reuse": 1,
+                "net.ipv4.ip_local_port_range": "1024 65535", "net.core.somaxconn": 4096,
+                "net.ipv4.tcp_rmem": "4096 131072 16777216", "net.ipv4.tcp_wmem": "4096 65536 16777216"}
+
+    def offload(self, yes):
+        """GRO, TSO and GSO of both ends of the veth."""
+        for namespace, name in ((self.server_ns, "server0"), (self.client_ns, "client0")):
+            state = "on" if yes else "off"
+            run(["ip", "netns", "exec", namespace, "ethtool", "-K", name, "gro", state, "tso", state, "gso", state])
+
+    def threaded_napi(self, yes):
+        for namespace, name in ((self.server_ns, "server0"), (self.client_ns, "client0")):
+            run(["ip", "netns", "exec", namespace, "sh", "-c", f"echo {int(yes)} >/sys/class/net/{name}/threaded"])
+
+    def has_dpdk(self):
+        return os.path.exists(f"{self.plugins}/libmillrace-dpdk.so")
+
+    def clean_up(self):
+        super().clean_up()
+        self._folder.cleanup()
+
+    # ---- who is where
+
+    def _kernel_addresses(self, server, client):
+        if self._addresses == (server, client):
+            return
+        for namespace, device, address, wanted in ((self.server_ns, "server0", KERNEL_SERVER, server),
+                                                   (self.client_ns, "client0", KERNEL_CLIENT, client)):
+            run(["ip", "-n", namespace, "addr", "flush", "dev", device])
+            if wanted:
+                run(["ip", "-n", namespace, "addr", "add", f"{address}/24", "dev", device])
+        self._addresses = (server, client)
+
+    def arrange(self, column, client):
+        """The kernels' addresses for a run of this column with this client."""
+        if column.wire == "veth":
+            self._kernel_addresses(column.server == "kernel", client == "kernel")
+
+    def _socket(self):
+        return os.path.join(self._folder.name, "wire.sock")
+
+    def server_device(self, column):
+        return "af_packet:server0" if column.wire == "veth" else f"dpdk:net_vhost0,iface={self._socket()}"
+
+    def client_device(self, column):
+        return "af_packet:client0" if column.wire == "veth" else f"dpdk:net_virtio_user0,path={self._socket()}"
+
+    @staticmethod
+    def address_of(column):
+        return KERNEL_SERVER if column.server == "kernel" else STACK_SERVER
+
+    # ---- programs
+
+    def start_server(self, column, command, environment=None, ready=None, client="kernel"):
+        self.arrange(column, client)
+        if column.wire == "dpdk" and os.path.exists(self._socket()):
+            os.unlink(self._socket())
+        server = self.start([*self.server_core, *command], self.server_ns,
+                            {"MILLRACE_RUN_DIR": self._folder.name, "MILLRACE_PLUGINS": self.plugins, **(environment or {})})
+        if ready:
+            server.wait_for(ready, SECONDS_TO_START)
+        return server
+
+    def echo(self, column, client="kernel", busy=False):
+        where = ["--kernel", "--addr", KERNEL_SERVER] if column.server == "kernel" else \
+            ["--dev", self.server_device(column), "--addr", f"{STACK_SERVER}/24"]
+        command = [self.programs["echo"], *where, "--port", 7, "--discard-port", 9, "--chargen-port", 19,
+                   *(["--busy-poll"] if busy else [])]
+        return self.start_server(column, command, ready="serving on", client=client)
+
+    def start_load(self, column, client, mode, *options):
+        where = [] if client == "kernel" else ["--dev", self.client_device(column), "--addr", f"{STACK_CLIENT}/24"]
+        command = [*self.client_core, self.programs["load"], mode, "--host", self.address_of(column), *where, "--json",
+                   "--timeout", 60, *options]
+        return self.start(command, self.client_ns, {"MILLRACE_RUN_DIR": self._folder.name, "MILLRACE_PLUGINS": self.plugins})
+
+    @staticmethod
+    def result_of(program):
+        out = program.succeed(70)
+        found = re.search(r"^\{.*\}$", out, re.MULTILINE)
+        expect(found, f"no result: {out}")
+        result = json.loads(found.group(0))
+        expect(result["intact"] == "yes", f"wrong answers: {out}")
+        return result
+
+    def load(self, column, client, mode, *options):
+        return self.result_of(self.start_load(column, client, mode, *options))
+
+    def floor_program(self, end, mode, wire, *options):
+        device = {("server", "veth"): "af_packet:server0", ("client", "veth"): "af_packet:client0",
+                  ("server", "dpdk"): f"dpdk:net_vhost0,iface={self._socket()}",
+                  ("client", "dpdk"): f"dpdk:net_virtio_user0,path={self._socket()}"}[(end, wire)]
+        core, namespace = (self.server_core, self.server_ns) if end == "server" else (self.client_core, self.client_ns)
+        return self.start([*core, self.programs["floor"], mode, "--dev", device, *options], namespace,
+                          {"MILLRACE_PLUGINS": self.plugins})
+
+    def floor(self, wire, seconds):
+        """What the device itself can do: the round trip of a frame in us, and Gb/s of the largest frames one way."""
+        self._kernel_addresses(False, False)
+        result = {}
+        for far, near, key in (("echo", "ask", "p50_us"), ("sink", "flood", "gbps")):
+            if wire == "dpdk" and os.path.exists(self._socket()):
+                os.unlink(self._socket())
+            limit = ["--seconds", seconds + 2.5] if far == "sink" else []
+            server = self.floor_program("server", far, wire, *limit)
+            server.wait_for("ready", SECONDS_TO_START)
+            client = self.floor_program("client", near, wire, "--seconds", seconds)
+            out = client.succeed(30)
+            if far == "sink":
+                out = server.succeed(30)
+            result[key] = float(re.search(rf"{key}=([\d.]+)", out).group(1))
+            self.end_programs()
+        return result
+

@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Compares Millrace with the kernel's TCP on this machine, and prints a table; JSON and plots where asked.
+
+    bench/compare.sh [--runs 5] [--seconds 1] [--only REGEX] [--json FILE] [--plots DIRECTORY]
+
+installs what is missing, builds, and runs this. See bench/README.md.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import json
+import os
+import platform
+import re
+import statistics
+import sys
+import time
+
+sys.dont_write_bytecode = True
+
+from place import Place, testbed  # noqa: E402
+import plots  # noqa: E402
+import workloads  # noqa: E402
+
+
+@dataclasses.dataclass
+class Result:
+    """The runs of one row: for each column its figures, one a run."""
+
+    row: object
+    runs: dict
+
+    def median(self, column, key):
+        values = [run[key] for run in self.runs.get(column, []) if key in run]
+        return statistics.median(values) if values else None
+
+    def spread(self, column, key):
+        """Half of the distance between the quartiles, as a part of the median."""
+        values = sorted(run[key] for run in self.runs.get(column, []) if key in run)
+        if len(values) < 3 or not statistics.median(values):
+            return None
+        low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+        return (high - low) / 2 / statistics.median(values)
+
+    def ratio(self, column, key):
+        """The median of the ratios of runs that were neighbours in time."""
+        pairs = zip(self.runs.get(column, []), self.runs.get("kernel", []))
+        ratios = [ours[key] / theirs[key] for ours, theirs in pairs if theirs.get(key) and key in ours]
+        return statistics.median(ratios) if ratios else None
+
+
+class Progress:
+    """A bar on a terminal, a line a row elsewhere."""
+
+    def __init__(self, total):
+        self._total, self._done, self._began = total, 0, time.monotonic()
+        self._bar = sys.stderr.isatty()
+
+    def step(self, name):
+        self._done += 1
+        if self._bar:
+            filled = 40 * self._done // self._total
+            left = (time.monotonic() - self._began) / self._done * (self._total - self._done)
+            print(f"\r\x1b[K  [{'=' * filled:40}] {100 * self._done // self._total:3} %  {left:4.0f} s left  {name}", end="",
+                  file=sys.stderr, flush=True)
+
+    def row(self, name):
+        if not self._bar:
+            print(f"  {self._done} of {self._total}: {name}", file=sys.stderr, flush=True)
+
+    def end(self):
+        if self._bar:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def measure(place, row, columns, runs, progress):
+    """A B A B: what the machine does meanwhile meets all columns."""
+    result = Result(row, {column.name: [] for column in columns})
+    progress.row(row.name)
+    for number in range(runs):
+        for column in columns if number % 2 == 0 else reversed(columns):
+            try:
+                result.runs[column.name].append(row.run(place, column))
+            finally:
+                place.end_programs()
+            progress.step(f"{row.name}, {column.name}")
+    return result
+
+
+def digits(value):
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+NAME = 54
+
+
+def heading(names):
+    line = f"{'':{NAME}}"
+    for name in names:
+        line += f"{name:>12} {'±':>5}" + ("" if name == "kernel" else f"{'ratio':>8} {'aim':>6} ")
+    return line.rstrip()
+
+
+def cells(result, figure, name):
+    """One column of a line: the median, its spread, and what it is beside the kernel's; ! where an aim is missed."""
+    median, spread = result.median(name, figure.key), result.spread(name, figure.key)
+    line = f"{digits(median):>12} {'' if spread is None else f'{min(spread, 9.99):.0%}':>5}"
+    if name == "kernel":
+        return line
+    ratio, aim = result.ratio(name, figure.key), figure.aims.get(name)
+    wanted = "" if aim is None or ratio is None else ("<=" if figure.less_is_better else ">=") + f"{aim:g}"
+    missed = "!" if ratio is not None and figure.holds(name, ratio) is False else " "
+    return line + f"{'' if ratio is None else f'{ratio:.2f}':>8} {wanted:>6}{missed}"
+
+
+def table(results, columns, floors):
+    names = [column.name for column in columns]
+    lines = [heading(names), "-" * len(heading(names))]
+    for result in results:
+        for number, figure in enumerate(result.row.figures):
+            what = (result.row.name if number == 0 else "") + (", " if number == 0 and figure.title else "  ") + figure.title
+            line = f"{what:{NAME - 6}.{NAME - 6}}{figure.unit:>6}"
+            lines.append((line + "".join(cells(result, figure, name) for name in names)).rstrip())
+    for wire, floor in floors.items():
+        lines.append(f"the device alone, {wire}: a frame and its echo {digits(floor['p50_us'])} µs; one way {digits(floor['gbps'])} Gb/s")
+    return "\n".join(lines)
+
+
+def machine():
+    cpu = ""
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return {"cpu": cpu, "cores": os.cpu_count(), "kernel": platform.release(), "load_average": os.getloadavg(),
+            "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
+
+
+def as_json(results, floors, place, options):
+    rows = []
+    for result in results:
+        figures = [{"key": figure.key, "unit": figure.unit,
+                    "columns": {name: {"median": result.median(name, figure.key), "spread": result.spread(name, figure.key),
+                                       "ratio": None if name == "kernel" else result.ratio(name, figure.key),
+                                       "aim": figure.aims.get(name)} for name in result.runs}} for figure in result.row.figures]
+        rows.append({"name": result.row.name, "figures": figures, "runs": result.runs})
+    return {"machine": machine(), "settings": place.settings(), "runs": options.runs, "seconds": options.seconds, "floors": floors,
+            "rows": rows}
+
+
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("build", help="a release build")
+    parser.add_argument("--runs", type=int, default=5, help="of each row on each column, in turn")
+    parser.add_argument("--seconds", type=float, default=1, help="that a run measures")
+    parser.add_argument("--only", default="", help="a regular expression of the rows' names")
+    parser.add_argument("--columns", default="", help="a regular expression of the columns' names; kernel is always there")
+    parser.add_argument("--congestion", default="cubic", help="of the kernel's TCP: cubic, bbr")
+    parser.add_argument("--no-offload", action="store_true", help="without GRO, TSO and GSO on the veth")
+    parser.add_argument("--threaded-napi", action="store_true", help="the veth's packets in threads of the kernel")
+    parser.add_argument("--json", help="a file for everything measured")
+    parser.add_argument("--plots", help="a directory for SVG files (gnuplot)")
+    return parser.parse_args()
+
+
+def main():
+    options = parse()
+    if os.geteuid() != 0:
+        print("compare: run it as root: it makes network namespaces", file=sys.stderr)
+        return 1
+    testbed.end_on_signals()
+    testbed.remove_leftovers()
+    place = Place(os.path.abspath(options.build), options.congestion)
+    try:
+        place.build()
+        if options.no_offload:
+            place.offload(False)
+        if options.threaded_napi:
+            place.threaded_napi(True)
+        columns = [column for column in workloads.ALL if (column.wire != "dpdk" or place.has_dpdk()) and
+                   (column.name == "kernel" or re.search(options.columns, column.name))]
+        rows = [row for row in workloads.rows(options.seconds) if re.search(options.only, row.name)]
+        results, floors = compare(place, rows, columns, options)
+        text = "\n".join([f"{name} = {value}" for name, value in place.settings().items()])
+        print(f"the kernel at both ends: {'no GRO, TSO, GSO' if options.no_offload else 'GRO, TSO, GSO'}\n{text}\n")
+        print(table(results, columns, floors))
+        if options.json:
+            with open(options.json, "w", encoding="utf-8") as out:
+                json.dump(as_json(results, floors, place, options), out, indent=1)
+        if options.plots:
+            plots.draw(results, [column.name for column in columns], options.plots)
+    except testbed.Failure as failure:
+        print(f"compare: {failure}", file=sys.stderr)
+        return 1
+    finally:
+        place.clean_up()
+    return 0
+
+
+def compare(place, rows, columns, options):
+    used = {row.name: [column for column in columns if column in row.columns] for row in rows}
+    sweep_wanted = bool(re.search(options.only, "64 B at 70 % of the kernel's capacity"))
+    steps = options.runs * sum(map(len, used.values())) + sweep_wanted * (len(workloads.sweep(1, 1)) + 1) * len(columns) * SWEEP_RUNS
+    progress = Progress(steps)
+    results = [measure(place, row, used[row.name], options.runs, progress) for row in rows]
+    if sweep_wanted:
+        probe = workloads.RoundTrips("capacity", (workloads.KERNEL,), workloads.rates(), options.seconds, 64, True, "millrace")
+        capacity = measure(place, probe, [workloads.KERNEL], SWEEP_RUNS, progress).median("kernel", "rate")
+        results += [measure(place, row, columns, SWEEP_RUNS, progress) for row in workloads.sweep(capacity, options.seconds)]
+    floors = {wire: place.floor(wire, options.seconds) for wire in dict.fromkeys(column.wire for column in columns)}
+    progress.end()
+    return results, floors
+
+
+SWEEP_RUNS = 3
+
+if __name__ == "__main__":
+    sys.exit(main())
