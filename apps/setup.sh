@@ -3,16 +3,16 @@
 
 # What it takes to build the library and the programs.
 build_packages=(g++ meson ninja-build ccache pkg-config libsodium-dev libboost-dev libcli11-dev libtomlplusplus-dev
-                libc-ares-dev libxdp-dev libbpf-dev)
+                libc-ares-dev libpcap-dev libxdp-dev libbpf-dev)
 # What the demonstration runs besides.
 demo_packages=(iproute2 iputils-ping netcat-openbsd)
 # What the tests, the benchmarks and the checks of the source need besides.
-test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-14-dev libpcap-dev clang-format-14 clang-tidy-14
+test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14
                # For the dpdk: driver, which is left out without it (163 MB, so not for all builds).
                libdpdk-dev
                # For millrace-kv --store, which is left out without it (45 MB).
                librocksdb-dev
-               ethtool git libhiredis-dev python3 python3-redis shellcheck strace
+               ethtool git libhiredis-dev python3 python3-redis shellcheck strace tcpdump
                # Real programs, for tests/programs/.
                apache2-utils bind9-dnsutils curl dnsmasq-base haproxy iperf3 libmemcached-tools memcached mosquitto
                mosquitto-clients nginx redis-server socat sockperf unbound wget wrk)

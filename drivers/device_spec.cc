@@ -55,6 +55,8 @@ std::string_view without_quotes(std::string_view value) {
   return value.substr(1, value.size() - 2);
 }
 
+}  // namespace
+
 std::string parse_options(std::string_view spec, std::string_view text, SpecLayer& layer) {
   while (true) {
     const std::size_t comma = find_outside_quotes(text, ",");
@@ -72,8 +74,6 @@ std::string parse_options(std::string_view spec, std::string_view text, SpecLaye
     text.remove_prefix(comma + 1);
   }
 }
-
-}  // namespace
 
 std::string parse_spec_layer(std::string_view text, SpecLayer& layer) {
   layer = {};

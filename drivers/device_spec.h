@@ -28,6 +28,8 @@ struct SpecLayer {
 
 /// Splits off the outermost layer. Returns an empty string, or one line that says what is wrong.
 [[nodiscard]] std::string parse_spec_layer(std::string_view text, SpecLayer& layer);
+/// Appends options ("loss=0.01,seed=7", of the device `spec`) to a layer's. Returns the same.
+[[nodiscard]] std::string parse_options(std::string_view spec, std::string_view text, SpecLayer& layer);
 
 /// Reads a layer's options by name and type. Each call looks for one option and leaves `value` alone when it
 /// is not there. The first error is kept; finish() returns it, or complains about options nobody asked for.
@@ -44,8 +46,8 @@ class OptionReader {
   void duration(std::string_view name, Duration& value, Duration max);
   /// Bits a second: "10M", with k, M or G as factors of 1000.
   void rate(std::string_view name, std::uint64_t& value);
-  void text(std::string_view name, std::string& value);
   void mac(std::string_view name, MacAddress& value);
+  void text(std::string_view name, std::string& value);
   /// "198.18.0.1/24"
   void ipv4_prefix(std::string_view name, std::optional<IpPrefix>& value);
   /// One of a few words; the index of the word that was given.

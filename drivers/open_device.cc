@@ -8,6 +8,7 @@
 #include "device_spec.h"
 #include "dpdk/config.h"
 #include "fault/fault.h"
+#include "pcap/pcap_device.h"
 #include "pipe/pipe_registry.h"
 #include "plugin.h"
 #include "tap/tap.h"
@@ -17,12 +18,13 @@ namespace {
 
 constexpr Plugin kXdp{"xdp", "af_xdp", "AF_XDP", "libxdp-dev libbpf-dev"};
 constexpr Plugin kDpdk{"dpdk", "dpdk", "DPDK", "libdpdk-dev"};
-constexpr std::string_view kKnownDrivers = "af_packet, xdp, tap, dpdk, pipe, fault";
-constexpr std::string_view kDriverElsewhere = "pcap";
+constexpr std::string_view kKnownDrivers = "af_packet, xdp, tap, dpdk, pcap, pipe, fault";
 
 OpenResult failed(std::string error) {
   return {nullptr, std::move(error)};
 }
+
+OpenResult open_layers(std::string_view spec, const DeviceOptions& options);
 
 OpenResult open_af_packet(const SpecLayer& layer, const DeviceOptions& options) {
   AfPacketConfig config;
@@ -112,6 +114,30 @@ OpenResult open_tap(const SpecLayer& layer, const DeviceOptions& options) {
   return result;
 }
 
+OpenResult open_pcap(std::string_view spec, SpecLayer layer) {
+  PcapConfig config;
+  config.name = spec;
+  // The name is options as well.
+  if (std::string error = parse_options(spec, layer.rest, layer); !error.empty())
+    return failed("pcap: \"" + layer.rest +
+                  "\" are no options: write pcap:in=FILE,out=FILE, or one of the two");
+  std::uint64_t mtu = config.mtu;
+  OptionReader reader(layer);
+  reader.text("in", config.in);
+  reader.text("out", config.out);
+  reader.flag("timing", config.timing);
+  reader.duration("delay", config.delay, 60s);
+  reader.number("loop", config.loop, 0, 1'000'000'000);
+  reader.number("mtu", mtu, 576, 65535);
+  reader.mac("mac", config.mac);
+  if (std::string error = reader.finish(); !error.empty()) return failed(std::move(error));
+  if (config.in.empty() && config.out.empty()) return failed("pcap: neither in=FILE nor out=FILE is given");
+  config.mtu = static_cast<std::uint32_t>(mtu);
+  OpenResult result;
+  result.device = drivers::open_pcap(config, result.error);
+  return result;
+}
+
 OpenResult open_pipe(const SpecLayer& layer, const DeviceOptions& options) {
   PipeOptions pipe;
   std::uint64_t mtu = pipe.mtu;
@@ -174,12 +200,33 @@ OpenResult open_fault(std::string_view spec, const SpecLayer& layer, const Devic
   read_impairment(reader, "rx.", fault.rx);
   read_impairment(reader, "tx.", fault.tx);
   if (std::string error = reader.finish(); !error.empty()) return failed(std::move(error));
-  OpenResult inner = open_device(layer.rest, options);
+  OpenResult inner = open_layers(layer.rest, options);
   if (!inner.ok()) return inner;
   return {std::make_unique<FaultDevice>(std::move(inner.device), fault), {}};
 }
 
+OpenResult open_layers(std::string_view spec, const DeviceOptions& options) {
+  SpecLayer layer;
+  if (std::string error = parse_spec_layer(spec, layer); !error.empty()) return failed(std::move(error));
+  if (layer.driver == "af_packet") return open_af_packet(layer, options);
+  if (layer.driver == "xdp") return open_xdp(layer);
+  if (layer.driver == "dpdk") return open_dpdk(layer);
+  if (layer.driver == "tap") return open_tap(layer, options);
+  if (layer.driver == "pcap") return open_pcap(spec, layer);
+  if (layer.driver == "pipe") return open_pipe(layer, options);
+  if (layer.driver == "fault") return open_fault(spec, layer, options);
+  return failed("device \"" + std::string(spec) + "\": unknown driver \"" + layer.driver +
+                "\"; there are: " + std::string(kKnownDrivers));
+}
+
 }  // namespace
+
+OpenResult open_device(std::string_view spec, const DeviceOptions& options) {
+  OpenResult result = open_layers(spec, options);
+  if (!result.ok() || options.capture.file.empty()) return result;
+  result.device = CaptureDevice::open(std::move(result.device), options.capture, result.error);
+  return result;
+}
 
 bool is_built_in(std::string_view driver) {
   constexpr std::string_view kSeparator = ", ";
@@ -192,27 +239,11 @@ bool is_built_in(std::string_view driver) {
   }
 }
 
-OpenResult open_device(std::string_view spec, const DeviceOptions& options) {
-  SpecLayer layer;
-  if (std::string error = parse_spec_layer(spec, layer); !error.empty()) return failed(std::move(error));
-  if (layer.driver == "af_packet") return open_af_packet(layer, options);
-  if (layer.driver == "xdp") return open_xdp(layer);
-  if (layer.driver == "dpdk") return open_dpdk(layer);
-  if (layer.driver == "tap") return open_tap(layer, options);
-  if (layer.driver == "pipe") return open_pipe(layer, options);
-  if (layer.driver == "fault") return open_fault(spec, layer, options);
-  const bool elsewhere = layer.driver == kDriverElsewhere;
-  return failed("device \"" + std::string(spec) + "\": " +
-                (elsewhere ? "driver \"" + layer.driver + "\" is not built into this version"
-                           : "unknown driver \"" + layer.driver + "\"") +
-                "; there are: " + std::string(kKnownDrivers));
-}
-
 bool can_hand_over(std::string_view spec) {
   SpecLayer layer;
   if (!parse_spec_layer(spec, layer).empty()) return true;  // opening it says what is wrong
   if (layer.driver == "fault") return can_hand_over(layer.rest);
-  return layer.driver != "dpdk" && layer.driver != "xdp";
+  return layer.driver != "dpdk" && layer.driver != "xdp" && layer.driver != "pcap";
 }
 
 }  // namespace millrace::drivers

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "capture/capture.h"
 #include "link/net_device.h"
 
 namespace millrace::drivers {
@@ -19,6 +20,7 @@ struct DeviceOptions {
   /// A file of a page's size or more, for what the device's users in several processes must agree on: its
   /// first page is the device's. -1: memory that only forked children share.
   int shared_file = -1;
+  CaptureOptions capture = {};
 };
 
 /// An open device, or one line that says what is wrong and what to do about it.
@@ -34,6 +36,7 @@ struct OpenResult {
 ///     af_packet:veth1                              an interface of the kernel
 ///     af_packet(mac=02:00:00:00:00:07):eth0        with options
 ///     tap(peer_address=198.18.0.1/24):mill0        a TAP interface, whose kernel side gets an address
+///     pcap:in=in.pcap,out=out.pcapng               files in the place of a network
 ///     pipe(rate=10M,delay=20ms):a                  one end of a wire in memory; the second open is the other
 ///     end
 ///     dpdk:net_virtio_user0,path=/run/p.sock       a device of DPDK's

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <new>
 
+#include "drop_watch.h"
+
 namespace millrace {
 
 namespace {
@@ -37,6 +39,10 @@ link::Interface& Stack::add_interface(NetDevice& device, const link::InterfaceCo
       std::make_unique<link::Interface>(id, device, config, pool_, timers_, rng_, *ip_, now));
   link::Interface& interface = *interfaces_.back();
   ip_->add_interface(interface);
+  if (device.wants_fates()) {
+    if (!drop_watch_) drop_watch_ = std::make_unique<DropWatch>(*this);
+    interface.set_observer(drop_watch_.get());
+  }
   interface.flush(now);
   return interface;
 }

@@ -20,6 +20,8 @@
 
 namespace millrace {
 
+class DropWatch;
+
 struct StackConfig {
   PacketPool::Limits pool;
   ip::Config ip;
@@ -70,6 +72,10 @@ class Stack {
   /// room.
   template <typename Visitor>
   void for_each_counter(Visitor&& visit) const;
+  /// visit(std::string_view name, std::uint64_t value) for every counter that says that a received frame was
+  /// dropped, or what it asked for refused; those of a lower room first.
+  template <typename Visitor>
+  void for_each_drop_counter(Visitor&& visit) const;
 
  private:
   void flush_interfaces(Instant now);
@@ -83,6 +89,7 @@ class Stack {
   std::unique_ptr<udp::Udp> udp_;
   std::unique_ptr<tcp::Tcp> tcp_;
   std::vector<std::unique_ptr<link::Interface>> interfaces_;
+  std::unique_ptr<DropWatch> drop_watch_;  ///< where a device wants to hear of drops
 };
 
 template <typename Visitor>
@@ -98,6 +105,17 @@ void Stack::for_each_counter(Visitor&& visit) const {
   ip_->counters().for_each(room("ip"));
   udp_->counters().for_each(room("udp"));
   tcp_->counters().for_each(room("tcp"));
+}
+
+template <typename Visitor>
+void Stack::for_each_drop_counter(Visitor&& visit) const {
+  for (const auto& interface : interfaces_) {
+    interface->counters().for_each_drop(visit);
+    interface->neighbours().counters().for_each_drop(visit);
+  }
+  ip_->counters().for_each_drop(visit);
+  udp_->counters().for_each_drop(visit);
+  tcp_->counters().for_each_drop(visit);
 }
 
 }  // namespace millrace

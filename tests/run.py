@@ -200,12 +200,16 @@ class Run:
 
     def build(self, directory, compiler, arguments, targets=()):
         """Configures (once) and builds; counts as one case."""
+        if not self.configure(directory, compiler, arguments):
+            return False
+        return self.check(f"{directory}: build", ["ninja", "-C", str(ROOT / directory), *targets], 3000)
+
+    def configure(self, directory, compiler, arguments):
         where = ROOT / directory
+        if (where / "build.ninja").exists():
+            return True
         environment = ["env", f"CC=ccache {compiler[0]}", f"CXX=ccache {compiler[1]}"]
-        if not (where / "build.ninja").exists():
-            if not self.check(f"{directory}: configure", [*environment, "meson", "setup", str(where), *arguments], 300):
-                return False
-        return self.check(f"{directory}: build", ["ninja", "-C", str(where), *targets], 3000)
+        return self.check(f"{directory}: configure", [*environment, "meson", "setup", str(where), *arguments], 300)
 
     def suites(self, directory, chosen=None):
         """What meson would run there; `chosen` (a predicate on the suite's name) picks."""
@@ -258,23 +262,52 @@ def compiled(directory, folders):
                   if name.endswith(".cc") and os.path.relpath(name, ROOT).split(os.sep)[0] in folders)
 
 
-def tidy(run, directory):
-    """clang-tidy over the product's sources; findings in headers count for the file that includes them."""
-    files = compiled(directory, {"stack", "drivers", "apps", "bench"})
-    started = time.monotonic()
-    outcome = Outcome("clang-tidy")
-    with concurrent.futures.ThreadPoolExecutor(CORES) as pool:
-        for status, output, timed_out in pool.map(
-                lambda name: processes.run(["clang-tidy-14", "--quiet", "--warnings-as-errors=*", "-p",
-                                            str(ROOT / directory), name], 300), files):
+class Tidy:
+    """clang-tidy over the product's sources; findings in headers count for the file that includes them.
+
+    It begins beside the suites that mostly wait, with what they leave of the processors, and ends with all of them.
+    """
+
+    # A session of its own, which each program has, is a group of its own for the scheduler where it has such: see sched(7).
+    BESIDE = ["sh", "-c", 'echo 19 2>/dev/null >/proc/self/autogroup; exec nice -n 19 "$@"', "beside"]
+
+    def __init__(self, directory):
+        self._directory = directory
+        self._files = compiled(directory, {"stack", "drivers", "apps", "bench"})
+        self._waiting = iter(self._files)
+        self._lock = threading.Lock()
+        self._outcome = Outcome("clang-tidy")
+        self._beside = threading.Event()  # other work comes first
+        self._beside.set()
+        self._pool = concurrent.futures.ThreadPoolExecutor(CORES)
+        self._workers = [self._pool.submit(self._work)]
+
+    def _work(self):
+        while True:
+            with self._lock:
+                name = next(self._waiting, None)
+            if name is None:
+                return
+            started = time.monotonic()
+            status, output, timed_out = processes.run(
+                [*(self.BESIDE if self._beside.is_set() else []), "clang-tidy-14", "--quiet", "--warnings-as-errors=*", "-p",
+                 str(ROOT / self._directory), name], 600)
             good = status == 0 and not timed_out
-            outcome.passed += good
-            outcome.failed += not good
-            if not good:
-                outcome.output += output
-    outcome.seconds = time.monotonic() - started
-    outcome.why = f"{outcome.failed} of {len(files)} files" if outcome.failed else ""
-    run.note(outcome)
+            with self._lock:
+                self._outcome.seconds += time.monotonic() - started
+                self._outcome.passed += good
+                self._outcome.failed += not good
+                self._outcome.output += "" if good else output
+
+    def finish(self, run):
+        self._beside.clear()
+        self._workers += [self._pool.submit(self._work) for _ in range(CORES - 1)]
+        for worker in self._workers:
+            worker.result()
+        self._pool.shutdown()
+        failed = self._outcome.failed
+        self._outcome.why = f"{failed} of {len(self._files)} files" if failed else ""
+        run.note(self._outcome)
 
 
 # Suites that make no sense under a sanitizer: they look at the binaries or the sources, drive other programs and measure,
@@ -312,14 +345,18 @@ def main():
         run.check("clang-format", ["clang-format-14", "--dry-run", "--Werror", *sources(".")], 300)
         run.check("shellcheck", ["shellcheck", "-x", *sources(".", endings=(".sh",)), ".ci/run"], 60)
     run.stage("g++")
+    tidy = None
     if run.build("build-test", gcc, []):
+        if not fast and run.configure("build-asan", clang, ADDRESS):
+            tidy = Tidy("build-asan")
         run.run_suites(run.suites("build-test"))
     if not fast:
         run.stage("clang++, address and undefined behaviour sanitizers")
         if run.build("build-asan", clang, ADDRESS):
             run.run_suites(run.suites("build-asan", lambda suite: suite.name not in NOT_SANITIZED), "asan/")
+        if tidy:
             run.stage("clang-tidy")
-            tidy(run, "build-asan")
+            tidy.finish(run)
         run.stage("clang++, thread sanitizer")
         if run.build("build-tsan", clang, THREAD, ["tests/posix/test-posix"]):
             suites = run.suites("build-tsan", lambda suite: suite.name == "posix")

@@ -44,6 +44,9 @@ void start_stack(const StackSettings& settings) {
   config.tcp = text(settings.tcp);
   config.mtu = settings.mtu;
   config.busy_poll_us = settings.busy_poll ? std::numeric_limits<int>::max() : 0;
+  config.capture = text(settings.capture.file);
+  config.capture_snaplen = settings.capture.snaplen;
+  config.capture_limit = settings.capture.limit;
   config.drain_ms = settings.drain_ms;
   if (mr_init(&config) != 0) throw std::runtime_error(mr_last_error());
 }

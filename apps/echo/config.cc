@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "common/capture_setting.h"
 #include "common/settings.h"
 #include "common/tcp_setting.h"
 
@@ -53,6 +54,14 @@ const std::array kSettings{
     EchoSetting{{"stats", Shape::kOptionalValue, "SECONDS",
                  "print counters at the end and every so often, default 10", "10"},
                 [](Config& config, const std::string& text) { config.stats = to_number(text, 0, 86400); }},
+    EchoSetting{apps::kCaptureSetting,
+                [](Config& config, const std::string& text) { config.capture.file = text; }},
+    EchoSetting{
+        apps::kCaptureLimitSetting,
+        [](Config& config, const std::string& text) { apps::set_capture_limit(config.capture, text); }},
+    EchoSetting{
+        apps::kCaptureSnaplenSetting,
+        [](Config& config, const std::string& text) { apps::set_capture_snaplen(config.capture, text); }},
     EchoSetting{{"busy_poll", Shape::kSwitch, "", "never sleep: lowest latency, one core burnt"},
                 [](Config& config, const std::string& text) { config.busy_poll = to_switch(text); }},
     EchoSetting{{"kernel", Shape::kSwitch, "",

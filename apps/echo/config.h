@@ -4,6 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "common/stack_api.h"
+
 namespace millrace::echo {
 
 /// What millrace-echo was asked to do. For each setting the first of these that names it holds: the command
@@ -21,6 +23,7 @@ struct Config {
   unsigned timeout = 120;  ///< seconds after which a peer that no longer answers is dropped; 0: never
   unsigned drain = 5;      ///< seconds that connections get to finish after SIGTERM
   unsigned stats = 0;      ///< seconds between reports, and one at the end; 0: no reports
+  apps::Capture capture;
   bool busy_poll = false;  ///< never sleep
   bool kernel = false;     ///< serve on the kernel's sockets instead of the stack's
 };

@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "common/capture_setting.h"
 #include "common/settings.h"
 #include "common/tcp_setting.h"
 #include "numbers.h"
@@ -78,6 +79,13 @@ const std::array kSettings{
                "what was written is on the disk before its answer (always), within a second (everysec, the "
                "default), or when the system likes (no)"},
               [](Config& config, const std::string& text) { config.sync = to_sync(text); }},
+    KvSetting{apps::kCaptureSetting,
+              [](Config& config, const std::string& text) { config.capture.file = text; }},
+    KvSetting{apps::kCaptureLimitSetting,
+              [](Config& config, const std::string& text) { apps::set_capture_limit(config.capture, text); }},
+    KvSetting{
+        apps::kCaptureSnaplenSetting,
+        [](Config& config, const std::string& text) { apps::set_capture_snaplen(config.capture, text); }},
     KvSetting{{"busy_poll", Shape::kSwitch, "", "never sleep: lowest latency, one core burnt"},
               [](Config& config, const std::string& text) { config.busy_poll = to_switch(text); }},
     KvSetting{{"kernel", Shape::kSwitch, "",

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "common/stack_api.h"
 #include "keyspace.h"
 
 namespace millrace::kv {
@@ -39,6 +40,7 @@ struct Config {
   std::uint16_t port = 6379;
   unsigned mtu = 0;        ///< 0: the device's
   unsigned timeout = 300;  ///< seconds after which a peer that no longer answers is dropped; 0: never
+  apps::Capture capture;
   bool busy_poll = false;  ///< never sleep
   bool kernel = false;     ///< serve on the kernel's sockets instead of the stack's
   std::string store;       ///< directory; empty: what is in memory is all there is

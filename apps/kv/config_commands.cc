@@ -24,7 +24,7 @@ struct Parameter {
 };
 
 const char* change_memory(std::uint64_t& field, std::string_view value) {
-  const auto bytes = parse_memory(value);
+  const auto bytes = parse_memory(c_string(value));
   if (!bytes) return kNotMemory;
   field = *bytes;
   return nullptr;
@@ -49,7 +49,7 @@ const char* change_bulk(Server& server, std::string_view value) {
 }
 
 const char* change_eviction(Server& server, std::string_view value) {
-  const auto eviction = parse_eviction(value);
+  const auto eviction = parse_eviction(c_string(value));
   if (!eviction) return "argument(s) must be one of the following: allkeys-lru, noeviction";
   server.limits().eviction = *eviction;
   return nullptr;

@@ -32,7 +32,8 @@ int main(int argc, char** argv) {
                                                            .gateway = config->gw,
                                                            .tcp = config->tcp,
                                                            .mtu = config->mtu,
-                                                           .busy_poll = config->busy_poll});
+                                                           .busy_poll = config->busy_poll,
+                                                           .capture = config->capture});
     {
       millrace::kv::Server server(
           config->kernel ? millrace::apps::kernel_sockets() : millrace::apps::stack_sockets(), *config);

@@ -66,7 +66,8 @@ std::string format_float(long double number) {
 std::optional<std::uint64_t> parse_memory(std::string_view text) {
   std::uint64_t number = 0;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc()) return std::nullopt;
+  // As in Redis, no digits are 0.
+  if (error == std::errc::result_out_of_range || (!text.empty() && text[0] == '-')) return std::nullopt;
   const std::string unit = lower_case({stop, static_cast<std::size_t>(text.data() + text.size() - stop)});
   struct Unit {
     const char* name;

@@ -2,16 +2,26 @@
 // build.
 #include "open_device.h"
 #include "posix/library.h"
+#include "posix/settings.h"
 #include "posix/shared_state.h"
+#include "posix/system.h"
 
 namespace {
 
-millrace::posix::OpenedDevice open(std::string_view spec) {
+millrace::posix::OpenedDevice open(const millrace::posix::Settings& settings) {
   const millrace::posix::Inheritance inheritance = millrace::posix::read_inheritance();
   millrace::drivers::DeviceOptions options;
   options.shared_file = inheritance.shared_file;
   options.inherited.assign(inheritance.device.begin(), inheritance.device.begin() + inheritance.device_count);
-  millrace::drivers::OpenResult opened = millrace::drivers::open_device(spec, options);
+  options.capture = {.file = settings.capture.file,
+                     .filter = settings.capture.filter,
+                     .snap_length = settings.capture.snap_length,
+                     .limit = settings.capture.limit,
+                     .inherited = millrace::posix::inherited_capture()};
+  millrace::drivers::OpenResult opened = millrace::drivers::open_device(settings.device, options);
+  if (opened.ok()) {
+    for (const int fd : opened.device->descriptors()) millrace::posix::sys::mark_own(fd);
+  }
   return {std::move(opened.device), std::move(opened.error)};
 }
 

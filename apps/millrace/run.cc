@@ -19,6 +19,7 @@
 #include "aftermath.h"
 #include "child.h"
 #include "command.h"
+#include "common/capture_setting.h"
 #include "common/settings.h"
 #include "common/tcp_setting.h"
 #include "open_device.h"
@@ -47,6 +48,9 @@ const std::vector<Setting>& run_settings() {
        "a wildcard listener also listens on the kernel's 127.0.0.1, for clients of this machine"},
       {"busy_poll_us", Shape::kValue, "US", "how long a wait polls before it sleeps; -1: not at all"},
       {"drain_ms", Shape::kValue, "MS", "how long an exit waits for what was sent, default 2000; -1: not"},
+      apps::kCaptureSetting,
+      apps::kCaptureLimitSetting,
+      apps::kCaptureSnaplenSetting,
       {"pool_bytes", Shape::kValue, "BYTES", "packet memory"},
       {"max_fds", Shape::kValue, "N", "sockets of the stack, at most"},
       apps::kTcpSetting,
@@ -162,6 +166,19 @@ class Legacy {
   posix::SharedState* state_ = nullptr;
 };
 
+/// Where the capture goes of whatever program of the run has the stack: made with the privileges of now,
+/// before a program runs; each appends. -1: nothing is recorded.
+int make_capture(const posix::CaptureSettings& settings) {
+  if (settings.file.empty()) return -1;
+  std::string error;
+  const drivers::UniqueFd file =
+      drivers::open_capture_file({.file = settings.file, .filter = settings.filter}, error);
+  if (!error.empty()) throw std::runtime_error(error);
+  const int moved = move_up(file.get());
+  posix::bequeath_capture(moved);
+  return moved;
+}
+
 void await_end(pid_t process) {
   const auto watch = static_cast<int>(syscall(SYS_pidfd_open, process, 0));
   if (watch < 0) return;
@@ -197,10 +214,13 @@ int run(RunOptions& options) {
   posix::Settings settings;
   if (const std::string wrong = posix::read_settings(nullptr, settings); !wrong.empty())
     throw std::runtime_error(wrong);
+  std::vector<int> kept;
+  if (const int capture = make_capture(settings.capture); capture >= 0) kept.push_back(capture);
   Legacy legacy(settings);
+  kept.insert(kept.end(), legacy.kept().begin(), legacy.kept().end());
   set_preload(preload_library());
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  Child child(program.path, options.words, legacy.kept());
+  Child child(program.path, options.words, kept);
   legacy.let_go();
   child.wait();
   const pid_t owner = legacy.owner();

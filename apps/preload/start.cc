@@ -13,7 +13,8 @@ __attribute__((constructor)) void on_load() {
   find_next();
   sys::cancellable_ppoll = next.ppoll;
   watch_forks_and_ends();
-  // The launcher's device: not for the program to close.
+  // The launcher's files and device: not for the program to close.
+  if (const int capture = posix::inherited_capture(); capture >= 0) sys::mark_own(capture);
   const posix::Inheritance inheritance = posix::read_inheritance();
   if (inheritance.shared_file < 0) return;
   sys::mark_own(inheritance.shared_file);

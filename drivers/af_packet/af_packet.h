@@ -49,6 +49,8 @@ class AfPacketDevice final : public NetDevice {
   [[nodiscard]] std::uint32_t mtu() const override { return mtu_; }
   [[nodiscard]] std::string_view name() const override { return name_; }
   [[nodiscard]] DeviceStats stats() override;
+  [[nodiscard]] std::uint64_t tx_errors() override { return stats_.tx_errors; }
+  [[nodiscard]] std::vector<int> descriptors() const override { return {rx_.fd(), tx_.fd(), link_.fd()}; }
 
  private:
   AfPacketDevice() = default;

@@ -17,11 +17,11 @@ void wish_checksum(Offload& offload) {
 
 }  // namespace
 
-FaultDevice::FaultDevice(std::unique_ptr<NetDevice> inner, const FaultOptions& options)
-    : inner_(std::move(inner)),
+FaultDevice::FaultDevice(std::unique_ptr<NetDevice> device, const FaultOptions& options)
+    : DecoratorDevice(std::move(device)),
       segment_(options.segment),
-      caps_(inner_->caps()),
-      name_(options.name.empty() ? "fault:" + std::string(inner_->name()) : options.name),
+      caps_(inner().caps()),
+      name_(options.name.empty() ? "fault:" + std::string(inner().name()) : options.name),
       rx_(options.rx, Rng(options.seed)),
       tx_(options.tx,
           Rng(options.seed ^ 0x5458'5458'5458'5458u)) {  // another stream than rx, of the same seed
@@ -58,7 +58,7 @@ std::size_t FaultDevice::rx_burst(PacketPool& pool, PacketQueue& out, std::size_
   flush_tx(now);
   std::size_t received = rx_.release(out, budget, now);
   while (received < budget) {
-    const std::size_t arrived = inner_->rx_burst(pool, arrived_, budget, now);
+    const std::size_t arrived = inner().rx_burst(pool, arrived_, budget, now);
     while (PacketPtr frame = arrived_.pop_front()) add(rx_, std::move(frame), now);
     received += rx_.release(out, budget - received, now);
     if (arrived < budget) break;
@@ -84,7 +84,7 @@ void FaultDevice::flush_tx(Instant now) {
   do {
     if (ready_.empty()) tx_.release(ready_, kBatch, now);
     if (ready_.empty()) return;
-    inner_->tx_burst(ready_, now);
+    inner().tx_burst(ready_, now);
   } while (ready_.empty());
 }
 
@@ -94,19 +94,19 @@ void FaultDevice::release_packets() {
   arrived_.clear();
   pieces_.clear();
   ready_.clear();
-  inner_->release_packets();
+  inner().release_packets();
 }
 
 bool FaultDevice::arm() {
-  const bool came = inner_->arm();
+  const bool came = inner().arm();
   return came || rx_.next() <= last_now_;
 }
 
 Duration FaultDevice::max_sleep(Instant now) const {
   // What the inner device refused is sent when it says so, by its own means.
   const Instant next = ready_.empty() ? std::min(rx_.next(), tx_.next()) : rx_.next();
-  const Duration inner = inner_->max_sleep(now);
-  return next == kNever ? inner : std::min(inner, std::max(next - now, Duration::zero()));
+  const Duration below = inner().max_sleep(now);
+  return next == kNever ? below : std::min(below, std::max(next - now, Duration::zero()));
 }
 
 }  // namespace millrace::drivers

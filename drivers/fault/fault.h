@@ -3,8 +3,8 @@
 #include <memory>
 #include <string>
 
+#include "decorator.h"
 #include "fault/impairment.h"
-#include "link/net_device.h"
 
 namespace millrace::drivers {
 
@@ -22,37 +22,20 @@ struct FaultOptions {
 /// A bad network in front of any device: loss, duplication, reordering, bit errors, delay, a bottleneck;
 /// seeded. It reports no offloads (with `segment`), and marks what it delivers kUnknown. Delayed frames come
 /// out of the next rx_burst or tx_burst after max_sleep().
-class FaultDevice final : public NetDevice {
+class FaultDevice final : public DecoratorDevice {
  public:
   FaultDevice(std::unique_ptr<NetDevice> inner, const FaultOptions& options);
 
   std::size_t rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) override;
   std::size_t tx_burst(PacketQueue& packets, Instant now) override;
-  void own_addresses(std::span<const IpPrefix> addresses) override { inner_->own_addresses(addresses); }
-  [[nodiscard]] std::vector<int> handover() const override { return inner_->handover(); }
   void release_packets() override;
-  [[nodiscard]] std::span<const WaitFd> wait_fds() override { return inner_->wait_fds(); }
   [[nodiscard]] bool arm() override;
   [[nodiscard]] Duration max_sleep(Instant now) const override;
   [[nodiscard]] bool tx_full() const override { return tx_full_; }
-  [[nodiscard]] DeviceEvent take_event() override { return inner_->take_event(); }
 
   [[nodiscard]] const DeviceCaps& caps() const override { return caps_; }
-  [[nodiscard]] MacAddress mac() const override { return inner_->mac(); }
-  [[nodiscard]] std::uint32_t mtu() const override { return inner_->mtu(); }
   [[nodiscard]] std::string_view name() const override { return name_; }
-  /// The inner device's: what was lost here is told by the counters below.
-  [[nodiscard]] DeviceStats stats() override { return inner_->stats(); }
-  [[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> extended_stats() override {
-    return inner_->extended_stats();
-  }
-  [[nodiscard]] std::uint32_t queue_for(std::uint32_t local_address, std::uint16_t local_port,
-                                        std::uint32_t remote_address,
-                                        std::uint16_t remote_port) const override {
-    return inner_->queue_for(local_address, local_port, remote_address, remote_port);
-  }
-  [[nodiscard]] SlabSource* slab_source() override { return inner_->slab_source(); }
-
+  /// stats() are the inner device's: what was lost here is told by these.
   [[nodiscard]] const CounterSet<ImpairmentCounter>& rx_counters() const { return rx_.counters(); }
   [[nodiscard]] const CounterSet<ImpairmentCounter>& tx_counters() const { return tx_.counters(); }
   /// Frames dropped because they could not be cut or completed: not TCP, or no memory.
@@ -64,7 +47,6 @@ class FaultDevice final : public NetDevice {
   void add(Impairment& direction, PacketPtr frame, Instant now);
   void flush_tx(Instant now);
 
-  std::unique_ptr<NetDevice> inner_;
   bool segment_;
   DeviceCaps caps_;
   std::string name_;

@@ -44,6 +44,10 @@ class TapDevice final : public NetDevice {
   [[nodiscard]] std::uint32_t mtu() const override { return mtu_; }
   [[nodiscard]] std::string_view name() const override { return name_; }
   [[nodiscard]] DeviceStats stats() override;
+  [[nodiscard]] std::uint64_t tx_errors() override { return stats_.tx_errors; }
+  [[nodiscard]] std::vector<int> descriptors() const override {
+    return {queue_.fd(), link_.fd(), interface_.control()};
+  }
 
  private:
   TapDevice() = default;

@@ -24,6 +24,14 @@ class CounterSet {
   void for_each(Visitor&& visit) const {
     for (std::size_t i = 0; i < kSize; ++i) visit(name_of(static_cast<CounterEnum>(i)), values_[i]);
   }
+  /// The same for those that count dropped frames, in a room that declares `bool counts_drop(Counter)`.
+  template <typename Visitor>
+  void for_each_drop(Visitor&& visit) const {
+    for (std::size_t i = 0; i < kSize; ++i) {
+      const auto counter = static_cast<CounterEnum>(i);
+      if (counts_drop(counter)) visit(name_of(counter), values_[i]);
+    }
+  }
 
  private:
   std::array<std::uint64_t, kSize> values_{};

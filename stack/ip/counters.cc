@@ -4,6 +4,36 @@
 
 namespace millrace::ip {
 
+bool counts_drop(Counter counter) {
+  switch (counter) {
+    case Counter::kInHdrErrors:
+    case Counter::kInAddrErrors:
+    case Counter::kInUnknownProtos:
+    case Counter::kInDiscards:
+    case Counter::kInTruncatedPkts:
+    case Counter::kInCsumErrors:
+    case Counter::kReasmOverlaps:
+    case Counter::kIcmpInErrors:
+    case Counter::kIcmpInCsumErrors:
+    case Counter::kIcmpInSrcQuenchs:
+    case Counter::kIcmpInRedirects:
+    case Counter::kInNotOurs:
+    case Counter::kInMartianSource:
+    case Counter::kInMulticast:
+    case Counter::kInUnicastInBroadcast:
+    case Counter::kInSourceRouted:
+    case Counter::kReasmDuplicates:
+    case Counter::kReasmTiny:
+    case Counter::kReasmInvalid:
+    case Counter::kIcmpInOther:
+    case Counter::kIcmpInBroadcastEcho:
+    case Counter::kPathMtuIgnored:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::string_view name_of(Counter counter) {
   static constexpr std::array<std::string_view, CounterSet<Counter>::kSize> kNames{
       "IpInReceives",         "IpInHdrErrors",     "IpInAddrErrors",      "IpInUnknownProtos",

@@ -67,5 +67,7 @@ enum class Counter : std::uint8_t {
   kCount,
 };
 [[nodiscard]] std::string_view name_of(Counter counter);
+/// It says that a received frame was dropped, or what it asked for refused.
+[[nodiscard]] bool counts_drop(Counter counter);
 
 }  // namespace millrace::ip

@@ -182,13 +182,10 @@ PacketPtr cut(const Packet& super, const TcpFrame& frame, std::uint32_t index, s
 
 }  // namespace
 
-bool complete_checksum(Packet& frame) {
-  Offload& offload = frame.offload;
-  if (!offload.needs_checksum) return true;
-  const std::uint32_t field_at = std::uint32_t{offload.checksum_start} + offload.checksum_offset;
-  if (offload.gso_size != 0 || field_at + 2 > frame.length() || !frame.make_writable(field_at + 2))
-    return false;
-
+std::optional<std::uint16_t> transport_checksum(const Packet& frame) {
+  const Offload& offload = frame.offload;
+  if (std::uint32_t{offload.checksum_start} + offload.checksum_offset + 2 > frame.length())
+    return std::nullopt;
   ChecksumSum sum;
   std::size_t at = 0;
   frame.for_each_piece(offload.checksum_start, frame.length() - offload.checksum_start,
@@ -196,10 +193,18 @@ bool complete_checksum(Packet& frame) {
                          sum.add_at(at, piece);
                          at += piece.size();
                        });
-  std::uint16_t checksum = sum.finish();
+  const std::uint16_t checksum = sum.finish();
   // RFC 768: a computed zero is sent as all ones, as zero means "none".
-  if (checksum == 0 && offload.checksum_offset == kUdpChecksumOffset) checksum = 0xffff;
-  store_be16(frame.data() + field_at, checksum);
+  return checksum == 0 && offload.checksum_offset == kUdpChecksumOffset ? 0xffff : checksum;
+}
+
+bool complete_checksum(Packet& frame) {
+  Offload& offload = frame.offload;
+  if (!offload.needs_checksum) return true;
+  const std::uint32_t field_at = std::uint32_t{offload.checksum_start} + offload.checksum_offset;
+  if (offload.gso_size != 0 || field_at + 2 > frame.length() || !frame.make_writable(field_at + 2))
+    return false;
+  store_be16(frame.data() + field_at, *transport_checksum(frame));
   offload.needs_checksum = false;
   return true;
 }

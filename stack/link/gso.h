@@ -1,13 +1,20 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
+
 #include "packet/packet.h"
 
 namespace millrace::link {
 
+/// What the transport checksum is that somebody has left unfinished, on output (offload.needs_checksum) or
+/// input (kPartial): everything from checksum_start to the end is summed, of a super-frame as if it were one
+/// packet; the field holds the un-inverted pseudo-header sum. Nothing when the field lies outside the frame.
+[[nodiscard]] std::optional<std::uint16_t> transport_checksum(const Packet& frame);
+
 /// Fills in the transport checksum of a frame with offload.needs_checksum, as a device with that capability
-/// would, and clears the wish. The field holds the un-inverted pseudo-header sum; everything from
-/// checksum_start to the end is summed. True also when there is nothing to do; false (frame unchanged, to be
-/// dropped) when the field lies outside the frame, there is no memory to make it writable, or the frame is a
+/// would, and clears the wish. True also when there is nothing to do; false (frame unchanged, to be dropped)
+/// when the field lies outside the frame, there is no memory to make it writable, or the frame is a
 /// super-frame.
 [[nodiscard]] bool complete_checksum(Packet& frame);
 

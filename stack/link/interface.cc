@@ -36,6 +36,20 @@ std::string_view name_of(Counter counter) {
   return kNames[static_cast<std::size_t>(counter)];
 }
 
+bool counts_drop(Counter counter) {
+  switch (counter) {
+    case Counter::kRxTooShort:
+    case Counter::kRxOtherHost:
+    case Counter::kRxUnknownProtocol:
+    case Counter::kRxVlanDropped:
+    case Counter::kRxMulticastIgnored:
+    case Counter::kRxNoMemory:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Interface::Interface(std::uint8_t id, NetDevice& device, const InterfaceConfig& config, PacketPool& pool,
                      TimerWheel& timers, Rng& rng, PacketSink& sink, Instant now)
     : id_(id),
@@ -90,12 +104,24 @@ std::size_t Interface::poll(std::size_t budget, Instant now) {
   const DeviceEvent event = device_.take_event();
   if (event != DeviceEvent::kNone) handle_device_event(event, now);
   const std::size_t received = device_.rx_burst(pool_, rx_batch_, budget, now);
+  if (observer_ != nullptr) [[unlikely]] {
+    receive_observed(now);
+    return received;
+  }
   // A frame that comes alone has nobody to be merged with: the common case of a request and its answer.
   const bool merge = received > 1;
   while (PacketPtr frame = rx_batch_.pop_front()) receive(std::move(frame), merge, now);
   gro_.flush(received_);
   deliver(now);
   return received;
+}
+
+void Interface::receive_observed(Instant now) {
+  observer_->start();
+  while (PacketPtr frame = rx_batch_.pop_front()) {
+    receive(std::move(frame), false, now);
+    observer_->frame_done(device_);
+  }
 }
 
 void Interface::handle_device_event(DeviceEvent event, Instant now) {
@@ -107,8 +133,7 @@ void Interface::handle_device_event(DeviceEvent event, Instant now) {
     claims_.start(now);  // the other end may be another switch now
   } else {
     neighbours_.clear();
-    counters_.add(Counter::kTxLinkDown, tx_queue_.size());
-    tx_queue_.clear();
+    while (PacketPtr frame = tx_queue_.pop_front()) refuse(std::move(frame), Counter::kTxLinkDown);
   }
 }
 
@@ -246,17 +271,16 @@ void Interface::prepare_one(PacketPtr frame, Instant now) {
 }
 
 void Interface::enqueue(PacketPtr frame, std::size_t limit, Instant now) {
-  if (!link_up_) {
-    counters_.add(Counter::kTxLinkDown);
-    return;
-  }
+  if (!link_up_) return refuse(std::move(frame), Counter::kTxLinkDown);
   if (tx_queue_.size() >= limit) flush(now);
-  if (tx_queue_.size() >= limit) {
-    counters_.add(Counter::kTxQueueDropped);
-    return;
-  }
+  if (tx_queue_.size() >= limit) return refuse(std::move(frame), Counter::kTxQueueDropped);
   tx_queue_.push_back(std::move(frame));
   ++tx_queued_;
+}
+
+void Interface::refuse(PacketPtr frame, Counter counter) {
+  counters_.add(counter);
+  device_.frame_not_sent(*frame, name_of(counter));
 }
 
 void Interface::flush(Instant now) {

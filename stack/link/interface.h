@@ -38,6 +38,18 @@ enum class Counter : std::uint8_t {
   kCount,
 };
 [[nodiscard]] std::string_view name_of(Counter counter);
+/// It says that a received frame was dropped, or what it asked for refused.
+[[nodiscard]] bool counts_drop(Counter counter);
+
+/// Watches what becomes of received frames, one at a time.
+class FrameObserver {
+ public:
+  virtual ~FrameObserver() = default;
+  /// Frames follow.
+  virtual void start() = 0;
+  /// A frame of the device has been dealt with, the first of the others that have not.
+  virtual void frame_done(NetDevice& device) = 0;
+};
 
 /// The network layer above: gets each IP packet, data() at the IP header.
 class PacketSink {
@@ -113,6 +125,9 @@ class Interface {
   [[nodiscard]] std::uint32_t max_gso_bytes() const;
   [[nodiscard]] NeighbourCache& neighbours() { return neighbours_; }
   [[nodiscard]] const CounterSet<Counter>& counters() const { return counters_; }
+  /// From now on frames go up one by one, without GRO, and the observer, which must live as long, is told of
+  /// each.
+  void set_observer(FrameObserver* observer) { observer_ = observer; }
 
  private:
   friend class NeighbourCache;
@@ -124,6 +139,7 @@ class Interface {
   [[nodiscard]] bool is_on_link(const IpAddress& address) const;
   /// What becomes of a frame from the wire. `merge`: others of its batch may follow it in its flow.
   void receive(PacketPtr frame, bool merge, Instant now);
+  void receive_observed(Instant now);
   /// The address of ours that asks for a neighbour.
   [[nodiscard]] IpAddress source_for(const IpAddress& neighbour) const;
   /// A packet whose neighbour did not answer.
@@ -142,11 +158,14 @@ class Interface {
   void prepare_one(PacketPtr frame, Instant now);
   [[nodiscard]] bool device_segments(const Packet& frame) const;
   void enqueue(PacketPtr frame, std::size_t limit, Instant now);
+  /// Drops a frame on its way out.
+  void refuse(PacketPtr frame, Counter counter);
 
   std::uint8_t id_;
   NetDevice& device_;
   PacketPool& pool_;
   PacketSink& sink_;
+  FrameObserver* observer_ = nullptr;
   MacAddress mac_;
   std::uint32_t mtu_;
   bool link_up_ = true;

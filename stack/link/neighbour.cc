@@ -10,6 +10,16 @@
 
 namespace millrace::link {
 
+bool counts_drop(NeighbourCounter counter) {
+  switch (counter) {
+    case NeighbourCounter::kArpMalformed:
+    case NeighbourCounter::kArpIgnored:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::string_view name_of(NeighbourCounter counter) {
   static constexpr std::array<std::string_view, CounterSet<NeighbourCounter>::kSize> kNames{
       "ArpReceived",    "ArpMalformed", "ArpIgnored",      "ArpRequestsSent",  "ArpProbesSent",

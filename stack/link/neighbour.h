@@ -44,6 +44,8 @@ enum class NeighbourCounter : std::uint8_t {
   kCount,
 };
 [[nodiscard]] std::string_view name_of(NeighbourCounter counter);
+/// It says that a received frame was dropped, or what it asked for refused.
+[[nodiscard]] bool counts_drop(NeighbourCounter counter);
 
 struct NeighbourConfig {
   std::size_t entries = 1024;

@@ -72,6 +72,15 @@ class NetDevice {
   /// for us alone.
   virtual void own_addresses(std::span<const IpPrefix> addresses) { (void)addresses; }
 
+  /// True for a device that records frames. It then hears what became of each: frame_done() for every frame
+  /// of an rx_burst, in their order, once it has been dealt with. Fixed once the device is open.
+  [[nodiscard]] virtual bool wants_fates() const { return false; }
+  /// Dropped, or what it asked for refused, and counted by `counters` ("TcpInErrs, TcpInCsumErrors"); empty:
+  /// neither.
+  virtual void frame_done(std::string_view counters) { (void)counters; }
+  /// A frame that should have been sent was dropped before tx_burst, and counted by `counter`.
+  virtual void frame_not_sent(const Packet& frame, std::string_view counter) { (void)frame, (void)counter; }
+
   /// The stack that used the device goes away: gives back every packet of its pool that the device still
   /// holds (delayed, waiting, being sent). The device stays usable.
   virtual void release_packets() {}
@@ -97,6 +106,10 @@ class NetDevice {
   /// "af_packet:veth1", as a user would write it.
   [[nodiscard]] virtual std::string_view name() const = 0;
   [[nodiscard]] virtual DeviceStats stats() = 0;
+  /// stats().tx_errors, where that can be told without asking the system.
+  [[nodiscard]] virtual std::uint64_t tx_errors() { return stats().tx_errors; }
+  /// Descriptors of the device's own, which the program must not close.
+  [[nodiscard]] virtual std::vector<int> descriptors() const { return handover(); }
   /// What the device counts besides, under its own names.
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::uint64_t>> extended_stats() { return {}; }
   /// Which of the device's receive queues the answers to this flow will come in by (RSS). One-queue devices:

@@ -55,7 +55,7 @@ long Library::start(const mr_config* config) {
       error = "this build has no drivers: only device \"none\" can be used";
       return -ENODEV;
     }
-    opened = opener_(settings.device);
+    opened = opener_(settings);
     if (!opened.device) {
       error = opened.error;
       return -ENODEV;

@@ -20,8 +20,10 @@ struct OpenedDevice {
   std::unique_ptr<NetDevice> device;
   std::string error;
 };
-/// Opens a device from its spec ("af_packet:veth1"). Given by whoever links this room with drivers.
-using DeviceOpener = std::function<OpenedDevice(std::string_view spec)>;
+struct Settings;
+/// Opens the device that the settings name, with what else they say of it. Given by whoever links this room
+/// with drivers.
+using DeviceOpener = std::function<OpenedDevice(const Settings& settings)>;
 
 /// What a process has one of: the descriptor table and the default context.
 class Library {

@@ -90,6 +90,16 @@ std::string read_gateway(const std::string& text, ContextConfig& context) {
   return "gateway " + quoted(text) + " is not in the network of any address given";
 }
 
+/// "FILE[,FILTER]"
+std::string read_capture(const std::string& text, CaptureSettings& capture) {
+  const std::size_t comma = text.find(',');
+  capture.file = text.substr(0, comma);
+  if (comma != std::string::npos) capture.filter = text.substr(comma + 1);
+  if (capture.file.empty() && !text.empty())
+    return "capture " + quoted(text) + " names no file: expected FILE or FILE,FILTER";
+  return "";
+}
+
 }  // namespace
 
 std::string read_settings(const mr_config* config, Settings& settings) {
@@ -110,6 +120,9 @@ std::string read_settings(const mr_config* config, Settings& settings) {
   if (std::string error = read_gateway(text_of(given.gateway, "MILLRACE_GW"), context); !error.empty())
     return error;
 
+  CaptureSettings& capture = settings.capture;
+  if (std::string error = read_capture(text_of(given.capture, "MILLRACE_CAPTURE"), capture); !error.empty())
+    return error;
   if (std::string error = read_tcp(given.tcp, context.stack.tcp); !error.empty()) return error;
 
   struct Number {
@@ -130,7 +143,15 @@ std::string read_settings(const mr_config* config, Settings& settings) {
   Number drain{given.drain_ms, "drain_ms", "MILLRACE_DRAIN_MS", -1, 60 * kMinute, 0};
   Number descriptors{given.max_descriptors, "max_descriptors",       "MILLRACE_MAX_FDS", 1,
                      FdTable::kMaxLimit,    settings.max_descriptors};
-  for (Number* number : {&mtu, &pool, &busy_poll, &drain, &descriptors}) {
+  Number snap_length{given.capture_snaplen, "capture_snaplen", "MILLRACE_CAPTURE_SNAPLEN", 64, 262144,
+                     capture.snap_length};
+  Number limit{static_cast<std::int64_t>(given.capture_limit),
+               "capture_limit",
+               "MILLRACE_CAPTURE_LIMIT",
+               4096,
+               INT64_MAX,
+               INT64_MAX};
+  for (Number* number : {&mtu, &pool, &busy_poll, &drain, &descriptors, &snap_length, &limit}) {
     std::string error =
         number_of(number->given, number->name, number->variable, number->min, number->max, number->value);
     if (!error.empty()) return error;
@@ -140,6 +161,8 @@ std::string read_settings(const mr_config* config, Settings& settings) {
   if (busy_poll.value != 0)
     context.busy_poll = std::chrono::microseconds(std::max<std::int64_t>(busy_poll.value, 0));
   if (drain.value != 0) context.drain = std::chrono::milliseconds(std::max<std::int64_t>(drain.value, 0));
+  capture.snap_length = static_cast<std::uint32_t>(snap_length.value);
+  capture.limit = static_cast<std::uint64_t>(limit.value);
   settings.max_descriptors = static_cast<std::uint32_t>(descriptors.value);
   return "";
 }

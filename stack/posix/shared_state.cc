@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <string>
 #include <string_view>
 
 namespace millrace::posix {
@@ -15,6 +16,14 @@ namespace millrace::posix {
 namespace {
 
 constexpr std::size_t kFileBytes = SharedState::kOffset + sizeof(SharedState);
+constexpr const char* kCaptureVariable = "MILLRACE_INHERIT_CAPTURE";
+
+/// "FD,DEVICE,INODE": an image of a program that closed the descriptor may have another file there.
+std::string name_of_file(int file) {
+  struct stat status {};
+  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) return "";
+  return std::to_string(file) + "," + std::to_string(status.st_dev) + "," + std::to_string(status.st_ino);
+}
 
 }  // namespace
 
@@ -64,6 +73,19 @@ Inheritance read_inheritance() {
     text.remove_prefix(std::min(static_cast<std::size_t>(end - text.data()) + 1, text.size()));
   }
   return found;
+}
+
+void bequeath_capture(int file) {
+  setenv(kCaptureVariable, name_of_file(file).c_str(), 1);
+}
+
+int inherited_capture() {
+  const char* value = getenv(kCaptureVariable);
+  if (value == nullptr) return -1;
+  const std::string_view text = value;
+  int file = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), file);
+  return error == std::errc{} && file >= 0 && name_of_file(file) == text ? file : -1;
 }
 
 }  // namespace millrace::posix

@@ -41,4 +41,9 @@ struct Inheritance {
 /// From the environment; shared_file is -1 when there is nothing there or it is not what it should be.
 [[nodiscard]] Inheritance read_inheritance();
 
+/// The file of a capture, which the launcher made: it is told, with the file's identity, to what it starts.
+void bequeath_capture(int file);
+/// -1: there is none.
+[[nodiscard]] int inherited_capture();
+
 }  // namespace millrace::posix

@@ -4,6 +4,31 @@
 
 namespace millrace::tcp {
 
+bool counts_drop(Counter counter) {
+  switch (counter) {
+    case Counter::kInErrs:
+    case Counter::kInCsumErrors:
+    case Counter::kNoPort:
+    case Counter::kListenOverflows:
+    case Counter::kListenDrops:
+    case Counter::kReqQFullDrop:
+    case Counter::kSynSourceLimited:
+    case Counter::kSyncookiesFailed:
+    case Counter::kPawsEstab:
+    case Counter::kOutOfWindow:
+    case Counter::kSynChallenge:
+    case Counter::kRstIgnored:
+    case Counter::kOldAck:
+    case Counter::kNoAckFlag:
+    case Counter::kOfoDrop:
+    case Counter::kAfterClose:
+    case Counter::kIcmpIgnored:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::string_view name_of(Counter counter) {
   static constexpr std::array<std::string_view, CounterSet<Counter>::kSize> kNames{
       "TcpInSegs",

@@ -30,6 +30,18 @@ constexpr std::uint32_t kHeader = UdpHeader::kSize;
 
 }  // namespace
 
+bool counts_drop(Counter counter) {
+  switch (counter) {
+    case Counter::kNoPorts:
+    case Counter::kInErrors:
+    case Counter::kInCsumErrors:
+    case Counter::kRcvbufErrors:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::string_view name_of(Counter counter) {
   static constexpr std::array<std::string_view, CounterSet<Counter>::kSize> kNames{
       "UdpInDatagrams",  "UdpNoPorts",     "UdpInErrors",   "UdpInCsumErrors", "UdpRcvbufErrors",

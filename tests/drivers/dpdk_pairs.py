@@ -15,6 +15,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "support"))
 
+import pcapng  # noqa: E402
 import testbed  # noqa: E402
 from testbed import PEER, PREFIX, STACK, SOAK, Failure, Skip, Tap, end_on_signals, expect, run  # noqa: E402
 
@@ -47,9 +48,12 @@ class Bench(testbed.Bench):
     def wire(self, kind="vhost"):
         return Wire(kind, self._folder.name)
 
-    def echo(self, device, address=PEER, namespace=None):
+    def path(self, name):
+        return os.path.join(self._folder.name, name)
+
+    def echo(self, device, address=PEER, namespace=None, options=()):
         server = self.start([self.programs.echo, "--dev", device, "--addr", f"{address}/{PREFIX}", "--discard-port", 9,
-                             "--chargen-port", 19], namespace)
+                             "--chargen-port", 19, *options], namespace)
         server.wait_for("serving on")
         return server
 
@@ -112,6 +116,21 @@ def one_copy(bench):
     expect(attached >= 190 * MEGABYTE, f"only {attached} bytes were sent from where they lay")
     expect(copied < attached / 100, f"{copied} bytes were copied on sending, {attached} were not")
     expect(received["device.RxCopiedOut"] == 0, f"{received['device.RxCopiedOut']} frames were copied out of the mbufs")
+
+
+def captured(bench):
+    """Both directions are recorded, super-frames of many mbufs whole."""
+    wire, path = bench.wire(), bench.path("out.pcapng")
+    server = bench.echo(wire.vhost, options=["--capture", f"{path},tcp"])
+    wire.wait(bench)
+    intact(bench.load(wire.virtio, "bulk", "--direction", "echo", "--bytes", 5 * MEGABYTE))
+    expect(bench.counters(server)["device.CaptureFramesLost"] == 0, "frames were not recorded")
+    segments = pcapng.tcp_segments(pcapng.read(path))
+    for source, direction in ((STACK, pcapng.INBOUND), (PEER, pcapng.OUTBOUND)):
+        found = [(frame, segment) for frame, segment in segments if segment.source[0] == source]
+        expect(all(frame.direction == direction for frame, _ in found), f"directions of {source}'s frames")
+        expect(sum(segment.payload for _, segment in found) >= 5 * MEGABYTE, f"bytes of {source}'s are missing")
+        expect(max(frame.length for frame, _ in found) > 3000, f"no super-frame from {source}")
 
 
 def sleeps(bench, kind):
@@ -265,7 +284,7 @@ def all_cases():
     for kind in ("vhost", "memif"):
         for case in (transfers, other_roles, sleeps, lost_client, lost_listener):
             cases.append((f"{case.__name__}-{kind}", lambda bench, case=case, kind=kind: case(bench, kind)))
-    for case in (one_copy, few_mbufs, af_packet, tap, unmodified, unmodified_tap):
+    for case in (one_copy, captured, few_mbufs, af_packet, tap, unmodified, unmodified_tap):
         cases.append((case.__name__, case))
     return cases
 

@@ -6,6 +6,7 @@ import signal
 import tempfile
 import time
 
+import capture_cases
 import command_cases
 import doctor_cases
 import flood_cases
@@ -370,7 +371,7 @@ LONG_OF_THE_STACK = {"a reader that stops", "a peer that vanishes", "idle server
 
 # Over these drivers, whose devices differ little from the first one's for what is above, few are enough each time.
 SELDOM = ("xdp", "dpdk")
-ALWAYS = re.compile(r"TCP echo|both-ways|ping flood|every size, MTU 1500|faulty|duplication|come and go")
+ALWAYS = re.compile(r"capture, both|TCP echo|both-ways|ping flood|every size, MTU 1500|faulty|duplication|come and go")
 
 
 def all_cases(programs):
@@ -422,9 +423,11 @@ def all_cases(programs):
         add_cases_of_settings(add)
         doctor_cases.add_cases(add)
         mtu_cases.add_cases(add)
+        capture_cases.add_cases_of_files(add)
     if programs.flood and programs.driver == "af_packet":
         flood_cases.add_cases(add)
     command_cases.add_cases(add)
+    capture_cases.add_cases(add)
     return cases
 
 

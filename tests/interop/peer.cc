@@ -71,7 +71,8 @@ int run(int argc, char** argv) {
   bool server = false, list = false;
   // What was sent last may still be on its way when this side is done: the peer must get it all the same.
   constexpr int kDrain = 60'000;
-  millrace::apps::StackSettings stack{.device = {}, .address = {}, .gateway = {}, .tcp = {}, .drain_ms = kDrain};
+  millrace::apps::StackSettings stack{
+      .device = {}, .address = {}, .gateway = {}, .tcp = {}, .drain_ms = kDrain};
 
   CLI::App app("One side of a conversation between two stacks.", "millrace-peer");
   app.add_option("scenario", name);

@@ -142,7 +142,7 @@ class Generator:
     def make_config(self):
         return [b"CONFIG", *self.rng.choice([[b"GET", b"maxmemory"], [b"GET", b"maxmemory-policy", b"timeout"], [b"GET", b"nonsense"],
                                              [b"GET", b"MAXMEMORY-SAMPLES"], [b"GET", b"save"], [b"GET", b"appendonly"], [b"GET"],
-                                             [b"SET", b"maxmemory", self.pick(b"0", b"100mb", b"1g", b"x", b"-1", b"200000k")],
+                                             [b"SET", b"maxmemory", self.pick(b"0", b"100mb", b"1g", b"x", b"-1", b"200000k", b"", b"gb", b"300mb\x002", b"300MB", b"1 gb", b"-mb")],
                                              [b"SET", b"maxmemory-policy", self.pick(b"noeviction", b"allkeys-lru")],
                                              [b"SET", b"maxmemory-samples", self.pick(b"5", b"10", b"0", b"x", b"-1")],
                                              [b"SET", b"timeout", self.pick(b"0", b"1000", b"-1", b"x")], [b"SET", b"nonsense", b"1"],

@@ -71,7 +71,9 @@ TEST(Numbers, MemoryHasUnits) {
   EXPECT_EQ(parse_memory("1k"), 1000u);
   EXPECT_EQ(parse_memory("1KB"), 1024u);
   EXPECT_EQ(parse_memory("2gb"), std::uint64_t{2} << 30);
+  EXPECT_EQ(parse_memory("mb"), 0u);
   EXPECT_EQ(parse_memory("1x"), std::nullopt);
+  EXPECT_EQ(parse_memory("-1"), std::nullopt);
   EXPECT_EQ(parse_memory("99999999999gb"), std::nullopt);
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "posix/library.h"
+#include "posix/settings.h"
 #include "stack_fixture.h"
 
 namespace millrace::posix::test {
@@ -106,13 +107,23 @@ TEST_F(Setup, TcpIsSetByTheProgramAndWhatItDoesNotNameByTheEnvironment) {
 }
 
 TEST_F(Setup, AsksTheOpenerForTheDevice) {
-  Library::instance().set_device_opener([](std::string_view spec) {
-    return OpenedDevice{nullptr, "device " + std::string(spec) + " is broken"};
+  Library::instance().set_device_opener([](const Settings& settings) {
+    return OpenedDevice{nullptr, "device " + settings.device + " is broken, " + settings.capture.file +
+                                     " | " + settings.capture.filter};
   });
   mr_config config = empty();
   config.device = "af_packet:veth1";
   config.address = "198.18.0.1/24";
-  refused(config, ENODEV, "device af_packet:veth1 is broken");
+  config.capture = "out.pcapng,tcp port 80, or not";
+  refused(config, ENODEV, "device af_packet:veth1 is broken, out.pcapng | tcp port 80, or not");
+  config.capture = ",tcp";
+  refused(config, EINVAL, "names no file");
+  config.capture = nullptr;
+  config.capture_snaplen = 10;
+  refused(config, EINVAL, "capture_snaplen");
+  config.capture_snaplen = 0;
+  config.capture_limit = 10;
+  refused(config, EINVAL, "capture_limit");
   Library::instance().set_device_opener(nullptr);
 }
 

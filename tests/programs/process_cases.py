@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 
+import pcapng
 from harness import (MB, PEER, PYTHON, ROLES, SOAK, STACK, Watch, child_of, descriptors, expect, expect_back, expect_same, in_namespace,
                      need, run, threads, watched)
 from store_cases import start_redis
@@ -257,6 +258,41 @@ def refused(bench, program, pattern):
     expect(re.search(pattern, lines[0]), f"{pattern!r} is not in: {lines[0]}")
 
 
+ONE_LINE = """
+import os, socket, sys
+if sys.argv[1] == "nobody": os.setuid(65534)
+peer = socket.create_connection((sys.argv[2], 7000))
+peer.sendall(b"x" * 5000)
+peer.shutdown(socket.SHUT_WR)
+print(len(peer.makefile("rb").read()), flush=True)
+"""
+
+
+@watched()
+def captured(bench):
+    """One file for all programs of a run, also for one that gives up root before it has a socket."""
+    sink = Sink(bench, echo=True)
+    script, path = bench.file("one_line.py", ONE_LINE), bench.path("out.pcapng")
+    command = "; ".join(f"{PYTHON} {script} {user} {PEER}" for user in ("root", "nobody"))
+    out = bench.on_stack("sh", "-c", command, settings=["--capture", f"{path},tcp"]).succeed(30)
+    expect(out == "5000\n5000\n", out)
+    sink.finish()
+    capture = pcapng.read(path)
+    expect(len(capture.interfaces) == 2, f"sections: {capture.interfaces}")
+    opened = {segment.source for _, segment in pcapng.tcp_segments(capture) if segment.flags == 2}
+    expect(len(opened) == 2 and all(address == STACK for address, _ in opened), f"SYNs of {opened}")
+    lines = run(["tcpdump", "-nn", "-r", path]).splitlines()
+    expect(len([line for line in lines if " IP " in line]) == len(capture.frames), "tcpdump does not see all frames")
+
+    began = bench.path("began")
+    for wrong, pattern in ((bench.path("none/out"), "cannot write"), (f"{path},tcp prot 80", "filter")):
+        program = bench.on_stack("touch", began, settings=["--capture", wrong])
+        expect(program.wait(10) not in (0, 126, 127), f"status {program.wait()}")
+        expect(re.fullmatch(f"millrace: capture: .*{pattern}.*\n", program.output()), program.output())
+        expect(not os.path.exists(began), "the program was started")
+    expect(len(pcapng.read(path).frames) == len(capture.frames), "the file is changed")
+
+
 def watch_sees(bench):
     """Sockets of the kernel's in the stack's namespace do not go unnoticed."""
     bench.connect()
@@ -287,6 +323,7 @@ def add_cases(add):
     add(f"{SHORT:,} short connections to nginx on the stack leave nothing behind", short_to_server)
     add(f"{SHORT // 10:,} short connections to Node on the stack leave nothing behind", short_to_node)
     add(f"{SHORT:,} short connections from the stack leave nothing behind", short_from_client)
+    add("a capture of a run", captured)
     add("signal handlers that send, write and close, at 1 kHz", signals)
     add("threads cancelled in blocking calls", cancel)
     add("a static program is refused", lambda bench: refused(bench, bench.programs.static, "statically linked"))

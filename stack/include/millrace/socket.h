@@ -102,6 +102,14 @@ struct mr_config {
   int drain_ms;
   /* MILLRACE_MAX_FDS. Descriptors at most (then EMFILE), up to 2^24. Default: 2^20. */
   unsigned max_descriptors;
+  /* MILLRACE_CAPTURE. "FILE" or "FILE,FILTER": what passes through the device is recorded into this pcapng
+   * file, both ways, with a comment on each frame that was dropped; of all, or of what a filter in the
+   * language of tcpdump(1) wants. Default: nothing. */
+  const char* capture;
+  /* MILLRACE_CAPTURE_LIMIT. Bytes of that file, at most; then recording ends. Default: no limit. */
+  size_t capture_limit;
+  /* MILLRACE_CAPTURE_SNAPLEN. Bytes of a frame that are recorded, at most. Default: 262144, all. */
+  unsigned capture_snaplen;
   /* MILLRACE_TCP. "congestion_control=bbr;ecn=1": values of TCP, by the names and in the units of Linux's
    * net.ipv4.tcp_ sysctls, with ';' between them. `millrace settings` lists all of them, their ranges and
    * defaults. What is not named here comes from the environment, name by name. */
@@ -128,9 +136,9 @@ MR_API const char* mr_last_error(void);
 
 /*
  * Closes all descriptors, waits up to drain_ms until the peers have acknowledged what was sent, answers those
- * that close in return (a peer that does not within 20 ms keeps its side open, as nobody is here to answer), and
- * ends the stack. Afterwards mr_init may be called again. Called at exit() for a program that did not. Not for signal
- * handlers.
+ * that close in return (a peer that does not within 20 ms keeps its side open, as nobody is here to answer),
+ * and ends the stack. Afterwards mr_init may be called again. Called at exit() for a program that did not.
+ * Not for signal handlers.
  */
 MR_API void mr_finish(void);
 
