@@ -275,6 +275,7 @@ void Interface::enqueue(PacketPtr frame, std::size_t limit, Instant now) {
   if (tx_queue_.size() >= limit) flush(now);
   if (tx_queue_.size() >= limit) return refuse(std::move(frame), Counter::kTxQueueDropped);
   tx_queue_.push_back(std::move(frame));
+  ++tx_queued_;
 }
 
 void Interface::refuse(PacketPtr frame, Counter counter) {

@@ -91,13 +91,22 @@ class Interface {
   /// Hands collected frames to the device. What the device cannot take stays queued.
   void flush(Instant now);
   [[nodiscard]] bool tx_pending() const { return !tx_queue_.empty(); }
+  /// Frames that joined the transmit queue so far, and those of them that have left it again; both wrap.
+  [[nodiscard]] std::uint32_t tx_queued() const { return tx_queued_; }
+  [[nodiscard]] std::uint32_t tx_left() const {
+    return tx_queued_ - static_cast<std::uint32_t>(tx_queue_.size());
+  }
   /// True while so much waits for the device that senders who can wait should: datagram sockets and TCP's
   /// data do.
   [[nodiscard]] bool tx_congested() const { return tx_queue_.size() >= tx_queue_limit_ / 2; }
-  /// Lets the device take what waits, where it may, if that is so much. False: it is congested.
+  /// Lets the device take what waits, where it may.
+  void offer(Instant now) {
+    if (!device_.tx_full()) flush(now);
+  }
+  /// The same, if so much waits. False: it is congested.
   [[nodiscard]] bool make_room(Instant now) {
     if (!tx_congested()) return true;
-    if (!device_.tx_full()) flush(now);
+    offer(now);
     return !tx_congested();
   }
   /// InterfaceConfig::tx_queue_packets from now on. What waits already stays.
@@ -167,6 +176,7 @@ class Interface {
   Gro gro_;
   PacketQueue rx_batch_, received_, tx_queue_;
   std::size_t tx_queue_limit_;
+  std::uint32_t tx_queued_ = 0;
   CounterSet<Counter> counters_;
 };
 

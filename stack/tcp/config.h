@@ -82,6 +82,8 @@ struct Config {
   std::uint16_t mtu_probe_threshold = 8;  ///< the search is over when less is in doubt, in bytes
   Duration mtu_probe_interval = 600s;     ///< ... and is taken up again (RFC 4821 §7.3)
   std::uint8_t black_hole_timeouts = 3;   ///< retransmissions of one segment in vain: R1 (RFC 1122 §4.2.3.5)
+  /// RFC 5482: TCP_USER_TIMEOUT is told to the peer, and the peer's followed where ours is not set.
+  bool user_timeout_option = false;
   /// FastOpenBits. A listener needs TCP_FASTOPEN besides, so that servers may here, unlike in Linux.
   unsigned fast_open = 0x3;
   unsigned initial_window_segments = 10;      ///< RFC 6928

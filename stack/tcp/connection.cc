@@ -58,6 +58,7 @@ void Connection::prepare_active(std::optional<SeqNum> iss_after, Instant now) {
   sack_ = tcp_.config().sack;
   ecn_ = tcp_.config().ecn == Config::Ecn::kRequest || wants_accurate_ecn(options_);
   offered_window_ = Receiver::initial_window(tcp_, options_.receive_buffer);
+  tell_user_timeout();
   tcp_.count(Counter::kActiveOpens);
 }
 
@@ -67,8 +68,13 @@ void Connection::open_passive(const Handshake& handshake, Listener* listener, co
   become_established(segment, now);
 }
 
+void Connection::tell_user_timeout() {
+  user_timeout_due_ = tcp_.config().user_timeout_option && options_.user_timeout != 0;
+}
+
 void Connection::adopt(const Handshake& handshake, Listener* listener, Instant now) {
   listener_ = listener;
+  tell_user_timeout();
   sender_.start(handshake.iss);
   // Nobody knows when a SYN cookie went out: there is no first sample of the round trip then.
   if (handshake.answered_at != Instant{}) sender_.on_syn_sent(handshake.answered_at);
@@ -248,6 +254,9 @@ Result<void> Connection::set_option(SocketOption option, std::int64_t value, Ins
       if (options_.quick_ack && receiver_.delayed_ack_deadline() != kNever) receiver_.request_ack();
       touch();
       break;
+    case SocketOption::kUserTimeout:
+      tell_user_timeout();
+      break;
     case SocketOption::kKeepalive:
     case SocketOption::kKeepaliveIdle:
     case SocketOption::kKeepaliveInterval:
@@ -360,6 +369,10 @@ void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t 
   wire::TcpOptions options;
   const bool one_piece = outgoing.gso_size == 0;
   fill_options(options, one_piece, now);
+  if (user_timeout_due_) {
+    options.user_timeout = user_timeout_option();
+    user_timeout_due_ = false;
+  }
   outgoing.ack = receiver_.rcv_nxt();
   outgoing.window = receiver_.advertise();
   outgoing.options = &options;
@@ -378,6 +391,8 @@ void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t 
   // A packet that is lost below (no route, a full queue) is lost as on any network: timers repeat it.
   static_cast<void>(tcp_.send_segment(key(), outgoing, std::move(payload), &route_, now));
   outgoing.options = nullptr;  // they end here
+  if (length != 0 && route_.interface != nullptr)
+    small_queue_.add(length, route_.interface->tx_queued(), route_.interface->tx_left());
 }
 
 void Connection::send_ack(Instant now) {
@@ -410,7 +425,11 @@ void Connection::send_syn(bool with_ack, Instant now, const FastOpenCookie* cook
   options.sack_permitted = sack_;
   if (timestamps_)
     options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), with_ack ? ts_recent_.value() : 0};
-  if (cookie != nullptr) options.fast_open = *cookie;
+  if (cookie != nullptr) {
+    options.fast_open = *cookie;  // which leaves no room
+  } else {
+    options.user_timeout = user_timeout_option();
+  }
   Tcp::Outgoing out;
   out.seq = sender_.iss();
   out.ack = with_ack ? receiver_.rcv_nxt() : SeqNum{0};
@@ -448,7 +467,7 @@ void Connection::on_timer(Instant now) {
   if (state_ != State::kClosed && now >= sender_.timer_deadline() && !sender_.on_timer(now)) {
     tcp_.count(Counter::kAbortOnTimeout);
     const Error error = soft_error_ != Error::kNone ? soft_error_ : Error::kTimedOut;
-    if (state_ != State::kClosed && options_.user_timeout == 0) {
+    if (state_ != State::kClosed && user_timeout() == Duration{0}) {
       // The peer is gone for all we know; a reset costs nothing should it come back.
       send_reset(now);
     }

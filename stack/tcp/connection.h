@@ -19,8 +19,10 @@
 #include "tcp/segment.h"
 #include "tcp/send_buffer.h"
 #include "tcp/sender.h"
+#include "tcp/small_queue.h"
 #include "tcp/tcp.h"
 #include "tcp/urgent.h"
+#include "tcp/user_timeout.h"
 
 namespace millrace::tcp {
 
@@ -156,12 +158,35 @@ class Connection final : public Flow,
   void set_buried() { buried_ = true; }
 
   // --- for the Sender
+  void refresh_route(Instant now) {
+    if (route_generation_ != tcp_.ip().route_generation()) reroute(now);
+  }
   /// False: a segment with data should wait. What the device's queue dropped would count as lost on the way.
   [[nodiscard]] bool device_has_room(Instant now) const {
     return route_.interface == nullptr || route_.interface->make_room(now);
   }
-  /// output() comes again when the device has room.
-  void wait_for_device() { tcp_.wait_for_device(*this, route_.interface->id()); }
+  /// Somebody's wait in the interface's transmit queue.
+  [[nodiscard]] bool device_holds_frames() const {
+    return route_.interface != nullptr && route_.interface->tx_pending();
+  }
+  /// Bytes of ours that wait there.
+  [[nodiscard]] std::uint32_t waiting_in_device() {
+    if (!device_holds_frames()) return 0;
+    return small_queue_.waiting(route_.interface->tx_left());
+  }
+  /// The same, after the device was offered them.
+  [[nodiscard]] std::uint32_t refused_by_device(Instant now) {
+    if (route_.interface != nullptr) route_.interface->offer(now);
+    return waiting_in_device();
+  }
+  /// output() comes again when the device has room, and no more than so many bytes of ours wait there. True:
+  /// it waits only from now on.
+  bool wait_for_device(std::uint32_t left);
+  /// That is so.
+  [[nodiscard]] bool may_resume(Instant now) {
+    refresh_route(now);
+    return device_has_room(now) && waiting_in_device() <= resume_at_;
+  }
   /// Sends a segment with our ACK, window and options on it.
   void send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t length, Instant now);
   /// Payload bytes of a full segment that goes out now: the path's and the peer's MSS, less the options.
@@ -176,6 +201,11 @@ class Connection final : public Flow,
   [[nodiscard]] std::uint32_t payload_within(std::uint32_t mtu) const;
   /// Others need not look for what this connection has found out.
   void share_path_mtu(std::uint32_t mtu, Instant now);
+  /// How long data may stay unacknowledged. 0: only retransmissions are counted.
+  [[nodiscard]] Duration user_timeout() const {
+    if (options_.user_timeout != 0) return std::chrono::milliseconds(options_.user_timeout);
+    return user_timeout_.adopted(sender_.rtt().rto());
+  }
   /// TSval at `now`, in milliseconds (RFC 7323 §5.4).
   [[nodiscard]] std::uint32_t timestamp(Instant now) const {
     return ts_offset_ + static_cast<std::uint32_t>(to_ms(now.time_since_epoch()));
@@ -197,6 +227,7 @@ class Connection final : public Flow,
   void challenge_ack(Instant now);
   void send_duplicate_ack(const Segment& segment, Instant now);
   void note_timestamp(const Segment& segment, Instant now);
+  void note_user_timeout(const Segment& segment);
 
   void adopt(const Handshake& handshake, Listener* listener, Instant now);
   void prepare_active(std::optional<SeqNum> iss_after, Instant now);
@@ -208,6 +239,11 @@ class Connection final : public Flow,
   /// In SYN-RECEIVED, and yet data goes out.
   [[nodiscard]] bool fast_opened() const { return state_ == State::kSynReceived && fast_open_; }
 
+  void tell_user_timeout();
+  [[nodiscard]] std::optional<std::uint16_t> user_timeout_option() const {
+    if (!user_timeout_due_) return std::nullopt;
+    return UserTimeout::encode(user_timeout());
+  }
   void send_syn(bool with_ack, Instant now, const FastOpenCookie* cookie = nullptr);
   void send_ack(Instant now);
   void send_reset(Instant now);
@@ -217,9 +253,6 @@ class Connection final : public Flow,
   [[nodiscard]] std::uint16_t announced_mss() const;
   void start_mtu_search();
   void on_too_big(std::uint32_t mtu, Instant now);
-  void refresh_route(Instant now) {
-    if (route_generation_ != tcp_.ip().route_generation()) reroute(now);
-  }
   void reroute(Instant now);
   void enter_closed(Error error, Instant now);
   void go_time_wait(Instant now);
@@ -254,6 +287,7 @@ class Connection final : public Flow,
   bool closed_by_application_ = false;
   bool send_shutdown_ = false, receive_shutdown_ = false;
   bool timestamps_ = false, sack_ = false;
+  bool user_timeout_due_ = false;        ///< the next segment tells the peer
   bool ecn_ = false;                     ///< agreed on, or asked for in our SYN
   bool congestion_experienced_ = false;  ///< ECE goes on what we send
   bool syn_retransmitted_ = false;
@@ -287,8 +321,12 @@ class Connection final : public Flow,
   Options options_;
   SendBuffer send_buffer_;
   ip::RouteResult route_;
+  SmallQueue small_queue_;
+  std::uint32_t resume_at_ = 0;
+  std::uint8_t waits_for_ = 0;  ///< the interface, while it is linked as a waiter
   Timer timer_;
   Urgent urgent_;
+  UserTimeout user_timeout_;
   Sender sender_;
   Receiver receiver_;
   Error soft_error_ = Error::kNone;

@@ -58,6 +58,7 @@ void Connection::on_segment(Segment& segment, Instant now) {
   if (state_ == State::kClosed) return;
   // Only now: the timestamp of a segment with a senseless ACK would make PAWS drop the peer's good ones.
   note_timestamp(segment, now);
+  note_user_timeout(segment);
   // Sixth to eighth: URG, text, FIN.
   on_text(segment, now);
   update_timer(now);
@@ -76,6 +77,12 @@ void Connection::adopt_peer_options(const Segment& segment) {
                                   : both && tcp_.config().ecn != Config::Ecn::kOff;
   peer_scaled_ = tcp_.config().window_scaling && options.window_scale.has_value();
   if (options.timestamps) ts_recent_.start(options.timestamps->value, segment.seq + 1, last_received_);
+  note_user_timeout(segment);
+}
+
+void Connection::note_user_timeout(const Segment& segment) {
+  if (segment.options.user_timeout && tcp_.config().user_timeout_option)
+    user_timeout_.on_option(*segment.options.user_timeout);
 }
 
 void Connection::on_syn_sent_segment(Segment& segment, Instant now) {

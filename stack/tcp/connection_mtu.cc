@@ -17,7 +17,9 @@ constexpr std::uint32_t kMaxSuperSegment = 65535 - 60 - 60;
 
 void Connection::reroute(Instant now) {
   route_generation_ = tcp_.ip().route_generation();
+  const link::Interface* before = route_.interface;
   if (auto route = tcp_.ip().route(remote().address, now)) route_ = *route;
+  if (route_.interface != before) small_queue_.clear();
 }
 
 std::uint32_t Connection::mtu_of(std::uint32_t mss) {
@@ -49,6 +51,7 @@ std::uint32_t Connection::segment_payload(Instant now) {
   refresh_route(now);
   std::uint32_t mss = path_payload();
   if (mss != sender_.mss()) sender_.on_mss_change(mss, false, now);
+  if (user_timeout_due_) mss -= UserTimeout::kOptionBytes;
   if (sack_ && receiver_.sack_block_count() != 0) {
     const auto blocks = std::min<std::size_t>(receiver_.sack_block_count(), timestamps_ ? 3 : 4);
     mss -= static_cast<std::uint32_t>(std::min<std::size_t>(4 + 8 * blocks, mss / 2));

@@ -81,6 +81,18 @@ Result<std::size_t> Connection::send_data(std::span<const ConstIoSlice> data, Se
   return taken;
 }
 
+bool Connection::wait_for_device(std::uint32_t left) {
+  const std::uint8_t interface = route_.interface->id();
+  resume_at_ = left;
+  if (DeviceWaiterHook::is_linked()) {
+    if (waits_for_ == interface) return false;
+    DeviceWaiterHook::unlink();
+  }
+  waits_for_ = interface;
+  tcp_.wait_for_device(*this, interface);
+  return true;
+}
+
 bool Connection::has_space() const {
   const std::uint64_t not_sent = sender_.not_sent();
   const bool below_low_water = options_.not_sent_low_water == 0 || not_sent * 2 < options_.not_sent_low_water;

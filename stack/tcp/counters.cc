@@ -97,6 +97,8 @@ std::string_view name_of(Counter counter) {
       "TcpExtTCPRcvCoalesce",
       "TcpOutNoMemory",
       "TcpOutBlocked",
+      "TcpSmallQueueWaits",
+      "TcpExtTCPSpuriousRtxHostQueues",
       "TcpExtTCPFastOpenActive",
       "TcpExtTCPFastOpenActiveFail",
       "TcpExtTCPFastOpenBlackhole",

@@ -74,6 +74,8 @@ enum class Counter : std::uint8_t {
   kRcvCoalesce,
   kOutNoMemory,
   kOutBlocked,              ///< connections that had to wait for the device
+  kSmallQueueWaits,         ///< ... because enough of theirs waited there
+  kStillInDevice,           ///< timers that expired for what had not left our interface
   kFastOpenActive,          ///< data in our SYN was acknowledged
   kFastOpenActiveFail,      ///< ... was not, and went out again
   kFastOpenBlackhole,       ///< a destination not tried because such data was lost there

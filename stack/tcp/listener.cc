@@ -90,7 +90,11 @@ void Listener::send_syn_ack(const FlowKey& key, const Handshake& handshake, std:
   if (handshake.peer_scale) options.window_scale = Receiver::window_scale(tcp_.config());
   options.sack_permitted = handshake.sack;
   if (handshake.timestamps) options.timestamps = wire::TcpOptions::Timestamps{ts_value, handshake.ts_recent};
-  if (give_cookie) options.fast_open = tcp_.fast_open_cookies().make(key.local.address, key.remote.address);
+  if (give_cookie) {
+    options.fast_open = tcp_.fast_open_cookies().make(key.local.address, key.remote.address);
+  } else if (tcp_.config().user_timeout_option && options_.user_timeout != 0) {
+    options.user_timeout = UserTimeout::encode(std::chrono::milliseconds(options_.user_timeout));
+  }
   Tcp::Outgoing out;
   out.seq = handshake.iss;
   out.ack = handshake.irs + 1;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <limits>
 
 #include "tcp/congestion_list.h"
 #include "tcp/connection.h"
@@ -15,6 +16,8 @@ namespace {
 constexpr Duration kHoldBack = 200ms;  ///< how long MSG_MORE and TCP_CORK keep a partial segment, as Linux
 /// Segments in flight of a connection that sends many small ones: each is an entry on the scoreboard.
 constexpr std::size_t kMaxSegments = 16384;
+constexpr std::uint32_t kMaxInDevice = 4 << 20;  ///< as Linux's tcp_limit_output_bytes
+constexpr std::uint32_t kAnyNumber = std::numeric_limits<std::uint32_t>::max();
 
 /// As much of `length` as the pacer lets go now, in whole segments; one at least, as a debt where it must.
 std::uint32_t paced(const Pacer& pacer, std::uint32_t length, std::uint32_t mss, Instant now) {
@@ -106,28 +109,31 @@ std::uint32_t Sender::window_room() const {
   return snd_wnd_ > outstanding() ? snd_wnd_ - outstanding() : 0;
 }
 
-std::uint64_t Sender::window_rate() const {
-  const std::uint32_t cwnd = window();
+std::uint64_t Sender::rate_of(std::uint32_t bytes_a_round_trip) const {
   const Config& config = tcp_.config();
   const std::uint64_t percent =
-      cwnd < congestion_->ssthresh() / 2 ? config.pacing_slow_start_ratio : config.pacing_ratio;
+      window() < congestion_->ssthresh() / 2 ? config.pacing_slow_start_ratio : config.pacing_ratio;
   constexpr std::uint64_t kSecond = Duration{1s}.count();
   const auto round_trip = static_cast<std::uint64_t>(std::max(rtt_.srtt(), Duration{1}).count());
-  return std::uint64_t{cwnd} * kSecond / round_trip * percent / 100;
+  return std::uint64_t{bytes_a_round_trip} * kSecond / round_trip * percent / 100;
 }
 
 std::uint64_t Sender::pacing_rate() const {
   const std::uint64_t own = congestion_->pacing_rate();
   if (own != 0 || !tcp_.config().pacing || !rtt_.valid()) return own;
   const std::uint64_t initial_window = std::uint64_t{tcp_.config().initial_window_segments} * mss_;
-  return position(snd_nxt_) < initial_window ? 0 : window_rate();
+  return position(snd_nxt_) < initial_window ? 0 : rate_of(window());
 }
 
 std::uint32_t Sender::super_segment_payload(std::uint32_t mss) const {
   const std::uint32_t most = connection_.super_segment_payload(mss);
+  return tcp_.config().min_super_segments == 0 ? most : sized_by_rate(most, mss);
+}
+
+std::uint32_t Sender::sized_by_rate(std::uint32_t most, std::uint32_t mss) const {
+  if (!rtt_.valid()) return most;
   const unsigned least = tcp_.config().min_super_segments;
-  if (least == 0 || !rtt_.valid()) return most;
-  const std::uint32_t quantum = Pacer::quantum_of(window_rate(), mss);
+  const std::uint32_t quantum = Pacer::quantum_of(rate_of(window()), mss);
   return std::min(most, std::max(quantum - quantum % mss, least * mss));
 }
 
@@ -167,9 +173,40 @@ bool Sender::window_was_used() const {
 }
 
 bool Sender::device_is_full(Instant now) {
-  if (connection_.device_has_room(now)) return false;
-  connection_.wait_for_device();
+  return !connection_.device_has_room(now) && wait_for_device(kAnyNumber, Counter::kOutBlocked);
+}
+
+bool Sender::wait_for_device(std::uint32_t left, Counter why) {
+  if (connection_.wait_for_device(left)) tcp_.count(why);
   return true;
+}
+
+/// As Linux's tcp_small_queue_check: two super-segments of this rate, or 1 ms worth of it. But the rate comes
+/// from what really was in flight: a window grows beyond that where the device is what limits the flow.
+std::uint32_t Sender::device_limit(std::uint32_t mss, std::uint32_t most) const {
+  if (!rtt_.valid()) return 2 * most;
+  const std::uint64_t rate = pacer_.rate() != 0 ? pacer_.rate() : rate_of(max_flight_);
+  const std::uint64_t millisecond = std::min<std::uint64_t>(rate / 1000, kMaxInDevice);
+  return std::max(2 * std::min(Pacer::quantum_of(rate, mss), most), static_cast<std::uint32_t>(millisecond));
+}
+
+bool Sender::device_is_slow() const {
+  return throttled_ || connection_.device_holds_frames();
+}
+
+std::uint32_t Sender::device_room(std::uint32_t length, std::uint32_t mss, std::uint32_t most, Instant now) {
+  std::uint32_t waiting = connection_.waiting_in_device();
+  const std::uint32_t limit = device_limit(mss, most);
+  if (waiting + length <= limit) return length;
+  // It may not have been offered yet: a device that takes it all gets the largest super-segments.
+  waiting = connection_.refused_by_device(now);
+  if (waiting == 0 && !throttled_) return length;
+  const std::uint32_t room = limit > waiting ? limit - waiting : 0;
+  if (room >= length) return length;
+  if (room >= mss) return room - room % mss;
+  throttled_ = true;
+  static_cast<void>(wait_for_device(limit / 2, Counter::kSmallQueueWaits));
+  return 0;
 }
 
 bool Sender::paced_out(std::uint32_t wanted, Instant now) {
@@ -189,8 +226,9 @@ void Sender::transmit(Instant now) {
   pacer_.set_rate(pacing_rate(), mss_, now);
   const std::uint32_t mss = connection_.segment_payload(now);
   const std::uint32_t most = super_segment_payload(mss);
-  if (board_.lost() != 0) transmit_lost(mss, most, now);
-  if (board_.lost() == 0) transmit_new(mss, most, now);
+  const bool forward = forward_rto_ == ForwardRto::kSecondAck;
+  if (board_.lost() != 0 && !forward) transmit_lost(mss, most, now);
+  if (board_.lost() == 0 || forward) transmit_new(mss, most, now);
 }
 
 void Sender::transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now) {
@@ -212,6 +250,8 @@ void Sender::transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now) {
     if (length > mss && length < segment->length) length -= length % mss;
     if (!force_retransmission_ && paced_out(length, now)) return;
     length = paced(pacer_, length, mss, now);
+    if (device_is_slow() && !force_retransmission_) length = device_room(length, mss, most, now);
+    if (length == 0) return;
     if (!send_again(*segment, length, mss, now)) return;
     force_retransmission_ = false;
   }
@@ -231,7 +271,9 @@ void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
       cwnd_limited_ = in_flight() + mss > window();
       break;
     }
-    const std::uint32_t cwnd = window();
+    // RFC 5682 §2.1 (2b): up to two.
+    const std::uint32_t cwnd =
+        forward_rto_ == ForwardRto::kSecondAck ? std::min(window(), 2 * mss) : window();
     const std::uint32_t room = window_room();
     const std::uint32_t cwnd_room = cwnd > in_flight() ? cwnd - in_flight() : 0;
     std::uint32_t length = 0;
@@ -251,6 +293,11 @@ void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
       }
       if (paced_out(length, now)) break;
       length = paced(pacer_, length, mss, now);
+      if (device_is_slow()) length = device_room(length, mss, most, now);
+      if (length == 0) {
+        cwnd_limited_ = false;  // it is the device that limits us
+        return;
+      }
     }
     const bool fin = fin_due && length == unsent && room > length;
     if (length == 0 && !fin) break;
@@ -260,6 +307,7 @@ void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
     }
     if (!send_new(length, fin, mss, now)) break;
   }
+  throttled_ = false;
   if (!waiting && board_.lost() == 0 && in_flight() < window()) rate_.mark_app_limited(in_flight());
   if (waiting && board_.empty() && timer_ == kNever && release_at_ == kNever) {
     // Nothing in flight will bring us back here: the persist timer does (RFC 9293 §3.8.6.1).

@@ -21,6 +21,7 @@ namespace millrace::tcp {
 
 class Connection;
 class Tcp;
+enum class Counter : std::uint8_t;
 
 /// The send half: the queue, the send window, loss recovery and its timers.
 ///
@@ -160,6 +161,12 @@ class Sender {
     kTailProbe,  ///< RFC 8985 §7
     kPersist,    ///< a closed window, or a piece held back
   };
+  /// RFC 5682: after a timeout, until it is known to be spurious or not.
+  enum class ForwardRto : std::uint8_t {
+    kOff,
+    kFirstAck,   ///< nothing but the head was sent again yet
+    kSecondAck,  ///< without SACK: nor after the first ACK; two new segments went instead
+  };
   /// What the ACK in hand told.
   struct Ack {
     Instant now;
@@ -187,12 +194,22 @@ class Sender {
   [[nodiscard]] std::uint32_t choose_length(std::uint32_t unsent, std::uint32_t room, std::uint32_t mss,
                                             std::uint32_t most) const;
   [[nodiscard]] std::uint32_t window_room() const;
-  /// What Linux paces at: by default twice the window a round trip in slow start, 1.2 times it later.
-  [[nodiscard]] std::uint64_t window_rate() const;
+  /// As Linux's pacing rate: by default twice so much a round trip in slow start, 1.2 times it later.
+  /// Precondition: a round trip was measured.
+  [[nodiscard]] std::uint64_t rate_of(std::uint32_t bytes_a_round_trip) const;
   [[nodiscard]] std::uint32_t super_segment_payload(std::uint32_t mss) const;
+  [[nodiscard]] std::uint32_t sized_by_rate(std::uint32_t most, std::uint32_t mss) const;
   void note_flight();
   [[nodiscard]] bool window_was_used() const;
   [[nodiscard]] bool device_is_full(Instant now);
+  /// True, so that it can be said at once.
+  [[nodiscard]] bool wait_for_device(std::uint32_t left, Counter why);
+  /// Or may be: device_room() has to be asked.
+  [[nodiscard]] bool device_is_slow() const;
+  [[nodiscard]] std::uint32_t device_limit(std::uint32_t mss, std::uint32_t most) const;
+  /// How much of `length` may join what waits in the interface; 0: the connection waits for that to go out.
+  [[nodiscard]] std::uint32_t device_room(std::uint32_t length, std::uint32_t mss, std::uint32_t most,
+                                          Instant now);
   [[nodiscard]] bool paced_out(std::uint32_t wanted, Instant now);
   void transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now);
   void transmit_new(std::uint32_t mss, std::uint32_t most, Instant now);
@@ -225,6 +242,9 @@ class Sender {
   void mark_head_lost(Ack& ack);
   [[nodiscard]] std::uint32_t duplicate_threshold() const;
   void change_phase(Ack& ack, bool ece);
+  /// True: the timeout was spurious, and is undone.
+  [[nodiscard]] bool detect_spurious_timeout(const Ack& ack);
+  [[nodiscard]] bool is_spurious_timeout(const Ack& ack);
   void enter_recovery(Ack& ack);
   void enter_cwr(const Ack& ack);
   void leave_recovery(Instant now);
@@ -282,10 +302,11 @@ class Sender {
   bool urgent_ = false;
   bool hold_partial_ = false;
   bool cwnd_limited_ = false;
+  bool throttled_ = false;             ///< so much waited for the device that what followed had to
   bool force_retransmission_ = false;  ///< the first of a recovery goes whatever the window says
   bool tail_probed_ = false;           ///< TLP.end_seq is set
   bool tail_was_retransmission_ = false;
-  bool frto_ = false;        ///< after a timeout: nothing but the head was sent again yet
+  ForwardRto forward_rto_ = ForwardRto::kOff;
   bool dsack_seen_ = false;  ///< the peer knows DSACK
   bool ecn_ = false;
   bool send_cwr_ = false;

@@ -88,6 +88,7 @@ LossSample Sender::loss_sample(Instant now) const {
 }
 
 void Sender::change_phase(Ack& ack, bool ece) {
+  if (forward_rto_ != ForwardRto::kOff && detect_spurious_timeout(ack)) return;
   if (phase_ != Phase::kOpen && snd_una_ >= recover_) {
     // RFC 6582 §3.2 step 4: without SACK, duplicates that still come could start another for nothing; they
     // carry recover, so what is above it must be acknowledged first.
@@ -122,17 +123,43 @@ void Sender::change_phase(Ack& ack, bool ece) {
       }
       break;
     case Phase::kLoss:
-      // RFC 5682 §3: something arrives that was sent before the timeout and not since, and was not reported
-      // before: it was late, not lost.
-      if (frto_ && ack.original && connection_.uses_sack() && (ack.advanced || ack.delivered != 0)) {
-        tcp_.count(Counter::kSpuriousTimeouts);
-        undo(ack.now);
-        break;
-      }
-      if (ack.advanced) frto_ = false;
       static_cast<void>(try_undo(ack));
       break;
   }
+}
+
+bool Sender::detect_spurious_timeout(const Ack& ack) {
+  if (!is_spurious_timeout(ack)) return false;
+  tcp_.count(Counter::kSpuriousTimeouts);
+  undo(ack.now);
+  return true;
+}
+
+bool Sender::is_spurious_timeout(const Ack& ack) {
+  const ForwardRto step = forward_rto_;
+  if (connection_.uses_sack()) {
+    // RFC 5682 §3: something arrives that was sent before the timeout and not since, and was not reported
+    // before: it was late, not lost.
+    if (snd_una_ < recover_ && ack.original && (ack.advanced || ack.delivered != 0)) return true;
+    if (ack.advanced) forward_rto_ = ForwardRto::kOff;
+    return false;
+  }
+  if (!ack.advanced && !ack.duplicate) return false;
+  forward_rto_ = ForwardRto::kOff;
+  if (step == ForwardRto::kSecondAck) {
+    // §2.1 (3b): it was never sent again. (3a): the next of three segments that two round trips allow.
+    if (ack.advanced) return true;
+    force_retransmission_ = true;
+    return false;
+  }
+  // §2.1 (2a): a duplicate, an ACK of everything, or of a part of what was sent again.
+  if (!ack.advanced || snd_una_ >= recover_ || board_.head()->retransmitted()) return false;
+  // (2b): what was received may have been more than the head, so two segments follow that are new. Without
+  // any it is not found out.
+  if (window_room() >= std::min(not_sent(), mss_) &&
+      (not_sent() >= mss_ || (not_sent() != 0 && partial_allowed())))
+    forward_rto_ = ForwardRto::kSecondAck;
+  return false;
 }
 
 void Sender::enter_recovery(Ack& ack) {
@@ -172,7 +199,8 @@ void Sender::leave_recovery(Instant now) {
   phase_ = Phase::kOpen;
   left_by_duplicates_ = 0;
   duplicate_acks_ = 0;
-  force_retransmission_ = frto_ = false;
+  force_retransmission_ = false;
+  forward_rto_ = ForwardRto::kOff;
 }
 
 void Sender::check_tail_probe(const Segment& segment, const Ack& ack) {
@@ -227,7 +255,8 @@ void Sender::undo(Instant now) {
   left_by_duplicates_ = 0;
   duplicate_acks_ = 0;
   backoff_ = timeouts_ = 0;
-  force_retransmission_ = frto_ = false;
+  force_retransmission_ = false;
+  forward_rto_ = ForwardRto::kOff;
   if (!board_.empty()) arm(now);
 }
 

@@ -51,24 +51,31 @@ bool Sender::on_timer(Instant now) {
   if (now >= reordering_at_) on_reordering_timer(now);
   if (now < timer_) return true;
   disarm();
+  connection_.refresh_route(now);
   const Config& config = tcp_.config();
   const unsigned limit = connection_.is_orphan() ? config.orphan_retries : config.retries;
-  const std::uint32_t user_timeout = connection_.options().user_timeout;
-  if (user_timeout != 0 && unanswered_since_ != kNever &&
-      now - unanswered_since_ >= std::chrono::milliseconds(user_timeout)) {
+  const Duration user_timeout = connection_.user_timeout();
+  if (user_timeout != Duration{0} && unanswered_since_ != kNever && now - unanswered_since_ >= user_timeout)
     return false;
-  }
   if (board_.empty() || snd_wnd_ == 0) return on_persist_timer(limit, now);
   if (device_is_full(now)) {
     // What waits in our own device's queue is not lost.
     timer_ = now + kBlockedInterval;
     return true;
   }
+  if (connection_.waiting_in_device() != 0) {
+    // Nor is what has not even been taken by it: the timers run anew.
+    tcp_.count(Counter::kStillInDevice);
+    arm(now);
+    return true;
+  }
   if (timer_kind_ == TimerKind::kTailProbe) {
     on_tail_timer(now);
     return true;
   }
-  if (timeouts_ >= limit) return false;
+  // Where the user says how long, it is not counted how often, as in Linux.
+  const bool counted = user_timeout == Duration{0} || connection_.is_orphan();
+  if (counted && timeouts_ >= limit) return false;
   on_timeout(now);
   return true;
 }
@@ -84,7 +91,8 @@ void Sender::on_timeout(Instant now) {
   if (first) undo_.start();
   // RFC 5682: only when nothing else has been sent again.
   send_cwr_ = ecn_;
-  frto_ = timeouts_ == 0 && (phase_ == Phase::kOpen || phase_ == Phase::kCwr);
+  forward_rto_ = timeouts_ == 0 && (phase_ == Phase::kOpen || phase_ == Phase::kCwr) ? ForwardRto::kFirstAck
+                                                                                     : ForwardRto::kOff;
   phase_ = Phase::kLoss;
   recover_ = snd_nxt_;
   left_by_duplicates_ = 0;

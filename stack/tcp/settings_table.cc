@@ -109,6 +109,8 @@ constexpr Setting kSettings[] = {
     on_off<&Config::sack>("sack", "selective acknowledgments"),
     on_off<&Config::window_scaling>("window_scaling", "RFC 7323 window scaling"),
     on_off<&Config::rack>("recovery", "1: losses are found by RACK-TLP (RFC 8985); 0: by RFC 6675"),
+    on_off<&Config::user_timeout_option>(
+        "user_timeout_option", "RFC 5482: TCP_USER_TIMEOUT is told to the peer, and the peer's followed"),
     on_off<&Config::slow_start_after_idle>("slow_start_after_idle",
                                            "the congestion window decays while nothing is sent"),
     plain<&Config::mtu_probing>("mtu_probing", "", 0, 2,

@@ -241,8 +241,6 @@ void Tcp::flush(Instant now) {
 }
 
 void Tcp::wait_for_device(Connection& connection, std::uint8_t interface_id) {
-  if (connection.DeviceWaiterHook::is_linked()) return;
-  count(Counter::kOutBlocked);
   while (lists_->device_waiters.size() <= interface_id) lists_->device_waiters.emplace_back();
   lists_->device_waiters[interface_id].push_back(connection);
 }
@@ -250,7 +248,7 @@ void Tcp::wait_for_device(Connection& connection, std::uint8_t interface_id) {
 bool Tcp::resume_senders(Instant now) {
   bool any = false;
   for (auto& waiting : lists_->device_waiters) {
-    while (!waiting.empty() && waiting.front().device_has_room(now)) {
+    while (!waiting.empty() && waiting.front().may_resume(now)) {
       Connection& connection = waiting.front();
       waiting.pop_front();
       connection.output(now);

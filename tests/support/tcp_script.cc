@@ -164,6 +164,7 @@ std::vector<std::uint8_t> TcpScript::frame_of(const Seg& wanted) {
   options.sack_permitted = segment.sack_permitted.value_or(false);
   options.timestamps = segment.timestamps;
   options.fast_open = segment.fast_open;
+  options.user_timeout = segment.user_timeout;
   for (const auto& [left, right] : segment.blocks) {
     const SeqNum iss = conversation.our_iss.value_or(SeqNum{});
     options.sack[options.sack_count++] = {iss + left, iss + right};
@@ -287,6 +288,7 @@ void TcpScript::take_tcp(const wire::Ipv4View& packet, Instant at) {
   segment.scale = options.window_scale;
   segment.timestamps = options.timestamps;
   segment.fast_open = options.fast_open;
+  segment.user_timeout = options.user_timeout;
   segment.has_timestamps = options.timestamps.has_value();
   if (is_syn) segment.sack_permitted = options.sack_permitted;
   for (std::uint8_t i = 0; i < options.sack_count; ++i) {
@@ -341,7 +343,7 @@ void TcpScript::check(const Sent& sent, const Seg& wanted, const char* file, int
   compare(wanted.sack_permitted, got.sack_permitted);
   compare(wanted.timestamps, got.timestamps);
   // A cookie that nobody mentions is not there.
-  same = same && wanted.fast_open == got.fast_open;
+  same = same && wanted.fast_open == got.fast_open && wanted.user_timeout == got.user_timeout;
   compare(wanted.has_timestamps, got.has_timestamps);
   compare(wanted.time_to_live, got.time_to_live);
   compare(wanted.type_of_service, got.type_of_service);

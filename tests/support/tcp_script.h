@@ -91,6 +91,11 @@ class TcpScript {
     device_.room = frames;
     turn();
   }
+  /// The device says that this has happened to it.
+  void tell(DeviceEvent event) {
+    device_.tell(event);
+    turn();
+  }
   /// ICMP messages the stack sent.
   [[nodiscard]] std::size_t icmp_sent() const { return icmp_sent_; }
 

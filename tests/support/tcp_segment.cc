@@ -37,6 +37,7 @@ std::string Seg::to_string() const {
   }
   if (scale) option("wscale " + std::to_string(*scale));
   if (fast_open) option("FO of " + std::to_string(fast_open->length));
+  if (user_timeout) option("UTO " + std::to_string(*user_timeout));
   for (const auto& [left, right] : blocks) {
     option("sack " + std::to_string(left) + ":" + std::to_string(right));
   }

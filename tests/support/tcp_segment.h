@@ -28,6 +28,7 @@ struct Seg {
   std::optional<bool> has_timestamps;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> blocks;
   std::optional<wire::TcpOptions::FastOpenCookie> fast_open;
+  std::optional<std::uint16_t> user_timeout;  ///< as on the wire
   std::uint16_t urgent = 0;
   std::optional<std::uint8_t> time_to_live;     ///< of the IP header; only compared
   std::optional<std::uint8_t> type_of_service;  ///< ... with the ECN codepoint in its last two bits
@@ -50,6 +51,7 @@ struct Seg {
   /// A Fast Open cookie, or the request for one.
   Seg& cookie(const wire::TcpOptions::FastOpenCookie& value) { return fast_open = value, *this; }
   Seg& cookie_request() { return cookie({}); }
+  Seg& uto(std::uint16_t value) { return user_timeout = value, *this; }
   Seg& carries(std::uint32_t bytes) { return length = bytes, *this; }
   Seg& no_ts() { return has_timestamps = false, timestamps.reset(), *this; }
   Seg& with_ts() { return has_timestamps = true, *this; }

@@ -4,6 +4,7 @@
 
 #include "support/tcp_script.h"
 #include "tcp/congestion_list.h"
+#include "tcp/counters.h"
 
 namespace millrace::test {
 
@@ -44,6 +45,25 @@ inline void fill_far_window(TcpScript& t, const Seg& first) {
   t.expect_stream(1, 10'001);
   t.expect_nothing();
   t.after(kRoundTrip);
+}
+
+inline constexpr Duration kTimeout = 220ms;  // SRTT + 200 ms
+
+/// All of the window's ACKs are late, and the timer expires. `probed`: after a tail loss probe.
+inline void expire(TcpScript& t) {
+  t.after(kTimeout);
+  for (int i = 0; i < 3 && t.count(tcp::Counter::kTimeouts) == 0; ++i) t.after(kTimeout / 2);
+  ASSERT_EQ(t.count(tcp::Counter::kTimeouts), 1u);
+  const auto sent = t.take_sent();
+  ASSERT_FALSE(sent.empty());
+  EXPECT_EQ(sent.back().at, 1u);
+  EXPECT_EQ(t.info().snd_cwnd, 1u);
+}
+
+inline void establish_and_send(TcpScript& t, const Seg& first, std::uint32_t bytes) {
+  establish_far(t, first);
+  t.write(bytes);
+  t.expect_stream(1, bytes + 1);
 }
 
 /// What was sent, in this order: nothing else.

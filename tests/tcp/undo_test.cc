@@ -1,4 +1,5 @@
-// Reductions that were for nothing, and what takes them back: F-RTO, Eifel detection, DSACK.
+// Reductions that were for nothing, and what takes them back: Eifel detection, DSACK. F-RTO has a file of its
+// own.
 #include "tcp/undo.h"
 
 #include "loss_script.h"
@@ -7,98 +8,6 @@ namespace millrace::test {
 namespace {
 
 using tcp::Counter;
-
-constexpr Duration kTimeout = 220ms;  // SRTT + 200 ms
-
-/// All of the window's ACKs are late, and the timer expires. `probed`: after a tail loss probe.
-void expire(TcpScript& t) {
-  t.after(kTimeout);
-  for (int i = 0; i < 3 && t.count(Counter::kTimeouts) == 0; ++i) t.after(kTimeout / 2);
-  ASSERT_EQ(t.count(Counter::kTimeouts), 1u);
-  const auto sent = t.take_sent();
-  ASSERT_FALSE(sent.empty());
-  EXPECT_EQ(sent.back().at, 1u);
-  EXPECT_EQ(t.info().snd_cwnd, 1u);
-}
-
-void establish_and_send(TcpScript& t, const Seg& first, std::uint32_t bytes) {
-  establish_far(t, first);
-  t.write(bytes);
-  t.expect_stream(1, bytes + 1);
-}
-
-// --- F-RTO
-
-TEST(ForwardRto, AckOfWhatWasSentOnceTakesATimeoutBack) {
-  rfc("5682", "3", "what was not sent again after a timeout is acknowledged: the timeout was spurious");
-  rfc("4015", "3.2", "the window is again what it was before the timeout");
-  TcpScript t;
-  establish_and_send(t, sack_syn(), 10'000);
-  expire(t);
-  t.inject(ack(3001));
-  EXPECT_EQ(t.count(Counter::kSpuriousTimeouts), 1u);
-  t.expect_nothing();  // the rest is late, not lost
-  EXPECT_GE(t.info().snd_cwnd, 10u);
-  EXPECT_EQ(t.info().backoff, 0u);
-  t.inject(ack(10'001));
-  t.expect_nothing_for(10s);
-}
-
-TEST(ForwardRto, ReportOfWhatWasSentOnceDoesToo) {
-  rfc("5682", "3", "what was not sent again after a timeout is acknowledged: the timeout was spurious");
-  TcpScript t;
-  establish_and_send(t, sack_syn(), 10'000);
-  expire(t);
-  t.inject(ack(1).sack(1001, 2001));
-  EXPECT_EQ(t.count(Counter::kSpuriousTimeouts), 1u);
-  t.take_sent();
-  t.inject(ack(10'001));
-}
-
-TEST(ForwardRto, AckOfWhatWasSentAgainDoesNot) {
-  rfc("5682", "3", "an ACK of the retransmission alone is no sign");
-  TcpScript t;
-  establish_and_send(t, sack_syn(), 10'000);
-  expire(t);
-  t.after(kRoundTrip).inject(ack(1001));
-  t.expect_stream(1001, 3001);
-  EXPECT_EQ(t.count(Counter::kSpuriousTimeouts), 0u);
-  EXPECT_EQ(t.info().snd_cwnd, 2u);
-  // From here on what was sent again has holes behind it that may have been late: no sign either.
-  t.after(kRoundTrip).inject(ack(4001));
-  EXPECT_EQ(t.count(Counter::kSpuriousTimeouts), 0u);
-  t.take_sent();
-  t.inject(ack(10'001));
-}
-
-TEST(ForwardRto, WhatIsSentForTheFirstTimeAfterTheTimeoutIsNoSign) {
-  TcpScript t;
-  establish_far(t, sack_syn());
-  t.set_option(SocketOption::kNoDelay, 1);
-  t.write(100);
-  t.expect(data(1, 101));
-  expire(t);
-  t.write(100);
-  t.expect(data(101, 201));
-  t.after(kRoundTrip).inject(ack(1).sack(101, 201));
-  EXPECT_EQ(t.count(Counter::kSpuriousTimeouts), 0u);
-  EXPECT_EQ(t.info().snd_cwnd, 1u) << "the first was lost, twice";
-  t.after(1s).inject(ack(201));
-  t.take_sent();
-}
-
-TEST(ForwardRto, SecondExpiryIsNoLongerInDoubt) {
-  rfc("5682", "3", "not when the timer expires again");
-  TcpScript t;
-  establish_and_send(t, sack_syn(), 10'000);
-  expire(t);
-  t.after(1s);
-  t.take_sent();
-  t.inject(ack(3001));
-  EXPECT_EQ(t.count(Counter::kSpuriousTimeouts), 0u);
-  t.take_sent();
-  t.inject(ack(10'001));
-}
 
 // --- Eifel detection
 
