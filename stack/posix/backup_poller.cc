@@ -72,10 +72,17 @@ Duration BackupPoller::round() {
   }
   const Instant now = clock_now();
   const bool program_leads = context_.leader_ != nullptr && context_.leader_ != &waiter_;
-  if (!program_leads && now - context_.last_turn_ >= kTick / 2) context_.take_all(kTick);
+  // Of several contexts, one may have sockets of threads that wait in another: they are told from here, and
+  // not only once a tick.
+  const bool alone = !program_leads && !context_.is_alone() &&
+                     (context_.last_turn_ == own_turn_ || now - context_.last_turn_ >= kTick / 2);
+  if (!program_leads && now - context_.last_turn_ >= kTick / 2) {
+    context_.take_all(kTick);
+    own_turn_ = context_.last_turn_;
+  }
 
   const Duration quiet = now - context_.last_traffic_;
-  if (quiet < kQuietAfter) {
+  if (quiet < kQuietAfter && !alone) {
     if (!program_leads) context_.leader_ = nullptr;
     return kTick;
   }
@@ -88,7 +95,8 @@ Duration BackupPoller::round() {
   (void)context_.sleep_on_devices(waiter_, kNever, {}, nullptr);
   waiter_.ready = false;
   if (context_.leader_ != &waiter_) return kQuietTick;
-  context_.turn(clock_now());
+  own_turn_ = clock_now();
+  context_.turn(own_turn_);
   return Duration::zero();
 }
 

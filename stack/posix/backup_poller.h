@@ -55,7 +55,8 @@ class BackupPoller {
   Context& context_;
   Waiter waiter_;
   std::atomic<bool> stopping_{false};
-  bool idle_ = false;  ///< asleep until told
+  bool idle_ = false;   ///< asleep until told
+  Instant own_turn_{};  ///< the last turn, if nobody else has polled since
   pthread_t thread_{};
   bool running_ = false;
 };

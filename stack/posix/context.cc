@@ -54,7 +54,8 @@ Context::Context(const ContextConfig& config, std::unique_ptr<NetDevice> device)
       shared_(map_state(config.shared_file)),
       backup_(*this) {
   // Only a launcher looks at the connections.
-  if (config_.shared_file >= 0) config_.stack.tcp.live = shared_->connections;
+  if (config_.shared_file >= 0)
+    config_.stack.tcp.live = shared_->share_of(config_.queue.index, config_.queue.count);
   const Instant now = clock_now();
   stack_ = std::make_unique<Stack>(config_.stack, system_seed(), now);
   if (device_) {

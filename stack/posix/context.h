@@ -22,8 +22,16 @@
 
 namespace millrace::posix {
 
+class ContextGroup;
+
+/// Which of the device's queues a context has.
+struct QueueOfContext {
+  std::uint32_t index = 0, count = 1;
+};
+
 struct ContextConfig {
   StackConfig stack;
+  QueueOfContext queue;
   link::InterfaceConfig interface;
   std::optional<IpAddress> gateway;
   /// How long a waiting call polls before it sleeps: nothing adapts up to kAdaptiveSpin, zero sleeps at once.
@@ -72,6 +80,12 @@ class Context {
   Context& operator=(const Context&) = delete;
   /// All files must be closed. Ends the backup poller.
   ~Context();
+
+  /// The others of the same device; null: it is alone. Set once, before it is used.
+  [[nodiscard]] ContextGroup* group() const { return group_; }
+  void join(ContextGroup& group) { group_ = &group; }
+  [[nodiscard]] std::uint32_t index() const { return config_.queue.index; }
+  [[nodiscard]] bool is_alone() const { return config_.queue.count == 1; }
 
   void lock() {
     signal_gate.enter();
@@ -156,6 +170,7 @@ class Context {
 
   Mutex mutex_;
   ContextConfig config_;
+  ContextGroup* group_ = nullptr;
   std::unique_ptr<NetDevice> device_;
   std::unique_ptr<Stack> stack_;
 

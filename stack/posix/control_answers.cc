@@ -140,6 +140,7 @@ bool send_sockets(Context& context, const DescriptorIndex& index, ControlChannel
     for (std::size_t i = 0; i < reports.size(); ++i) {
       append_socket(text, reports[i]);
       if (descriptors[i] >= 0) append_number(text, "fd", static_cast<std::uint64_t>(descriptors[i]));
+      if (!context.is_alone()) append_number(text, "queue", context.index());
       text += '\n';
     }
     if (!text.empty() && !channel.write(text)) return false;
@@ -161,9 +162,9 @@ bool answer_sockets(Context& context, FdTable& fds, const Query& request, Contro
          });
 }
 
-bool answer_stats(Context& context, ControlChannel& channel) {
+bool answer_stats(std::span<Context* const> contexts, ControlChannel& channel) {
   std::string text;
-  for (const auto& [name, value] : snapshot(context)) {
+  for (const auto& [name, value] : snapshot(contexts)) {
     text += "stat";
     append_number(text, name.c_str(), value);
     text += '\n';
@@ -173,7 +174,7 @@ bool answer_stats(Context& context, ControlChannel& channel) {
 
 }  // namespace
 
-void answer_request(Context& context, FdTable& fds, ControlChannel& channel) {
+void answer_request(std::span<Context* const> contexts, FdTable& fds, ControlChannel& channel) {
   std::string line;
   switch (channel.read_line(line)) {
     case ControlChannel::Read::kGone:
@@ -190,8 +191,12 @@ void answer_request(Context& context, FdTable& fds, ControlChannel& channel) {
     return;
   }
   if (!channel.write(greeting())) return;
-  const bool whole = request.what == "stats" ? answer_stats(context, channel)
-                                             : answer_sockets(context, fds, request, channel);
+  bool whole = true;
+  if (request.what == "stats") {
+    whole = answer_stats(contexts, channel);
+  } else {
+    for (Context* context : contexts) whole = whole && answer_sockets(*context, fds, request, channel);
+  }
   if (whole) (void)channel.write("end\n");
 }
 

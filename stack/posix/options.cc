@@ -202,6 +202,11 @@ long set_option(int fd, int level, int option, const void* value, socklen_t leng
   const Instant now = clock_now();
   const long result = set_locked(locked.socket_file(), level, option, {value, length}, now);
   locked.context().settle(now);  // uncorking sends
+  if (const std::shared_ptr<Twins> twins = locked.socket_file().twins; twins && result == 0) {
+    twins->for_each_but(locked.hand_over(), [&](SocketFile& part, Context&) {
+      static_cast<void>(set_locked(part, level, option, {value, length}, now));
+    });
+  }
   return result;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -201,9 +202,8 @@ long finish_receive(SocketFile& file, const Received& received, long bytes, Rece
   return bytes;
 }
 
-long receive_datagram(LockedFile& locked, ReceiveSlices& slices, int flags, ReceivedMessage& message) {
-  SocketFile& file = locked.socket_file();
-  Context& context = locked.context();
+long receive_datagram(SocketFile& file, Context& context, ReceiveSlices& slices, int flags,
+                      ReceivedMessage& message) {
   ReceiveFlags receive_flags;
   receive_flags.peek = (flags & MSG_PEEK) != 0;
   const bool nonblocking = file.nonblocking || (flags & MSG_DONTWAIT) != 0;
@@ -230,6 +230,23 @@ long receive_datagram(LockedFile& locked, ReceiveSlices& slices, int flags, Rece
       continue;
     }
     const long waited = wait.until(kReadable | kReadHangup | kError | kHangup);
+    if (waited < 0) return waited;
+  }
+}
+
+/// From a socket with parts in several contexts, the thread's own first.
+long receive_anywhere(LockedFile& locked, ReceiveSlices& slices, int flags, ReceivedMessage& message) {
+  const std::shared_ptr<Twins> twins = locked.socket_file().twins;
+  const bool nonblocking = locked.socket_file().nonblocking || (flags & MSG_DONTWAIT) != 0;
+  const Duration timeout = locked.socket_file().settings.receive_timeout;
+  locked.release();
+  const Instant deadline = timeout == Duration::max() ? kNever : after(clock_now(), timeout);
+  for (;;) {
+    const long result = twins->try_each([&](SocketFile& file, Context& context) {
+      return receive_datagram(file, context, slices, flags | MSG_DONTWAIT, message);
+    });
+    if (result != -EAGAIN || nonblocking) return result;
+    const long waited = twins->wait_for(kReadable | kReadHangup | kError | kHangup, false, deadline);
     if (waited < 0) return waited;
   }
 }
@@ -308,13 +325,51 @@ long receive_locked(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
     return std::min(receive_stream(locked, slice, flags | MSG_PEEK, message), 0L);
   }
   if ((flags & MSG_ERRQUEUE) != 0) return -EAGAIN;
-  return stream ? receive_stream(locked, slices, flags, message)
-                : receive_datagram(locked, slices, flags, message);
+  if (stream) return receive_stream(locked, slices, flags, message);
+  SocketFile& file = locked.socket_file();
+  if (file.twins) return receive_anywhere(locked, slices, flags, message);
+  return receive_datagram(file, locked.context(), slices, flags, message);
+}
+
+}  // namespace
+
+namespace {
+
+/// In a group of contexts, before a call with an address: the socket has its parts, or is where the answers
+/// will come in. What is wrong with the call is left for send_data() to say.
+long prepare_to_send(int fd, int flags, const OutgoingMessage& message) {
+  std::optional<Endpoint> remote;
+  {
+    LockedFile locked(fd);
+    if (!locked || !locked.is_socket()) return 0;
+    SocketFile& file = locked.socket_file();
+    const bool stream = file.is_stream();
+    if (check_address(message.to, message.to_length) != 0 || file.twins ||
+        (stream ? (flags & MSG_FASTOPEN) == 0 : bool(file.socket().remote_endpoint())))
+      return 0;
+    if (stream) {
+      Endpoint to;
+      bool given = false;
+      if (fast_open_destination(file.socket(), message, to, given) != 0 || !given) return 0;
+      remote = to;
+    }
+  }
+  if (remote) return come_home(fd, *remote);
+  return spread_socket(
+      fd,
+      [](Socket& socket, Instant) {
+        const Endpoint local = socket.local_endpoint();
+        return local.port != 0 ? Result<void>{} : socket.bind({local.address, 0});
+      },
+      [](Socket&, Instant) { return Result<void>{}; });
 }
 
 }  // namespace
 
 long send_data(int fd, const iovec* slices, std::size_t count, int flags, const OutgoingMessage& message) {
+  if (message.to != nullptr && Library::instance().group_of(fd) != nullptr) [[unlikely]] {
+    if (const long wrong = prepare_to_send(fd, flags, message); wrong != 0) return wrong;
+  }
   long result;
   {
     LockedFile locked(fd);

@@ -52,6 +52,8 @@ class Tcp final : public ip::Transport {
 
   // --- from above
   [[nodiscard]] std::unique_ptr<Socket> create_socket(IpAddress::Family family);
+  /// See Stack::create_twin().
+  [[nodiscard]] std::unique_ptr<Socket> create_twin(const TcpSocket& model, bool guest);
 
   // --- for tests and tools
   [[nodiscard]] const CounterSet<Counter>& counters() const { return counters_; }

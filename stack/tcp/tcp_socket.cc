@@ -13,6 +13,18 @@ namespace millrace::tcp {
 TcpSocket::TcpSocket(Tcp& tcp, IpAddress::Family family)
     : Socket(SocketType::kStream, family, tcp.ready_list()), tcp_(tcp), options_(tcp.config()) {}
 
+TcpSocket::TcpSocket(Tcp& tcp, const TcpSocket& model, bool guest)
+    : Socket(SocketType::kStream, model.family(), tcp.ready_list()),
+      tcp_(tcp),
+      options_(model.options_),
+      reuse_address_(model.reuse_address_),
+      reuse_port_(model.reuse_port_),
+      broadcast_(model.broadcast_),
+      v6_only_(model.v6_only_),
+      free_bind_(model.free_bind_),
+      bind_without_port_(model.bind_without_port_),
+      guest_(guest) {}
+
 TcpSocket::TcpSocket(Tcp& tcp, const TcpSocket& listener, Connection& connection)
     : Socket(SocketType::kStream, listener.family(), tcp.ready_list()),
       tcp_(tcp),
@@ -36,7 +48,8 @@ void TcpSocket::unbind() {
 }
 
 Result<void> TcpSocket::bind_port(std::uint16_t port) {
-  const PortTable::Binding binding{this, bound_->address, reuse_address_, reuse_port_, nullptr, v6_only_};
+  const PortTable::Binding binding{this,    bound_->address, reuse_address_, reuse_port_,
+                                   nullptr, v6_only_,        guest_};
   if (auto result = tcp_.ports().bind(port, binding, tcp_.flows().flows_on_port(port) != 0); !result)
     return result;
   bound_->port = port;
@@ -90,14 +103,15 @@ bool TcpSocket::flow_free(const Endpoint& local, const Endpoint& remote, std::op
 }
 
 Result<std::uint16_t> TcpSocket::choose_port(const IpAddress& local, const Endpoint& remote,
-                                             std::optional<SeqNum>& iss_after, Instant now) {
+                                             const ip::RouteResult& route, std::optional<SeqNum>& iss_after,
+                                             Instant now) {
   const std::uint32_t first = tcp_.config().ephemeral_first;
   const std::uint32_t count = tcp_.config().ephemeral_last - first + 1u;
   const std::uint32_t offset = tcp_.isn().port_offset(local, remote) + tcp_.next_port_increment();
   constexpr std::uint32_t kLookForUnused = 64;
   for (std::uint32_t i = 0; i < count; ++i) {
     const auto port = static_cast<std::uint16_t>(first + (offset + i) % count);
-    if (tcp_.ports().is_bound(port)) continue;
+    if (tcp_.ports().is_bound(port) || !route.comes_home({local, port}, remote)) continue;
     if (tcp_.flows().find(FlowKey{{local, port}, remote}) == nullptr) return port;
     // A client that has been through all ports would look at each of them for ever: after some that are
     // taken, one in TIME-WAIT that may be taken again will do.
@@ -105,7 +119,9 @@ Result<std::uint16_t> TcpSocket::choose_port(const IpAddress& local, const Endpo
   }
   for (std::uint32_t i = 0; i < std::min(count, kLookForUnused); ++i) {
     const auto port = static_cast<std::uint16_t>(first + (offset + i) % count);
-    if (!tcp_.ports().is_bound(port) && flow_free({local, port}, remote, iss_after, now)) return port;
+    if (!tcp_.ports().is_bound(port) && route.comes_home({local, port}, remote) &&
+        flow_free({local, port}, remote, iss_after, now))
+      return port;
   }
   return Error::kAddressNotAvailable;
 }
@@ -199,7 +215,7 @@ Result<void> TcpSocket::open(const Endpoint& remote, Opening how, Instant now) {
   const bool bound_to_port = bound_ && local.port != 0;
   if (local.address.is_unspecified()) local.address = route->source;
   if (!bound_to_port) {
-    const auto port = choose_port(local.address, to, iss_after, now);
+    const auto port = choose_port(local.address, to, *route, iss_after, now);
     if (!port) return port.error();
     local.port = *port;
   } else if (!flow_free(local, to, iss_after, now)) {
