@@ -11,8 +11,9 @@
 
 namespace millrace::drivers {
 
-SteeredDevice::SteeredDevice(std::unique_ptr<NetDevice> inner, std::uint32_t index, Mailboxes mailboxes)
-    : DecoratorDevice(std::move(inner)), index_(index), mailboxes_(std::move(mailboxes)) {}
+SteeredDevice::SteeredDevice(std::unique_ptr<NetDevice> inner, std::uint32_t index, MacAddress mac,
+                             Mailboxes mailboxes)
+    : DecoratorDevice(std::move(inner)), index_(index), mac_(mac), mailboxes_(std::move(mailboxes)) {}
 
 std::uint32_t SteeredDevice::queue_for(std::uint32_t local_address, std::uint16_t local_port,
                                        std::uint32_t remote_address, std::uint16_t remote_port) const {
@@ -78,9 +79,8 @@ bool SteeredDevice::take_reassembled(const Packet& packet) {
   if (home == index_) return false;
   letter.bytes = std::make_unique_for_overwrite<std::uint8_t[]>(letter.length);
   std::uint8_t* frame = letter.bytes.get();
-  const MacAddress own = mac();
-  std::memcpy(frame, own.bytes.data(), own.bytes.size());
-  std::memcpy(frame + own.bytes.size(), own.bytes.data(), own.bytes.size());
+  std::memcpy(frame, mac_.bytes.data(), mac_.bytes.size());
+  std::memcpy(frame + mac_.bytes.size(), mac_.bytes.data(), mac_.bytes.size());
   store_be16(frame + 12, 0x0800);
   std::memcpy(frame + kEthernetHeader, start.data(), header);
   packet.copy_out(0, {frame + kEthernetHeader + header, packet.length()});
@@ -132,9 +132,10 @@ std::vector<std::pair<std::string, std::uint64_t>> SteeredDevice::extended_stats
 
 std::vector<std::unique_ptr<NetDevice>> steer(std::vector<std::unique_ptr<NetDevice>> queues) {
   const auto mailboxes = std::make_shared<std::vector<Mailbox>>(queues.size());
+  const MacAddress mac = queues.front()->mac();
   std::uint32_t index = 0;
   for (std::unique_ptr<NetDevice>& queue : queues)
-    queue = std::make_unique<SteeredDevice>(std::move(queue), index++, mailboxes);
+    queue = std::make_unique<SteeredDevice>(std::move(queue), index++, mac, mailboxes);
   return queues;
 }
 

@@ -17,10 +17,15 @@ class SteeredDevice final : public DecoratorDevice {
   using Mailboxes = std::shared_ptr<std::vector<Mailbox>>;
   static constexpr std::size_t kMaxQueues = 64;
 
-  SteeredDevice(std::unique_ptr<NetDevice> inner, std::uint32_t index, Mailboxes mailboxes);
+  /// `mac`: of all queues.
+  SteeredDevice(std::unique_ptr<NetDevice> inner, std::uint32_t index, MacAddress mac, Mailboxes mailboxes);
 
   std::size_t rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) override;
   std::size_t tx_burst(PacketQueue& packets, Instant now) override { return inner().tx_burst(packets, now); }
+  /// The interface is one: the first queue keeps others from what is ours.
+  void own_addresses(std::span<const IpPrefix> addresses) override {
+    if (index_ == 0) inner().own_addresses(addresses);
+  }
   [[nodiscard]] bool take_reassembled(const Packet& packet) override;
   void release_packets() override;
   [[nodiscard]] std::span<const WaitFd> wait_fds() override;
@@ -28,6 +33,7 @@ class SteeredDevice final : public DecoratorDevice {
   [[nodiscard]] DeviceStats stats() override;
   [[nodiscard]] std::vector<int> descriptors() const override;
   [[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> extended_stats() override;
+  [[nodiscard]] MacAddress mac() const override { return mac_; }
   [[nodiscard]] std::uint32_t queue_index() const override { return index_; }
   [[nodiscard]] std::uint32_t queue_for(std::uint32_t local_address, std::uint16_t local_port,
                                         std::uint32_t remote_address,
@@ -41,6 +47,7 @@ class SteeredDevice final : public DecoratorDevice {
   [[nodiscard]] static Mailbox::Letter copy_of(const Packet& frame);
 
   std::uint32_t index_;
+  MacAddress mac_;
   Mailboxes mailboxes_;
   PacketQueue batch_;
   std::array<WaitFd, 8> wait_fds_{};

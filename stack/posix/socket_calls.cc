@@ -453,6 +453,15 @@ long control_socket(int fd, unsigned long request, void* argument) {
     }
     case FIONREAD:  // SIOCINQ
       if (listening) return -EINVAL;
+      if (const std::shared_ptr<Twins> twins = file.twins) {
+        std::size_t bytes = 0;
+        locked.release();
+        twins->for_each([&bytes](SocketFile& part, Context& context) {
+          context.turn_if_stale(clock_now());
+          if (bytes == 0) bytes = part.socket().readable_bytes();
+        });
+        return store(bytes);
+      }
       locked.context().turn_if_stale(clock_now());
       return store(file.socket().readable_bytes());
     case TIOCOUTQ:  // SIOCOUTQ

@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace millrace::posix {
 
@@ -14,12 +15,9 @@ SpreadWait::~SpreadWait() {
     if (!used_[i]) continue;
     ContextLock guard(group_[i]);
     for (Point& point : points_) {
-      if (&point.file->context() != &group_[i]) continue;
+      if (point.file == nullptr || &point.file->context() != &group_[i]) continue;
       if (point.link.is_linked()) point.link.unlink();
-    }
-    for (Point& point : points_) {
-      if (point.file != nullptr && &point.file->context() == &group_[i])
-        std::exchange(point.file, nullptr)->release();
+      std::exchange(point.file, nullptr)->release();
     }
   }
 }
