@@ -71,6 +71,11 @@ Duration BackupPoller::round() {
     return Duration::max();
   }
   const Instant now = clock_now();
+  if (context_.adopted_ != 0 && now - context_.last_turn_ < kQuietTick) return kQuietTick;
+  if (context_.adopted_ != 0 && now - context_.last_traffic_ >= kIdleAfter) {
+    idle_ = true;
+    return Duration::max();
+  }
   const bool program_leads = context_.leader_ != nullptr && context_.leader_ != &waiter_;
   // Of several contexts, one may have sockets of threads that wait in another: they are told from here, and
   // not only once a tick.

@@ -123,6 +123,17 @@ class Context {
   /// meanwhile.
   [[nodiscard]] WaitResult wait(Waiter& waiter, const WaitRequest& request);
 
+  // --- for a thread that waits in another context of the group (wait.cc)
+  static constexpr Duration kAttended = 1ms;
+  /// Without the lock: a thread of the program waits here, or did a moment ago.
+  [[nodiscard]] bool attended(Instant now) const {
+    return now - last_led_.load(std::memory_order_relaxed) < kAttended;
+  }
+  /// Polls once; then what to sleep on is appended to `fds`, and the result is until when, at most; now: do
+  /// not sleep, and nothing was adopted.
+  [[nodiscard]] Instant adopt(Instant now, std::vector<pollfd>& fds);
+  void end_adoption(Instant now);
+
   // --- processes (process.cc)
   /// Before fork(2), with no lock held; then one of the other two, each of which ends what this began.
   void before_fork() { lock(); }
@@ -185,8 +196,10 @@ class Context {
   bool single_cpu_ = false;
 
   Waiter* leader_ = nullptr;
-  AutoList<Waiter> followers_;        ///< asleep, last come first
-  Waiter* device_sleeper_ = nullptr;  ///< announced on the device: the leader, or none
+  std::atomic<Instant> last_led_{kEpoch};  ///< by a thread of the program; kNever: it leads now
+  std::uint32_t adopted_ = 0;              ///< by so many threads
+  AutoList<Waiter> followers_;             ///< asleep, last come first
+  Waiter* device_sleeper_ = nullptr;       ///< announced on the device: the leader, or none
   Instant device_sleeper_until_ = kNever;
   bool device_sleeper_wants_tx_ = false;
 

@@ -84,6 +84,7 @@ class DescriptorIndex {
   void build() {
     for (int first = kFirstFd; fds_.slot(first) != nullptr; first += kDescriptors) {
       entries_.reserve(entries_.size() + kDescriptors);
+      built_ = true;
       ContextLock guard(context_);
       for (int fd = first; fd < first + kDescriptors; ++fd) {
         const FdTable::Slot* slot = fds_.slot(fd);
@@ -100,15 +101,24 @@ class DescriptorIndex {
     const auto at = std::lower_bound(
         entries_.begin(), entries_.end(), file,
         [](const Entry& entry, const File* wanted) { return std::less<>{}(entry.first, wanted); });
-    if (at == entries_.end() || at->first != file) return -1;
+    if (at == entries_.end() || at->first != file) return find_by_twin(*static_cast<const SocketFile*>(file));
     const FdTable::Slot* slot = fds_.slot(at->second);
     if (!is_ours(*slot) || slot->file != file) return -1;
-    const int known_as = slot->known_as.load(std::memory_order_relaxed);
-    return known_as >= 0 ? known_as : at->second;
+    return name_of(*slot, at->second);
   }
 
  private:
   using Entry = std::pair<const File*, int>;
+
+  /// Of a part of a socket whose descriptor stands for another one.
+  [[nodiscard]] int find_by_twin(const SocketFile& file) const {
+    const int fd = file.twins ? file.twins->fd.load(std::memory_order_relaxed) : -1;
+    return fd >= 0 && built_ ? name_of(*fds_.slot(fd), fd) : -1;
+  }
+  [[nodiscard]] static int name_of(const FdTable::Slot& slot, int fd) {
+    const int known_as = slot.known_as.load(std::memory_order_relaxed);
+    return known_as >= 0 ? known_as : fd;
+  }
 
   [[nodiscard]] bool is_ours(const FdTable::Slot& slot) const {
     return slot.context.load(std::memory_order_relaxed) == &context_;
@@ -117,6 +127,7 @@ class DescriptorIndex {
   Context& context_;
   FdTable& fds_;
   std::vector<Entry> entries_;
+  bool built_ = false;  ///< somebody asks for descriptors
 };
 
 /// Tells sockets piece by piece. `next(reports, now)` appends the next ones under the lock, and returns false

@@ -8,6 +8,7 @@
 #include <bit>
 #include <new>
 
+#include "posix/adoption.h"
 #include "posix/epoll.h"
 #include "posix/library.h"
 #include "posix/system.h"
@@ -217,22 +218,30 @@ class SpreadEpollWait {
         }
       }
     }
-    look_elsewhere(harvest);
+    look_elsewhere(harvest, now);
     if (harvest.count != 0 && set_.sleepers.load() != 0 && set_.has_news()) set_.ring();
     return harvest.count;
   }
 
-  /// Begins behind where the last call ended with its places used up, so that each part gets its turn.
-  void look_elsewhere(SpreadHarvest& harvest) {
-    const std::uint64_t occupied = set_.occupied.load();
-    if ((occupied & ~(std::uint64_t{1} << home_)) == 0) return;
+  void look_elsewhere(SpreadHarvest& harvest, Instant now) {
+    const std::uint64_t others = elsewhere();
+    if (others == 0) return;
     const std::size_t count = set_.group.size();
     for (std::size_t step = 1; step < count && harvest.count < max_; ++step) {
       const std::size_t index = (home_ + step) % count;
-      if ((occupied >> index & 1) == 0 || !set_.news[index].load()) continue;
-      ContextLock guard(set_.group[index]);
+      if ((others >> index & 1) == 0) continue;
+      Context& context = set_.group[index];
+      const bool attended = context.attended(now);
+      if (attended && !set_.news[index].load()) continue;
+      ContextLock guard(context);
+      if (!attended) context.turn_if_older(now, Context::kBusyTurn);
       if (EpollFile* part = set_.parts[index]) take(*part, index, harvest);
     }
+  }
+
+  /// The other parts that have something to watch.
+  [[nodiscard]] std::uint64_t elsewhere() const {
+    return set_.occupied.load() & ~(std::uint64_t{1} << home_);
   }
 
   void take(EpollFile& part, std::size_t index, SpreadHarvest& harvest) {
@@ -252,6 +261,12 @@ class SpreadEpollWait {
 
   long sleep(Instant deadline, const sigset_t* mask, WaitResult& result) {
     Context& context = set_.group[home_];
+    Adoption adoption(set_.group);
+    for (std::uint64_t left = elsewhere(); left != 0; left &= left - 1) {
+      if (!adoption.take(static_cast<std::size_t>(std::countr_zero(left)), clock_now())) return 0;
+    }
+    std::vector<pollfd>& fds = adoption.fds();
+    fds.push_back({set_.kernel_set(), POLLIN, 0});
     ContextLock guard(context);
     EpollFile* part = set_.parts[home_];
     if (part == nullptr) return -EBADF;
@@ -265,12 +280,13 @@ class SpreadEpollWait {
     const Sleeper sleeper(set_);
     // News of this part are the waiter's, if they come from now on; here are those from before.
     if (set_.has_news()) return 0;
-    pollfd kernel{set_.kernel_set(), POLLIN, 0};
     WaitRequest request;
-    request.deadline = deadline;
+    request.deadline = std::min(deadline, adoption.deadline());
     request.mask = mask;
-    request.kernel_fds = std::span(&kernel, 1);
+    request.kernel_fds = fds;
     result = context.wait(waiter, request);
+    if (result == WaitResult::kTimedOut && request.deadline < deadline) result = WaitResult::kReady;
+    if (result == WaitResult::kKernelReady && fds.back().revents == 0) result = WaitResult::kReady;
     return part->closed() ? -EBADF : 0;
   }
 

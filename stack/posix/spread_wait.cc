@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "posix/adoption.h"
+
 namespace millrace::posix {
 
 SpreadWait::SpreadWait(ContextGroup& group)
@@ -81,21 +83,27 @@ WaitResult SpreadWait::wait(const WaitRequest& request) {
   const std::size_t home = this->home();
   std::vector<pollfd> fds(request.kernel_fds.begin(), request.kernel_fds.end());
   WaitResult result = WaitResult::kReady;
-  bool blind = false;
+  bool early = false;
   {
+    Adoption adoption(group_);
+    bool came = false;
+    for (std::size_t i = 0; i < group_.size(); ++i)
+      came |= i != home && used_[i] && !adoption.take(i, clock_now());
     Elsewhere elsewhere(*this, home);
-    if (!elsewhere.woken()) {
+    if (!elsewhere.woken() && !came) {
       fds.push_back({elsewhere.fd(), POLLIN, 0});
+      fds.insert(fds.end(), adoption.fds().begin(), adoption.fds().end());
       WaitRequest own = request;
       own.kernel_fds = fds;
-      blind = elsewhere.fd() < 0;
-      if (blind) own.deadline = std::min(own.deadline, after(clock_now(), kBlindSleep));
+      own.deadline = std::min(own.deadline, adoption.deadline());
+      if (elsewhere.fd() < 0) own.deadline = std::min(own.deadline, after(clock_now(), kBlindSleep));
+      early = own.deadline < request.deadline;
       ContextLock guard(group_[home]);
       result = group_[home].wait(waiters_[home], own);
     }
   }
   for (std::size_t i = 0; i < group_.size(); ++i) waiters_[i].ready = false;
-  if (result == WaitResult::kTimedOut && blind && clock_now() < request.deadline) return WaitResult::kReady;
+  if (result == WaitResult::kTimedOut && early) return WaitResult::kReady;
   if (result != WaitResult::kKernelReady) return result;
   std::copy_n(fds.begin(), request.kernel_fds.size(), request.kernel_fds.begin());
   const bool program = std::any_of(request.kernel_fds.begin(), request.kernel_fds.end(),
