@@ -42,21 +42,35 @@ Bytes ipv4(std::uint8_t protocol, const Flow& flow, std::size_t options = 0, std
 }
 
 Bytes icmp_error(const Bytes& quoted) {
+  constexpr std::size_t kHeaders = 28;
   Bytes packet = ipv4(1, {0xc6120009, 0xc6120001, 0, 0});
   packet[20] = 3;
   packet[21] = 3;
-  packet.insert(packet.end(), quoted.begin(), quoted.end());
+  packet.resize(kHeaders + quoted.size());
+  std::copy(quoted.begin(), quoted.end(), packet.begin() + kHeaders);
   return packet;
 }
 
 Bytes frame_of(const Bytes& packet, std::uint16_t type = 0x0800, bool tagged = false) {
-  Bytes frame(12);
-  if (tagged) frame.insert(frame.end(), {0x81, 0x00, 0x00, 0x00});
-  frame.push_back(static_cast<std::uint8_t>(type >> 8));
-  frame.push_back(static_cast<std::uint8_t>(type));
-  frame.insert(frame.end(), packet.begin(), packet.end());
+  constexpr std::size_t kAddresses = 12;
+  const std::size_t at = kAddresses + (tagged ? 4 : 0);
+  Bytes frame(at + 2 + packet.size());
+  if (tagged) store_be16(&frame[kAddresses], 0x8100);
+  store_be16(&frame[at], type);
+  std::copy(packet.begin(), packet.end(), frame.begin() + static_cast<std::ptrdiff_t>(at + 2));
   return frame;
 }
+
+/// Numbers of 32 and of 16 bits.
+class Random {
+ public:
+  explicit Random(unsigned seed) : engine_(seed) {}
+  std::uint32_t word() { return static_cast<std::uint32_t>(engine_()); }
+  std::uint16_t port() { return static_cast<std::uint16_t>(engine_()); }
+
+ private:
+  std::mt19937 engine_;
+};
 
 /// Runs a classic BPF program on a packet as the kernel would, without the link header in front. A load
 /// beyond the end returns 0.
@@ -139,10 +153,10 @@ std::uint32_t run(const std::vector<sock_filter>& program, const Bytes& packet, 
 }
 
 TEST(FlowHome, IsTheSameForBothDirections) {
-  std::mt19937 random(1);
+  Random random(1);
   for (int i = 0; i < 1000; ++i) {
-    const std::uint32_t a = random(), b = random();
-    const auto p = static_cast<std::uint16_t>(random()), q = static_cast<std::uint16_t>(random());
+    const std::uint32_t a = random.word(), b = random.word();
+    const std::uint16_t p = random.port(), q = random.port();
     EXPECT_EQ(link::FlowHome::queue(a, p, b, q, 7), link::FlowHome::queue(b, q, a, p, 7));
   }
 }
@@ -156,14 +170,13 @@ TEST(FlowHome, SpreadsPortsOfOneClientEvenly) {
 }
 
 TEST(SteeringProgram, SendsFlowsWhereTheyAreAtHome) {
-  std::mt19937 random(2);
+  Random random(2);
   for (const std::uint32_t queues : {2u, 3u, 8u, 64u}) {
     const std::vector<sock_filter> program = steering_program(queues);
     std::set<std::uint32_t> seen;
     for (int i = 0; i < 2000; ++i) {
-      const Flow flow{random(), random(), static_cast<std::uint16_t>(random()),
-                      static_cast<std::uint16_t>(random())};
-      const Bytes packet = ipv4(i % 2 != 0 ? 6 : 17, flow, (random() % 11) * 4);
+      const Flow flow{random.word(), random.word(), random.port(), random.port()};
+      const Bytes packet = ipv4(i % 2 != 0 ? 6 : 17, flow, (random.word() % 11) * 4);
       const std::uint32_t home = FrameHome::of_packet(packet, queues);
       ASSERT_EQ(run(program, packet, 0x0800), home);
       seen.insert(home);
