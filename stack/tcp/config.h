@@ -32,6 +32,8 @@ struct Config {
   std::size_t max_syn_backlog = 4096;     ///< SYN-RECEIVED requests a listener
   unsigned syn_backlog_source_share = 2;  ///< one source address may hold this part of them (1/n); 1: all
   SynCookies syn_cookies = SynCookies::kWhenFull;
+  /// New SYNs that get a cookie, a second; beyond that a SYN is answered when it comes again. 0: all do.
+  std::uint32_t syn_cookie_rate = 100'000;
   unsigned syn_ack_retries = 5;
   bool abort_on_overflow = false;  ///< a full accept queue resets the peer instead of letting it wait
   // --- connecting

@@ -13,6 +13,7 @@ bool counts_drop(Counter counter) {
     case Counter::kListenDrops:
     case Counter::kReqQFullDrop:
     case Counter::kSynSourceLimited:
+    case Counter::kSynDeferred:
     case Counter::kSyncookiesFailed:
     case Counter::kPawsEstab:
     case Counter::kOutOfWindow:
@@ -47,6 +48,7 @@ std::string_view name_of(Counter counter) {
       "TcpExtTCPReqQFullDrop",
       "TcpExtTCPReqQFullDoCookies",
       "TcpSynSourceLimited",
+      "TcpSynDeferred",
       "TcpSynEvicted",
       "TcpExtEmbryonicRsts",
       "TcpExtSyncookiesSent",

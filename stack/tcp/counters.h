@@ -24,6 +24,7 @@ enum class Counter : std::uint8_t {
   kReqQFullDrop,       ///< SYN queue full
   kReqQFullDoCookies,  ///< ... and answered with a cookie
   kSynSourceLimited,   ///< SYN of a source address that holds its share of the SYN queue
+  kSynDeferred,        ///< new SYNs beyond syn_cookie_rate: answered when they come again
   kSynEvicted,         ///< requests that made room for a new SYN
   kEmbryonicRsts,      ///< requests that ended with a RST
   kSyncookiesSent,

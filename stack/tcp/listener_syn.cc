@@ -68,7 +68,11 @@ bool Listener::admit(const FlowKey& key, const Segment& segment, Instant now) {
   if (crowded) tcp_.count(Counter::kSynSourceLimited);
   if (config.syn_cookies != Config::SynCookies::kOff) {
     if (full) tcp_.count(Counter::kReqQFullDoCookies);
-    send_cookie(key, segment, now);
+    if (tcp_.cookie_allowed(key, segment.seq, now)) {
+      send_cookie(key, segment, now);
+    } else {
+      tcp_.count(Counter::kListenDrops);
+    }
     return false;
   }
   if (full && evict()) return true;

@@ -146,6 +146,9 @@ constexpr Setting kSettings[] = {
     plain<&Config::max_syn_backlog>("max_syn_backlog", "", 1, kMillion,
                                     "half-open connections of a listener"),
     plain<&Config::syn_cookies>("syncookies", "", 0, 2, "0: never; 1: when the SYN queue is full; 2: always"),
+    plain<&Config::syn_cookie_rate>(
+        "syncookie_rate", "SYNs/s", 0, 1'000'000'000,
+        "new SYNs that get a cookie; beyond it a SYN is answered when it comes again; 0: all do"),
     plain<&Config::syn_ack_retries>("synack_retries", "", 0, 127, "SYN-ACKs sent again"),
     on_off<&Config::abort_on_overflow>("abort_on_overflow", "a full accept queue resets the peer"),
     // --- connecting

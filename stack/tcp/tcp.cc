@@ -16,9 +16,11 @@ namespace millrace::tcp {
 namespace {
 
 constexpr std::size_t kChecksumOffset = 16;
-/// Send queues may hold half of the pool. Windows may promise an eighth: small payloads are compacted to a
-/// quarter of their storage at worst, so that promises kept take the other half.
+/// Send queues, and what is lent to programs, may hold half of the pool. Windows may promise an eighth: small
+/// payloads are compacted to a quarter of their storage at worst, so that promises kept take the other half.
 constexpr std::size_t kSendShare = 2, kPromiseShare = 8;
+/// So much of a second's cookies may go out at once (1/n).
+constexpr std::size_t kCookieBurst = 20;
 
 }  // namespace
 
@@ -149,6 +151,7 @@ Tcp::Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, TimerWheel& ti
       isn_(rng),
       sent_segments_(config.max_sent_segments),
       syn_cookies_(rng),
+      cookie_rate_(config.syn_cookie_rate, config.syn_cookie_rate / kCookieBurst + 1),
       fast_open_cookies_(rng),
       fast_open_cache_(rng),
       flows_(rng.u64(), rng.u64()),
@@ -219,6 +222,24 @@ std::uint32_t Tcp::next_port_increment() {
   std::uint32_t& counter = port_increments_[rng_.below(static_cast<std::uint32_t>(port_increments_.size()))];
   counter += 1 + rng_.below(16);
   return counter;
+}
+
+bool Tcp::cookie_allowed(const FlowKey& key, SeqNum irs, Instant now) {
+  const bool within_rate = config_.syn_cookie_rate == 0 || cookie_rate_.take(now);
+  if (!syn_memory_) {
+    if (within_rate) return true;
+    syn_memory_ = std::make_unique<SynMemory>();
+  }
+  // Of one flow every number is another SYN; who chooses them chooses among his own places only.
+  constexpr std::uint32_t kOdd = 0x9e3779b1;
+  if (syn_memory_->seen(flows_.hash_of(key) ^ irs.value() * kOdd, now) || within_rate) return true;
+  count(Counter::kSynDeferred);
+  return false;
+}
+
+void Tcp::take_back(Loan& loan) {
+  loan.packets.clear();
+  send_budget_.give_back(std::exchange(loan.storage, 0));
 }
 
 void Tcp::flush(Instant now) {

@@ -23,6 +23,7 @@
 #include "tcp/scoreboard.h"
 #include "tcp/segment.h"
 #include "tcp/syn_cookie.h"
+#include "tcp/syn_memory.h"
 
 namespace millrace::tcp {
 
@@ -54,6 +55,12 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] std::unique_ptr<Socket> create_socket(IpAddress::Family family);
   /// See Stack::create_twin().
   [[nodiscard]] std::unique_ptr<Socket> create_twin(const TcpSocket& model, bool guest);
+
+  /// What ReceiveFlags::loan gave out is not needed any more.
+  void take_back(Loan& loan);
+
+  /// Whether a SYN that would get a cookie is answered now.
+  [[nodiscard]] bool cookie_allowed(const FlowKey& key, SeqNum irs, Instant now);
 
   // --- for tests and tools
   [[nodiscard]] const CounterSet<Counter>& counters() const { return counters_; }
@@ -134,6 +141,8 @@ class Tcp final : public ip::Transport {
   IsnGenerator isn_;
   SentSegmentPool sent_segments_;
   SynCookies syn_cookies_;
+  ip::TokenBucket cookie_rate_;
+  std::unique_ptr<SynMemory> syn_memory_;  ///< since there was a flood
   FastOpenCookies fast_open_cookies_;
   FastOpenCache fast_open_cache_;
   FlowTable flows_;

@@ -237,6 +237,65 @@ TEST(SynFlood, LeavesNothingBehind) {
   t.expect_clean();
 }
 
+TEST(SynFlood, BeyondTheRateASynIsAnsweredWhenItComesAgain) {
+  TcpScript::Options options = small_queue(2, Mode::kWhenFull);
+  options.stack.tcp.syn_cookie_rate = 20;  // and two at once
+  TcpScript t(options);
+  t.listen();
+  flood(t, 4);
+  EXPECT_EQ(t.count(Counter::kSyncookiesSent), 2u);
+  t.inject(syn().mss(1460));
+  t.expect_nothing();
+  EXPECT_EQ(t.count(Counter::kSynDeferred), 1u);
+  EXPECT_EQ(t.count(Counter::kListenDrops), 1u);
+  // Others, and another SYN from there, use up what there is meanwhile.
+  const auto others = [&](std::uint16_t from) {
+    for (std::uint16_t port = from; port < from + 30; ++port) t.from_port(port).inject(syn().mss(1460));
+    t.from_port(40'000);
+    t.take_sent();
+  };
+  t.after(1s);
+  others(41'000);
+  t.inject(syn().mss(1460));
+  t.expect(synack().mss(1460));
+  t.inject(ack(1));
+  EXPECT_TRUE(t.try_accept());
+}
+
+TEST(SynFlood, ASynIsForgottenInTime) {
+  TcpScript::Options options = small_queue(1, Mode::kAlways);
+  options.stack.tcp.syn_cookie_rate = 1;
+  TcpScript t(options);
+  t.listen();
+  const auto use_up = [&] {
+    t.from_port(41'000).inject(syn().mss(1460));
+    t.from_port(40'000);
+    t.take_sent();
+  };
+  use_up();
+  t.inject(syn().mss(1460));
+  t.expect_nothing();
+  t.after(3s);
+  use_up();
+  t.inject(syn().mss(1460));
+  t.expect(synack());
+  t.after(2 * tcp::SynMemory::kSpan + 1ms);
+  use_up();
+  t.inject(syn().mss(1460));
+  t.expect_nothing();
+}
+
+TEST(SynFlood, WithoutARateEverySynIsAnswered) {
+  TcpScript::Options options = small_queue(1, Mode::kAlways);
+  options.stack.tcp.syn_cookie_rate = 0;
+  TcpScript t(options);
+  t.listen();
+  for (std::uint16_t i = 0; i < 20'000; ++i)
+    t.from_port(static_cast<std::uint16_t>(1024 + i)).inject(syn().mss(1460));
+  EXPECT_EQ(t.count(Counter::kSyncookiesSent), 20'000u);
+  t.take_sent();
+}
+
 // --- without them
 
 TEST(SynFlood, OneSourceHoldsItsShareOfTheQueueOnly) {
