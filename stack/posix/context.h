@@ -133,6 +133,10 @@ class Context {
   [[nodiscard]] bool attended(Instant now) const {
     return now - last_led_.load(std::memory_order_relaxed) < kAttended;
   }
+  /// Under the lock, of a thread that looks here and may find so much that it never waits.
+  void attend(Instant now) {
+    if (last_led_.load(std::memory_order_relaxed) != kNever) last_led_.store(now, std::memory_order_relaxed);
+  }
   /// Polls once; then what to sleep on is appended to `fds`, and the result is until when, at most; now: do
   /// not sleep, and nothing was adopted.
   [[nodiscard]] Instant adopt(Instant now, std::vector<pollfd>& fds);

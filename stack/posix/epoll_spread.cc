@@ -210,6 +210,7 @@ class SpreadEpollWait {
       Context& context = set_.group[home_];
       ContextLock guard(context);
       if (EpollFile* part = set_.parts[home_]; part != nullptr) {
+        context.attend(now);
         context.turn_if_older(now, Context::kBusyTurn);
         take(*part, home_, harvest);
         if (harvest.count == 0 && poll) {
