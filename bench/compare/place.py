@@ -19,6 +19,8 @@ from testbed import expect, run  # noqa: E402
 
 STACK_SERVER, KERNEL_SERVER = "198.18.0.2", "198.18.0.3"
 KERNEL_CLIENT, STACK_CLIENT = "198.18.0.1", "198.18.0.4"
+# So many more connections a second than one address has ports can be opened from these; the first is the client's.
+SOURCES = [f"198.18.0.{number}" for number in range(4, 12)]
 SECONDS_TO_START = 15
 
 
@@ -119,8 +121,10 @@ class Place(testbed.Bench):
                    *(["--busy-poll"] if busy else [])]
         return self.start_server(column, command, ready="serving on", client=client)
 
-    def start_load(self, column, client, mode, *options):
-        where = [] if client == "kernel" else ["--dev", self.client_device(column), "--addr", f"{STACK_CLIENT}/24"]
+    def start_load(self, column, client, mode, *options, addresses=(STACK_CLIENT,)):
+        """`addresses`: that the client has, where it is the stack's."""
+        where = [] if client == "kernel" else ["--dev", self.client_device(column), "--addr",
+                                               ",".join(f"{address}/24" for address in addresses)]
         command = [*self.client_core, self.programs["load"], mode, "--host", self.address_of(column), *where, "--json",
                    "--timeout", 60, *options]
         return self.start(command, self.client_ns, {"MILLRACE_RUN_DIR": self._folder.name, "MILLRACE_PLUGINS": self.plugins})
@@ -134,8 +138,8 @@ class Place(testbed.Bench):
         expect(result["intact"] == "yes", f"wrong answers: {out}")
         return result
 
-    def load(self, column, client, mode, *options):
-        return self.result_of(self.start_load(column, client, mode, *options))
+    def load(self, column, client, mode, *options, **more):
+        return self.result_of(self.start_load(column, client, mode, *options, **more))
 
     def floor_program(self, end, mode, wire, *options):
         device = {("server", "veth"): "af_packet:server0", ("client", "veth"): "af_packet:client0",

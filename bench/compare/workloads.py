@@ -4,7 +4,7 @@ import dataclasses
 import re
 import time
 
-from place import run
+from place import SOURCES, run
 from testbed import expect
 
 
@@ -90,11 +90,17 @@ class OpenLoop(RoundTrips):
 
 
 @dataclasses.dataclass
-class Connections(RoundTrips):
-    """Connect, a request, its answer, close."""
+class Connections(Row):
+    """Connect, a request, its answer, close: 64 of them at a time. A client that closes first keeps the port for a second
+    at least (RFC 6191), so that it needs several addresses."""
 
-    def work(self):
-        return ["connect"]
+    def client(self, column):
+        return "millrace"
+
+    def run(self, place, column):
+        place.echo(column, self.client(column))
+        return place.load(column, self.client(column), "connect", "--connections", 64, "--seconds", self.seconds, "--tcp",
+                          "ip_local_port_range=1024 65535", "--source", ",".join(SOURCES), addresses=SOURCES)
 
 
 @dataclasses.dataclass
@@ -241,8 +247,7 @@ def rows(seconds):
             what = f"bulk, server {'sends' if sends else 'receives'}, {streams} stream{'s' if streams > 1 else ''}"
             result.append(Bulk(what, ALL if streams == 1 else VETH,
                                bulk({"af_packet": aim, "dpdk": 0.7} if streams == 1 else {}), seconds, sends, streams))
-    result.append(Connections("connect, 64 B, close", ALL, rates({"af_packet": 2, "dpdk": 5}), seconds, connections=64,
-                              clients="millrace"))
+    result.append(Connections("connect, 64 B, close", ALL, rates({"af_packet": 2, "dpdk": 5}), seconds))
     result.append(OpenLoop("64 B, 1,000 requests a second", VETH,
                            (*latency(floor=""), Figure("cpu_us_each", "CPU, both ends", "µs", True, {"af_packet": 1})), seconds,
                            connections=10, rate=1000))

@@ -21,9 +21,10 @@ using Clock = std::chrono::steady_clock;
 struct Options {
   const apps::SocketApi* api = nullptr;
   sockaddr_in server{};
-  std::string text;        ///< say: what to send
-  std::string direction;   ///< bulk: "send", "receive" or "echo"
-  std::string congestion;  ///< TCP_CONGESTION; empty: the default
+  std::vector<sockaddr_in> sources;  ///< of connections, in turn; empty: what the stack chooses
+  std::string text;                  ///< say: what to send
+  std::string direction;             ///< bulk: "send", "receive" or "echo"
+  std::string congestion;            ///< TCP_CONGESTION; empty: the default
   std::size_t connections = 1;
   std::size_t size = 64;    ///< bytes a request, or a write
   std::uint64_t bytes = 0;  ///< bytes a connection
@@ -77,10 +78,10 @@ class Descriptor {
   int fd_ = -1;
 };
 
-/// A connected TCP socket with TCP_NODELAY.
-Descriptor connect_tcp(const Options& options);
+/// A connected TCP socket with TCP_NODELAY; the number of the connection says which source it comes from.
+Descriptor connect_tcp(const Options& options, std::size_t number = 0);
 /// The same, nonblocking and still connecting.
-Descriptor start_connect_tcp(const Options& options);
+Descriptor start_connect_tcp(const Options& options, std::size_t number = 0);
 /// Of a connection that was started so and is writable: throws Failure when it did not come about.
 void expect_connected(const Options& options, int fd);
 void send_all(const Options& options, int fd, const void* data, std::size_t length, int flags = 0);

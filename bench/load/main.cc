@@ -52,6 +52,7 @@ void print_counter(const char* name, std::uint64_t value) {
 int run(int argc, char** argv) {
   Options options;
   std::string host;
+  std::vector<std::string> sources;
   std::uint16_t port = 7;
   unsigned time_limit = 120;
   bool json = false, stats = false;
@@ -62,6 +63,9 @@ int run(int argc, char** argv) {
   app.fallthrough();
   app.add_option("--host", host, "the server's IPv4 address")->required();
   app.add_option("--port", port, "the server's port")->capture_default_str();
+  app.add_option("--source", sources,
+                 "addresses that TCP connections come from in turn; each has its own ports")
+      ->delimiter(',');
   app.add_option("--connections", options.connections)->capture_default_str()->check(CLI::Range(1, 1000000));
   app.add_option("--size", options.size, "bytes a request, or a write")->check(CLI::Range(1, 1 << 24));
   app.add_option("--bytes", options.bytes, "bytes a connection");
@@ -98,6 +102,11 @@ int run(int argc, char** argv) {
   const auto server = millrace::apps::make_address(host, port);
   if (!server) throw millrace::load::Failure("--host " + host + " is not an IPv4 address");
   options.server = *server;
+  for (const std::string& source : sources) {
+    const auto address = millrace::apps::make_address(source, 0);
+    if (!address) throw millrace::load::Failure("--source " + source + " is not an IPv4 address");
+    options.sources.push_back(*address);
+  }
   const bool on_stack = !stack.device.empty();
   options.api = on_stack ? &millrace::apps::stack_sockets() : &millrace::apps::kernel_sockets();
   const std::string chosen = app.get_subcommands().front()->get_name();
