@@ -26,9 +26,12 @@ struct Options {
   std::string direction;             ///< bulk: "send", "receive" or "echo"
   std::string congestion;            ///< TCP_CONGESTION; empty: the default
   std::size_t connections = 1;
-  std::size_t size = 64;    ///< bytes a request, or a write
-  std::uint64_t bytes = 0;  ///< bytes a connection
-  std::uint64_t count = 0;  ///< requests; 0: until `seconds` are over
+  std::string command;        ///< kv: "get" or "set"
+  std::size_t pipeline = 1;   ///< kv: requests sent together
+  std::size_t keys = 100000;  ///< kv: that there are
+  std::size_t size = 64;      ///< bytes a request, or a write
+  std::uint64_t bytes = 0;    ///< bytes a connection
+  std::uint64_t count = 0;    ///< requests; 0: until `seconds` are over
   double seconds = 3;
   double rate = 0;   ///< rr: requests a second that are sent, come what may; 0: each follows an answer
   double pause = 0;  ///< seconds before the reader starts
@@ -96,6 +99,7 @@ bool run_round_trips(const Options& options, Report& report);
 bool run_open_loop(const Options& options, Report& report);
 bool run_connections(const Options& options, Report& report);
 bool run_bulk(const Options& options, Report& report);
+bool run_key_values(const Options& options, Report& report);
 bool run_many(const Options& options, Report& report);
 bool run_udp(const Options& options, Report& report);
 bool run_hold(const Options& options, Report& report);

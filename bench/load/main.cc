@@ -32,6 +32,9 @@ constexpr Mode kModes[] = {
     {"bulk",
      "one stream: --direction send (to a discard port), receive (from a generator) or echo (with SHA-256)",
      millrace::load::run_bulk},
+    {"kv",
+     "--command get or set of RESP2, --pipeline at once on each connection, of --keys that are set before",
+     millrace::load::run_key_values},
     {"many", "connections at once, each sending --bytes of random data and hashing what comes back",
      millrace::load::run_many},
     {"udp", "datagrams and their echoes", millrace::load::run_udp},
@@ -79,6 +82,15 @@ int run(int argc, char** argv) {
   app.add_option("--seed", options.seed, "of the random data")->capture_default_str();
   app.add_option("--text", options.text, "what to say");
   app.add_option("--direction", options.direction)->check(CLI::IsMember({"send", "receive", "echo"}));
+  app.add_option("--command", options.command, "kv: get or set")
+      ->default_val("get")
+      ->check(CLI::IsMember({"get", "set"}));
+  app.add_option("--pipeline", options.pipeline, "kv: requests sent together")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--keys", options.keys, "kv: so many different ones")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10'000'000));
   app.add_option("--congestion", options.congestion, "the congestion control of TCP connections");
   app.add_option("--timeout", time_limit, "seconds after which the run ends as failed")
       ->capture_default_str()
