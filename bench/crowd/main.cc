@@ -3,9 +3,7 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <csignal>
 #include <cstdio>
-#include <exception>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -13,13 +11,12 @@
 #include <CLI/CLI.hpp>
 
 #include "crowd.h"
+#include "program.h"
 
 namespace millrace::bench {
 namespace {
 
 using Clock = Crowd::Clock;
-
-volatile std::sig_atomic_t stopped = 0;
 
 constexpr auto kTimeForAnswers = std::chrono::seconds(2);
 
@@ -130,13 +127,5 @@ int run(int argc, char** argv) {
 }  // namespace millrace::bench
 
 int main(int argc, char** argv) {
-  const auto stop = [](int /*signal*/) { millrace::bench::stopped = 1; };
-  std::signal(SIGTERM, stop);
-  std::signal(SIGINT, stop);
-  try {
-    return millrace::bench::run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "millrace-crowd: %s\n", error.what());
-    return 1;
-  }
+  return millrace::bench::main_of("millrace-crowd", millrace::bench::run, argc, argv);
 }

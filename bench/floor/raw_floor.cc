@@ -5,7 +5,6 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <optional>
@@ -17,6 +16,7 @@
 #include "histogram.h"
 #include "machine_cpu.h"
 #include "port.h"
+#include "program.h"
 #include "tcp_frame.h"
 
 namespace millrace::bench {
@@ -30,8 +30,6 @@ constexpr std::uint32_t kMss = 1448;
 constexpr auto kWarmUp = std::chrono::milliseconds(200);
 /// A request that is not answered for so long was lost.
 constexpr auto kLost = std::chrono::milliseconds(20);
-
-volatile std::sig_atomic_t stopped = 0;
 
 struct Settings {
   std::string device;
@@ -243,13 +241,5 @@ int run(int argc, char** argv) {
 }  // namespace millrace::bench
 
 int main(int argc, char** argv) {
-  const auto stop = [](int /*signal*/) { millrace::bench::stopped = 1; };
-  std::signal(SIGTERM, stop);
-  std::signal(SIGINT, stop);
-  try {
-    return millrace::bench::run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "raw-floor: %s\n", error.what());
-    return 1;
-  }
+  return millrace::bench::main_of("raw-floor", millrace::bench::run, argc, argv);
 }

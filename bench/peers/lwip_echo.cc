@@ -1,18 +1,15 @@
 // lwip-echo: an echo server on lwIP, for the comparison: what else does the same on the same wire.
 
-#include <csignal>
 #include <cstdio>
-#include <exception>
 #include <stdexcept>
 #include <string>
 
 #include <CLI/CLI.hpp>
 
 #include "lwip_host.h"
+#include "program.h"
 
 namespace {
-
-volatile std::sig_atomic_t stopped = 0;
 
 int run(int argc, char** argv) {
   std::string device, address;
@@ -28,20 +25,12 @@ int run(int argc, char** argv) {
   host.listen(port);
   std::printf("lwip-echo: serving on %s %s\n", device.c_str(), address.c_str());
   std::fflush(stdout);
-  while (stopped == 0) host.poll();
+  while (millrace::bench::stopped == 0) host.poll();
   return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto stop = [](int /*signal*/) { stopped = 1; };
-  std::signal(SIGTERM, stop);
-  std::signal(SIGINT, stop);
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "lwip-echo: %s\n", error.what());
-    return 1;
-  }
+  return millrace::bench::main_of("lwip-echo", run, argc, argv);
 }
