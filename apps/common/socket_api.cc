@@ -28,6 +28,9 @@ const SocketApi& kernel_sockets() {
       .epoll_ctl = ::epoll_ctl,
       .epoll_wait = ::epoll_wait,
       .epoll_close = ::close,
+      .send_zc = nullptr,
+      .recv_zc = nullptr,
+      .give_back = nullptr,
   };
   return kApi;
 }

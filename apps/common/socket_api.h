@@ -11,6 +11,8 @@
 #include <optional>
 #include <string>
 
+struct mr_loan;
+
 namespace millrace::apps {
 
 /// The socket calls the programs here use, over the kernel's sockets or over the stack's: the same arguments,
@@ -39,6 +41,10 @@ struct SocketApi {
   int (*epoll_ctl)(int epoll, int operation, int fd, epoll_event* event);
   int (*epoll_wait)(int epoll, epoll_event* events, int capacity, int timeout);
   int (*epoll_close)(int epoll);
+  // Of the stack alone: null over the kernel's sockets.
+  ssize_t (*send_zc)(int fd, const iovec* slices, int count, int flags, void (*done)(void*), void* argument);
+  ssize_t (*recv_zc)(int fd, iovec* slices, int* count, int flags, mr_loan** loan);
+  void (*give_back)(mr_loan* loan);
 };
 
 const SocketApi& kernel_sockets();

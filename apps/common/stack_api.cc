@@ -30,6 +30,9 @@ const SocketApi& stack_sockets() {
       .epoll_ctl = mr_epoll_ctl,
       .epoll_wait = mr_epoll_wait,
       .epoll_close = mr_close,
+      .send_zc = mr_send_zc,
+      .recv_zc = mr_recv_zc,
+      .give_back = mr_give_back,
   };
   return kApi;
 }

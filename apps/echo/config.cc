@@ -38,6 +38,9 @@ const std::array kSettings{
     EchoSetting{{"stats", Shape::kOptionalValue, "SECONDS",
                  "print counters at the end and every so often, default 10", "10"},
                 [](Config& config, const std::string& text) { config.stats = to_number(text, 0, 86400); }},
+    EchoSetting{{"zero_copy", Shape::kSwitch, "",
+                 "discard and character generator copy nothing: mr_recv_zc, mr_send_zc"},
+                [](Config& config, const std::string& text) { config.zero_copy = to_switch(text); }},
     EchoSetting{{"kernel", Shape::kSwitch, "",
                  "serve on the kernel's sockets, to compare; only --addr and ports apply"},
                 [](Config& config, const std::string& text) { config.kernel = to_switch(text); }},
@@ -56,7 +59,10 @@ std::optional<Config> read_config(int argc, char** argv) {
   CLI::App app("Echo server over TCP and UDP on the Millrace stack.", "millrace-echo");
   app.footer(kFooter);
   app.set_version_flag("--version", MILLRACE_VERSION);
-  return apps::read_server_config<Config>(app, argc, argv, kSettings);
+  std::optional<Config> config = apps::read_server_config<Config>(app, argc, argv, kSettings);
+  if (config && config->kernel && config->zero_copy)
+    throw apps::SettingError("zero_copy is of the stack alone: leave it or kernel out");
+  return config;
 }
 
 }  // namespace millrace::echo

@@ -16,6 +16,7 @@ struct Config : apps::ServerConfig {
   std::optional<std::uint16_t> chargen_port;
   unsigned timeout = 120;  ///< seconds after which a peer that no longer answers is dropped; 0: never
   unsigned drain = 5;      ///< seconds that connections get to finish after SIGTERM
+  bool zero_copy = false;  ///< discard and chargen lend their memory; not on the kernel's sockets
   unsigned stats = 0;      ///< seconds between reports, and one at the end; 0: no reports
 };
 

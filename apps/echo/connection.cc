@@ -1,6 +1,7 @@
 #include "connection.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <memory>
 
@@ -20,8 +21,9 @@ constexpr std::size_t kLittle = 4096;
 constexpr unsigned kFirst = 0x20, kPrintable = 95, kLine = 72;
 constexpr std::size_t kPeriod = std::size_t{kPrintable} * (kLine + 2);
 
-std::vector<unsigned char> make_pattern() {
-  std::vector<unsigned char> pattern;
+std::vector<unsigned char>* make_pattern() {
+  auto* const made = new std::vector<unsigned char>;
+  std::vector<unsigned char>& pattern = *made;
   pattern.reserve(kWrite + kPeriod);
   for (unsigned start = 0; pattern.size() < kWrite + kPeriod; start = (start + 1) % kPrintable) {
     for (unsigned i = 0; i < kLine; ++i) {
@@ -30,12 +32,18 @@ std::vector<unsigned char> make_pattern() {
     pattern.push_back('\r');
     pattern.push_back('\n');
   }
-  return pattern;
+  return made;
+}
+
+const std::vector<unsigned char>& the_pattern() {
+  static const std::vector<unsigned char>* const pattern = make_pattern();
+  return *pattern;
 }
 
 }  // namespace
 
-Shared::Shared(apps::EventLoop& event_loop) : loop(event_loop), scratch(kScratch), pattern(make_pattern()) {}
+Shared::Shared(apps::EventLoop& event_loop, bool lend)
+    : loop(event_loop), zero_copy(lend), scratch(kScratch), pattern(the_pattern()) {}
 
 Connection::Connection(Shared& shared, int fd, Service service)
     : shared_(shared),
@@ -103,8 +111,7 @@ bool Connection::serve_echo(bool readable) {
 
 bool Connection::serve_discard() {
   for (int turn = 0; turn < kTurns; ++turn) {
-    std::size_t length = 0;
-    const Progress progress = receive(length);
+    const Progress progress = receive_and_forget();
     if (progress == Progress::kEnd) return false;
     if (progress == Progress::kIdle) break;
   }
@@ -115,7 +122,7 @@ bool Connection::serve_chargen(bool readable) {
   if (readable && !serve_discard()) return false;
   for (int turn = 0; turn < kTurns; ++turn) {
     std::size_t sent = 0;
-    const Progress progress = transmit(shared_.pattern.data() + pattern_offset_, kWrite, sent);
+    const Progress progress = transmit(shared_.pattern.data() + pattern_offset_, kWrite, sent, true);
     pattern_offset_ = (pattern_offset_ + sent) % kPeriod;
     if (progress == Progress::kEnd) return false;
     if (progress == Progress::kBlocked) break;
@@ -125,7 +132,23 @@ bool Connection::serve_chargen(bool readable) {
 
 Connection::Progress Connection::receive(std::size_t& length) {
   const std::size_t room = shared_.counters.pending_bytes < kPlentyHeld ? shared_.scratch.size() : kLittle;
-  const ssize_t got = shared_.loop.api().recv(fd_, shared_.scratch.data(), room, MSG_DONTWAIT);
+  return received(shared_.loop.api().recv(fd_, shared_.scratch.data(), room, MSG_DONTWAIT), length);
+}
+
+Connection::Progress Connection::receive_and_forget() {
+  std::size_t length = 0;
+  if (!shared_.zero_copy) return receive(length);
+  std::array<iovec, 16> slices;
+  int count = slices.size();
+  mr_loan* loan = nullptr;
+  const apps::SocketApi& api = shared_.loop.api();
+  const ssize_t got = api.recv_zc(fd_, slices.data(), &count, MSG_DONTWAIT, &loan);
+  if (got < 0 && errno == ENOBUFS) return receive(length);
+  api.give_back(loan);
+  return received(got, length);
+}
+
+Connection::Progress Connection::received(ssize_t got, std::size_t& length) {
   if (got > 0) {
     length = static_cast<std::size_t>(got);
     shared_.counters.bytes_in += length;
@@ -136,10 +159,10 @@ Connection::Progress Connection::receive(std::size_t& length) {
   return Progress::kEnd;
 }
 
-Connection::Progress Connection::transmit(const unsigned char* data, std::size_t length, std::size_t& sent) {
+Connection::Progress Connection::transmit(const unsigned char* data, std::size_t length, std::size_t& sent,
+                                          bool lasting) {
   while (sent < length) {
-    const ssize_t taken =
-        shared_.loop.api().send(fd_, data + sent, length - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t taken = send_some(data + sent, length - sent, lasting);
     if (taken < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN) return Progress::kBlocked;
@@ -150,6 +173,14 @@ Connection::Progress Connection::transmit(const unsigned char* data, std::size_t
     shared_.counters.bytes_out += static_cast<std::uint64_t>(taken);
   }
   return Progress::kMore;
+}
+
+ssize_t Connection::send_some(const unsigned char* data, std::size_t length, bool lasting) {
+  const apps::SocketApi& api = shared_.loop.api();
+  if (!lasting || !shared_.zero_copy) return api.send(fd_, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+  const iovec slice{const_cast<unsigned char*>(data), length};  // NOLINT: struct iovec has no const
+  return api.send_zc(
+      fd_, &slice, 1, MSG_DONTWAIT | MSG_NOSIGNAL, [](void*) {}, nullptr);
 }
 
 void Connection::hold(const unsigned char* data, std::size_t length) {

@@ -25,14 +25,16 @@ class Connection;
 
 /// What the connections of one server share. One thread uses it.
 struct Shared {
-  explicit Shared(apps::EventLoop& event_loop);
+  Shared(apps::EventLoop& event_loop, bool lend);
   apps::EventLoop& loop;
+  bool zero_copy;
   Counters counters;
   bool draining = false;
   /// Received data on its way back: an idle connection owns no buffer.
   std::vector<unsigned char> scratch;
-  /// The RFC 864 pattern, one period longer than a write, so that a write can start anywhere in a period.
-  std::vector<unsigned char> pattern;
+  /// The RFC 864 pattern, one period longer than a write, so that a write can start anywhere in a period. It
+  /// stays to the end of the process: what was lent of it may be under way longer than the server.
+  const std::vector<unsigned char>& pattern;
 };
 
 /// A TCP connection with one of the services. Made with new, it deletes itself when it is over; the server's
@@ -60,8 +62,12 @@ class Connection final
   bool serve_chargen(bool readable);
   /// kIdle: nothing there. kEnd: end of stream or error.
   Progress receive(std::size_t& length);
-  /// Sends as much as goes; kBlocked: `sent` is short.
-  Progress transmit(const unsigned char* data, std::size_t length, std::size_t& sent);
+  /// For what nobody looks at: counts it.
+  Progress receive_and_forget();
+  Progress received(ssize_t got, std::size_t& length);
+  /// Sends as much as goes; kBlocked: `sent` is short. `lasting`: data that never changes.
+  Progress transmit(const unsigned char* data, std::size_t length, std::size_t& sent, bool lasting = false);
+  ssize_t send_some(const unsigned char* data, std::size_t length, bool lasting);
   Progress flush_pending();
   void hold(const unsigned char* data, std::size_t length);
   void want(std::uint32_t interest);

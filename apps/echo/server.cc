@@ -92,7 +92,10 @@ class Server::Timer final : public apps::Handler {
 };
 
 Server::Server(const apps::SocketApi& api, const Config& config, std::function<void(const Counters&)> report)
-    : loop_(api, spin(config) ? 0 : -1), shared_(loop_), config_(config), report_(std::move(report)) {
+    : loop_(api, spin(config) ? 0 : -1),
+      shared_(loop_, config.zero_copy),
+      config_(config),
+      report_(std::move(report)) {
   signals_ = std::make_unique<apps::Signals>(loop_, std::initializer_list<int>{SIGTERM, SIGINT, SIGUSR1},
                                              [this](int number) { on_signal(number); });
   listen_on(config.port, Service::kEcho);

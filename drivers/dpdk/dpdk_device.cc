@@ -5,9 +5,11 @@
 namespace millrace::drivers::dpdk {
 namespace {
 
-/// How long may be slept without an interrupt: short while there is traffic, and longer as it stays away.
+/// How long may be slept without an interrupt: short while there is traffic, up to a millisecond as it stays
+/// away, and more once it has been away for long, when a wake-up each millisecond is all that a program does.
 constexpr Duration kShortestSleep = 20us;
-constexpr Duration kLongestSleep = 1ms;
+constexpr Duration kLongSleep = 1ms;
+constexpr Duration kLongestSleep = 4ms;
 /// When a full device is tried again, as no descriptor tells.
 constexpr Duration kRetryFull = 50us;
 constexpr Duration kAwaitPeer = 100ms;
@@ -93,7 +95,9 @@ Duration DpdkDevice::max_sleep(Instant now) const {
   if (tx_full()) return kRetryFull;
   if (port_->ready() && port_->awaits_peer()) return kAwaitPeer;
   if (!port_->ready() || wait_fds_[1].fd >= 0) return Duration::max();
-  return std::clamp<Duration>((now - last_frame_) / 8, kShortestSleep, kLongestSleep);
+  const Duration quiet = now - last_frame_;
+  return std::clamp<Duration>(quiet / 8, kShortestSleep,
+                              std::clamp<Duration>(quiet / 256, kLongSleep, kLongestSleep));
 }
 
 DeviceEvent DpdkDevice::take_event() {

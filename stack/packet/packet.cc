@@ -311,6 +311,15 @@ bool Packet::append(PacketPtr& other) {
   return true;
 }
 
+std::uint32_t Packet::length_of_pieces(std::size_t count) const {
+  if (count >= piece_count()) return length();
+  if (count == 0) return 0;
+  std::uint32_t sum = linear_length();
+  if (sum != 0) --count;
+  for (const Fragment& fragment : fragments().first(count)) sum += fragment.length;
+  return sum;
+}
+
 std::size_t Packet::storage_held() const {
   const Buffer* last = storage_.get();
   std::size_t held = last != nullptr ? last->capacity() : 0;

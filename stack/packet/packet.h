@@ -156,6 +156,10 @@ class Packet
   /// visit(std::span<const uint8_t>) over the bytes [offset, offset + length), piece by piece.
   template <typename Visitor>
   void for_each_piece(std::uint32_t offset, std::uint32_t length, Visitor&& visit) const;
+  /// In how many pieces the bytes lie: what for_each_piece() over all of them visits.
+  [[nodiscard]] std::size_t piece_count() const { return fragment_count_ + (linear_length() != 0 ? 1u : 0u); }
+  /// How long the first `count` pieces are together.
+  [[nodiscard]] std::uint32_t length_of_pieces(std::size_t count) const;
   /// Storage this packet keeps alive, in bytes: the capacity of its Buffers (shared ones counted in full,
   /// neighbouring pieces of one Buffer once).
   [[nodiscard]] std::size_t storage_held() const;

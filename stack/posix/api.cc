@@ -178,6 +178,29 @@ ssize_t mr_readv(int fd, const struct iovec* slices, int count) {
   return finish<ssize_t>(as_file_call(px::receive_data(fd, slices, size, px::kPlainRead, message)));
 }
 
+ssize_t mr_send_zc(int fd, const struct iovec* slices, int count, int flags, void (*done)(void* argument),
+                   void* argument) {
+  const auto size = static_cast<std::size_t>(count);
+  if (count < 0) return finish<ssize_t>(-EINVAL);
+  if (done == nullptr) return finish<ssize_t>(-EFAULT);
+  if (const long wrong = px::check_vector(slices, size, EINVAL); wrong != 0) return finish<ssize_t>(wrong);
+  return finish<ssize_t>(px::send_lent(fd, slices, size, flags, done, argument));
+}
+
+ssize_t mr_recv_zc(int fd, struct iovec* slices, int* count, int flags, struct mr_loan** loan) {
+  if (slices == nullptr || count == nullptr || loan == nullptr) return finish<ssize_t>(-EFAULT);
+  if (*count <= 0) return finish<ssize_t>(-EINVAL);
+  *loan = nullptr;
+  auto room = static_cast<std::size_t>(*count);
+  const long received = px::receive_lent(fd, slices, room, flags, *loan);
+  if (received >= 0) *count = static_cast<int>(room);
+  return finish<ssize_t>(received);
+}
+
+void mr_give_back(struct mr_loan* loan) {
+  px::give_back(loan);
+}
+
 int mr_getsockname(int fd, struct sockaddr* address, socklen_t* length) {
   return to_int(px::socket_name(fd, address, length));
 }

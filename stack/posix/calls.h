@@ -12,6 +12,8 @@
 #include "posix/ancillary.h"
 #include "posix/context.h"
 
+struct mr_loan;
+
 /// The socket calls, as the kernel has them: a result, or -errno. The C functions of millrace/socket.h turn
 /// that into errno.
 namespace millrace::posix {
@@ -51,6 +53,7 @@ struct OutgoingMessage {
   const sockaddr* to = nullptr;
   socklen_t to_length = 0;
   std::span<const unsigned char> control;  ///< msg_control
+  MemoryLender* lender = nullptr;          ///< of a stream: the bytes may be shared
 };
 [[nodiscard]] long send_data(int fd, const iovec* slices, std::size_t count, int flags,
                              const OutgoingMessage& message);
@@ -67,6 +70,14 @@ struct ReceivedMessage {
 };
 [[nodiscard]] long receive_data(int fd, const iovec* slices, std::size_t count, int flags,
                                 ReceivedMessage& message);
+
+// --- without a copy, of a stream (transfer.cc, zero_copy.cc)
+/// `done` tells once that a send which returned more than 0 needs its bytes no more.
+[[nodiscard]] long send_lent(int fd, const iovec* slices, std::size_t count, int flags, ZeroCopyDone done,
+                             void* argument);
+/// Fills at most `count` slices, and says how many. At the end of the stream there is no loan.
+[[nodiscard]] long receive_lent(int fd, iovec* slices, std::size_t& count, int flags, mr_loan*& loan);
+void give_back(mr_loan* loan);
 
 // --- messages (message_calls.cc): as the system calls, with the timeout of recvmmsg(2) written back
 [[nodiscard]] long send_message(int fd, const msghdr* message, int flags);

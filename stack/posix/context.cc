@@ -67,10 +67,16 @@ Context::Context(const ContextConfig& config, std::unique_ptr<NetDevice> device)
 
 Context::~Context() {
   backup_.stop();
+  while (!loans_.empty()) {
+    mr_loan& loan = loans_.front();
+    loans_.pop_front();
+    loan.loan.packets.clear();
+    loan.context = nullptr;
+  }
 }
 
 bool Context::unlock() {
-  if (told_count_ == 0) [[likely]] {
+  if (told_count_ == 0 && !lent_sends_.any_over()) [[likely]] {
     const bool contended = mutex_.unlock();
     signal_gate.leave();
     return contended;
@@ -78,9 +84,11 @@ bool Context::unlock() {
   std::array<Waiter*, kMaxTold> told;
   const std::size_t count = std::exchange(told_count_, 0);
   std::copy_n(told_.begin(), count, told.begin());
+  LentSends::List over = lent_sends_.take_over();
   const bool contended = mutex_.unlock();
   for (std::size_t i = 0; i < count; ++i) told[i]->ring();
   signal_gate.leave();
+  LentSends::tell(over);
   return contended;
 }
 

@@ -18,6 +18,7 @@
 #include "posix/shared_state.h"
 #include "posix/signals.h"
 #include "posix/waiter.h"
+#include "posix/zero_copy.h"
 #include "stack.h"
 
 namespace millrace::posix {
@@ -79,13 +80,16 @@ class Context {
   }
   /// Some thread is in the stack at this moment.
   [[nodiscard]] bool occupied() const { return mutex_.held(); }
-  /// Releases the lock and rings those who were told meanwhile. True when a thread slept for the lock.
+  /// Releases the lock, rings those who were told meanwhile, and tells of lent sends that are over. True when
+  /// a thread slept for the lock.
   bool unlock();
 
   // --- under the lock
   [[nodiscard]] Stack& stack() { return *stack_; }
   [[nodiscard]] const ContextConfig& config() const { return config_; }
   [[nodiscard]] NetDevice* device() { return device_.get(); }
+  [[nodiscard]] LentSends& lent_sends() { return lent_sends_; }
+  [[nodiscard]] AutoList<mr_loan>& loans() { return loans_; }
 
   /// Polls the stack once and tells whom that concerns. Returns the number of frames.
   std::size_t turn(Instant now);
@@ -156,6 +160,8 @@ class Context {
 
   Mutex mutex_;
   ContextConfig config_;
+  LentSends lent_sends_;  ///< outlives all that may hold lent memory
+  AutoList<mr_loan> loans_;
   std::unique_ptr<NetDevice> device_;
   std::unique_ptr<Stack> stack_;
 

@@ -1,3 +1,5 @@
+#include "posix/transfer.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,9 +18,6 @@
 namespace millrace::posix {
 
 namespace {
-
-/// Linux cuts every transfer to this (MAX_RW_COUNT).
-constexpr std::size_t kMaxTransfer = 0x7ffff000;
 
 /// The caller's buffers as the stack takes them, and how far they are used up.
 template <typename Slice, typename Byte>
@@ -126,6 +125,7 @@ long prepare_send(SocketFile& file, const OutgoingMessage& message, int flags, E
   send_flags.more = (flags & MSG_MORE) != 0;
   send_flags.out_of_band = (flags & MSG_OOB) != 0;
   send_flags.end_of_record = (flags & MSG_EOR) != 0;
+  send_flags.lender = message.lender;
   given = false;
   if (file.is_stream()) {
     send_flags.fast_open = (flags & MSG_FASTOPEN) != 0;
@@ -202,36 +202,17 @@ long finish_receive(SocketFile& file, const Received& received, long bytes, Rece
 }
 
 long receive_datagram(LockedFile& locked, ReceiveSlices& slices, int flags, ReceivedMessage& message) {
-  SocketFile& file = locked.socket_file();
-  Context& context = locked.context();
   ReceiveFlags receive_flags;
   receive_flags.peek = (flags & MSG_PEEK) != 0;
-  const bool nonblocking = file.nonblocking || (flags & MSG_DONTWAIT) != 0;
-  BlockingWait wait(file, file.settings.receive_timeout);
-  for (bool polled = false;;) {
-    const Instant now = clock_now();
-    const Result<Received> received = file.socket().receive(slices.rest(), receive_flags, now);
-    if (received) {
-      message.from = received->from;
-      message.from_set = true;
-      if (received->datagram_bytes > received->bytes) message.flags |= MSG_TRUNC;
-      context.settle(now);
-      const std::size_t bytes = (flags & MSG_TRUNC) != 0 ? received->datagram_bytes : received->bytes;
-      return finish_receive(file, *received, static_cast<long>(bytes), message);
-    }
-    if (received.error() != Error::kAgain) {
-      message.error = received.error();
-      context.settle(now);
-      return failure(received.error());
-    }
-    if (nonblocking) {
-      if (polled || !context.turn_if_stale(now)) return -EAGAIN;
-      polled = true;
-      continue;
-    }
-    const long waited = wait.until(kReadable | kReadHangup | kError | kHangup);
-    if (waited < 0) return waited;
-  }
+  Received received;
+  if (const long wrong = receive_once(locked, slices.rest(), receive_flags, flags, message, received);
+      wrong != 0)
+    return wrong;
+  message.from = received.from;
+  message.from_set = true;
+  if (received.datagram_bytes > received.bytes) message.flags |= MSG_TRUNC;
+  const std::size_t bytes = (flags & MSG_TRUNC) != 0 ? received.datagram_bytes : received.bytes;
+  return finish_receive(locked.socket_file(), received, static_cast<long>(bytes), message);
 }
 
 long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, ReceivedMessage& message) {
@@ -314,26 +295,62 @@ long receive_locked(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
 
 }  // namespace
 
+long receive_once(LockedFile& locked, std::span<const IoSlice> out, ReceiveFlags receive_flags, int flags,
+                  ReceivedMessage& message, Received& result) {
+  SocketFile& file = locked.socket_file();
+  Context& context = locked.context();
+  const bool nonblocking = file.nonblocking || (flags & MSG_DONTWAIT) != 0;
+  BlockingWait wait(file, file.settings.receive_timeout);
+  for (bool polled = false;;) {
+    const Instant now = clock_now();
+    const Result<Received> received = file.socket().receive(out, receive_flags, now);
+    if (received) {
+      result = *received;
+      context.settle(now);
+      return 0;
+    }
+    if (received.error() != Error::kAgain) {
+      message.error = received.error();
+      context.settle(now);
+      return failure(received.error());
+    }
+    if (nonblocking) {
+      if (polled || !context.turn_if_stale(now)) return -EAGAIN;
+      polled = true;
+      continue;
+    }
+    const long waited = wait.until(kReadable | kReadHangup | kError | kHangup);
+    if (waited < 0) return waited;
+  }
+}
+
+long send_to_file(LockedFile& locked, const iovec* slices, std::size_t count, int flags,
+                  const OutgoingMessage& message) {
+  if (message.to != nullptr) {
+    if (const long wrong = check_address(message.to, message.to_length); wrong != 0) return wrong;
+  }
+  if ((flags & ~kSendFlags) != 0) return -EOPNOTSUPP;
+  if (any_null(slices, count)) return -EFAULT;
+  SendSlices data(slices, count);
+  return send_locked(locked, data, flags, message);
+}
+
+long with_signal(long result, bool stream, int flags) {
+  if (result == -EPIPE && stream && (flags & MSG_NOSIGNAL) == 0) pthread_kill(pthread_self(), SIGPIPE);
+  return result;
+}
+
 long send_data(int fd, const iovec* slices, std::size_t count, int flags, const OutgoingMessage& message) {
   long result;
+  bool stream;
   {
     LockedFile locked(fd);
     if (!locked) return -EBADF;
     if (!locked.is_socket()) return -ENOTSOCK;
-    if (message.to != nullptr) {
-      if (const long wrong = check_address(message.to, message.to_length); wrong != 0) return wrong;
-    }
-    if ((flags & ~kSendFlags) != 0) return -EOPNOTSUPP;
-    if (any_null(slices, count)) return -EFAULT;
-    SendSlices data(slices, count);
-    const bool stream = locked.socket_file().is_stream();
-    result = send_locked(locked, data, flags, message);
-    if (!stream || (flags & MSG_NOSIGNAL) != 0) return result;
+    stream = locked.socket_file().is_stream();
+    result = send_to_file(locked, slices, count, flags, message);
   }
-  // send(2): on a stream whose write half is shut, EPIPE comes with SIGPIPE; to this thread, without the
-  // lock.
-  if (result == -EPIPE) pthread_kill(pthread_self(), SIGPIPE);
-  return result;
+  return with_signal(result, stream, flags);
 }
 
 long receive_data(int fd, const iovec* slices, std::size_t count, int flags, ReceivedMessage& message) {

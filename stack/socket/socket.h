@@ -9,6 +9,7 @@
 #include "base/ip_address.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "packet/packet.h"
 #include "socket/readiness.h"
 
 namespace millrace {
@@ -25,11 +26,32 @@ struct ConstIoSlice {
   std::size_t size = 0;
 };
 
+/// Of who sends memory that stays his: makes Buffers of it that a queue can hold and a packet can share.
+class MemoryLender {
+ public:
+  MemoryLender(const MemoryLender&) = delete;
+  MemoryLender& operator=(const MemoryLender&) = delete;
+  /// These bytes stay as they are until the Buffer is released. Null: no memory.
+  [[nodiscard]] virtual BufferRef lend(const std::uint8_t* bytes, std::uint32_t size) = 0;
+
+ protected:
+  MemoryLender() = default;
+  ~MemoryLender() = default;
+};
+
+/// Received payload that was given out instead of copied: the packets as they came, the first byte first.
+struct Loan {
+  PacketQueue packets;
+  std::size_t storage = 0;  ///< that they keep, charged until Tcp::take_back()
+};
+
 struct SendFlags {
   bool more = false;           ///< MSG_MORE: hold back a partial segment
   bool out_of_band = false;    ///< MSG_OOB
   bool fast_open = false;      ///< MSG_FASTOPEN: connect to `to`, with data in the SYN where that can be
   bool end_of_record = false;  ///< MSG_EOR, accepted and without effect on a stream
+  /// Of a stream: its Buffers are queued in the place of copies, where that is worth it.
+  MemoryLender* lender = nullptr;
   // --- of this datagram only
   std::optional<std::uint8_t> tos = {}, ttl = {};
   std::optional<IpAddress> source = {};  ///< a wildcard: the route's, whatever the socket is bound to
@@ -39,6 +61,9 @@ struct ReceiveFlags {
   bool peek = false;         ///< MSG_PEEK
   bool out_of_band = false;  ///< MSG_OOB
   bool discard = false;      ///< MSG_TRUNC on a stream: count and drop, write nothing
+  /// Of a stream: an empty loan, into which payload goes in the place of the slices: in no more pieces than
+  /// they are, no more than their sizes. kNoBuffers: too much is lent or queued already.
+  Loan* loan = nullptr;
 };
 struct Received {
   std::size_t bytes = 0;           ///< written to the slices (stream: 0 is end of file)

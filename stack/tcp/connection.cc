@@ -118,6 +118,7 @@ Result<Received> Connection::receive(std::span<const IoSlice> out, ReceiveFlags 
     result.bytes_left = bytes_left();
     return result;
   }
+  if (flags.loan != nullptr && tcp_.send_budget().under_pressure()) return Error::kNoBuffers;
   std::size_t wanted = 0;
   for (const IoSlice& slice : out) wanted += slice.size;
   std::size_t skipped = 0;  // peeking past an urgent byte
@@ -141,9 +142,15 @@ Result<Received> Connection::receive(std::span<const IoSlice> out, ReceiveFlags 
         urgent_.pending = false;
       }
     }
-    result.bytes = flags.discard ? limit : queue.copy(out, skipped, limit);
+    if (flags.loan != nullptr) {
+      result.bytes = queue.lend(limit, out.size(), *flags.loan);
+      if (result.bytes == 0) return Error::kNoBuffers;
+      tcp_.send_budget().take_anyway(flags.loan->storage);
+    } else {
+      result.bytes = flags.discard ? limit : queue.copy(out, skipped, limit);
+      if (!flags.peek) queue.drop_front(result.bytes);
+    }
     if (!flags.discard) result.timestamp = queue.copied_timestamp();
-    if (!flags.peek) queue.drop_front(result.bytes);
     break;
   }
   result.bytes_left = bytes_left();

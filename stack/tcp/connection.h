@@ -268,7 +268,8 @@ class Connection final : public Flow,
   /// How many of `wanted` bytes may be queued now.
   [[nodiscard]] std::size_t send_room(std::size_t wanted) const;
   /// Queues as many of the `wanted` bytes as there is room for, and makes room by sending.
-  [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t wanted, Instant now);
+  [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t wanted,
+                                   MemoryLender* lender, Instant now);
   [[nodiscard]] bool has_space() const;
   void grow_send_buffer();
   /// Tells who was told that there is no room to send, when there is.

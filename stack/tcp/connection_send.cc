@@ -43,11 +43,12 @@ std::size_t Connection::send_room(std::size_t wanted) const {
   return std::min(wanted, SendBuffer::room(queued(), send_limit(), options_.not_sent_low_water));
 }
 
-std::size_t Connection::append(std::span<const ConstIoSlice> data, std::size_t wanted, Instant now) {
+std::size_t Connection::append(std::span<const ConstIoSlice> data, std::size_t wanted, MemoryLender* lender,
+                               Instant now) {
   std::size_t taken = 0;
   while (true) {
     const std::size_t room = send_room(wanted - taken);
-    const std::size_t n = room != 0 ? sender_.append(data, taken, room) : 0;
+    const std::size_t n = room != 0 ? sender_.append(data, taken, room, lender) : 0;
     taken += n;
     if (taken == wanted || n < room) return taken;
     // What can go out makes room: in the super-segment that has begun, and below TCP_NOTSENT_LOWAT.
@@ -68,7 +69,7 @@ Result<std::size_t> Connection::send_data(std::span<const ConstIoSlice> data, Se
   std::size_t wanted = 0;
   for (const ConstIoSlice& slice : data) wanted += slice.size;
   if (wanted == 0) return std::size_t{0};
-  const std::size_t taken = append(data, wanted, now);
+  const std::size_t taken = append(data, wanted, flags.lender, now);
   if (taken < wanted) {
     wants_space_ = true;
     if (sender_.queue().empty()) tcp_.wait_for_memory(*socket_);

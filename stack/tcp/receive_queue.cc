@@ -53,6 +53,37 @@ std::size_t ReceiveQueue::copy(std::span<const IoSlice> out, std::size_t offset,
   return copied;
 }
 
+std::size_t ReceiveQueue::lend(std::size_t limit, std::size_t pieces, Loan& loan) {
+  std::size_t lent = 0;
+  while (lent != limit && !packets_.empty()) {
+    const Packet& front = packets_.front();
+    const std::uint32_t length = front.length();
+    const auto n = static_cast<std::uint32_t>(
+        std::min<std::size_t>({length, limit - lent, front.length_of_pieces(pieces)}));
+    if (n == 0) break;
+    PacketPtr packet = packets_.pop_front();
+    if (n < length) {
+      PacketPtr rest = packet->split(n);
+      if (!rest) {
+        packets_.push_front(std::move(packet));
+        break;
+      }
+      rest->charge = packet->charge;  // both keep the storage
+      rest->timestamp = packet->timestamp;
+      packets_.push_front(std::move(rest));
+    } else {
+      storage_ -= packet->charge;
+    }
+    copied_timestamp_ = packet->timestamp;
+    pieces -= packet->piece_count();
+    lent += n;
+    loan.storage += packet->charge;
+    loan.packets.push_back(std::move(packet));
+  }
+  bytes_ -= static_cast<std::uint32_t>(lent);
+  return lent;
+}
+
 void ReceiveQueue::drop_front(std::size_t n) {
   assert(n <= bytes_);
   bytes_ -= static_cast<std::uint32_t>(n);

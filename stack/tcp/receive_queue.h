@@ -19,7 +19,10 @@ class ReceiveQueue {
   std::uint32_t collapse();
   /// Copies out from `offset` on; returns how much.
   std::size_t copy(std::span<const IoSlice> out, std::size_t offset, std::size_t limit) const;
-  /// When the last byte copied arrived.
+  /// Gives out the first `limit` bytes as they lie, in `pieces` pieces at most; returns how much. Less than
+  /// all: no piece is left, or no memory to cut a packet.
+  std::size_t lend(std::size_t limit, std::size_t pieces, Loan& loan);
+  /// When the last byte copied or lent arrived.
   [[nodiscard]] Instant copied_timestamp() const { return copied_timestamp_; }
   void drop_front(std::size_t n);
   void clear();

@@ -11,16 +11,19 @@ namespace {
 constexpr std::uint32_t kFirstChunks = 4;
 constexpr std::uint32_t kLargestChunk = PacketPool::kClassBytes.back();
 constexpr std::uint32_t kScarceChunk = PacketPool::kClassBytes[2];
+/// Below this a copy costs less than a piece more in every packet. What is lent comes back in chunks.
+constexpr std::uint32_t kWorthLending = 4096, kLentChunk = 65536;
 
 }  // namespace
 
 std::uint32_t SendQueue::tail_room() const {
   if (count_ == 0) return 0;
   const Chunk& last = at(count_ - 1);
-  return last.buffer->capacity() - last.end;
+  return PacketPool::is_pooled(*last.buffer) ? last.buffer->capacity() - last.end : 0;
 }
 
-std::size_t SendQueue::append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t most) {
+std::size_t SendQueue::append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t most,
+                              MemoryLender* lender) {
   std::size_t taken = 0;
   for (const ConstIoSlice& slice : data) {
     if (skip >= slice.size) {
@@ -30,6 +33,12 @@ std::size_t SendQueue::append(std::span<const ConstIoSlice> data, std::size_t sk
     const std::uint8_t* from = slice.data + skip;
     std::size_t left = std::min(slice.size - skip, most - taken);
     skip = 0;
+    if (lender != nullptr) {
+      const std::size_t lent = append_lent(from, left, *lender);
+      from += lent;
+      left -= lent;
+      taken += lent;
+    }
     while (left != 0) {
       if (tail_room() == 0 && !add_chunk(most - taken)) return taken;
       Chunk& last = at(count_ - 1);
@@ -55,14 +64,31 @@ bool SendQueue::add_chunk(std::size_t wanted) {
   if (!buffer && size > PacketPool::kClassBytes[1])
     buffer = pool_.allocate_buffer(PacketPool::kClassBytes[1]);
   if (!buffer || !budget_.take(buffer->capacity())) return false;
-  if (count_ == capacity_) grow();
-  const std::uint32_t position = front_position_ + bytes_;
   storage_ += buffer->capacity();
+  push_chunk(std::move(buffer));
+  return true;
+}
+
+void SendQueue::push_chunk(BufferRef buffer) {
+  if (count_ == capacity_) grow();
   Chunk& chunk = at(count_++);
   chunk.buffer = std::move(buffer);
   chunk.begin = chunk.end = 0;
-  chunk.position = position;
-  return true;
+  chunk.position = front_position_ + bytes_;
+}
+
+std::size_t SendQueue::append_lent(const std::uint8_t* from, std::size_t left, MemoryLender& lender) {
+  std::size_t taken = 0;
+  while (left - taken >= kWorthLending) {
+    const auto n = static_cast<std::uint32_t>(std::min<std::size_t>(left - taken, kLentChunk));
+    BufferRef buffer = lender.lend(from + taken, n);
+    if (!buffer) break;
+    push_chunk(std::move(buffer));
+    at(count_ - 1).end = n;
+    bytes_ += n;
+    taken += n;
+  }
+  return taken;
 }
 
 void SendQueue::grow() {
@@ -76,8 +102,10 @@ void SendQueue::grow() {
 
 void SendQueue::pop_chunk() {
   Chunk& chunk = at(0);
-  storage_ -= chunk.buffer->capacity();
-  budget_.give_back(chunk.buffer->capacity());
+  if (PacketPool::is_pooled(*chunk.buffer)) {
+    storage_ -= chunk.buffer->capacity();
+    budget_.give_back(chunk.buffer->capacity());
+  }
   chunk.buffer.reset();
   first_ = (first_ + 1) & (capacity_ - 1);
   --count_;

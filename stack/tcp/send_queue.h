@@ -29,8 +29,10 @@ class SendQueue {
   ~SendQueue() { clear(); }
 
   /// Copies at most `most` bytes from the slices, after skipping `skip` bytes of them, until memory runs out.
-  /// Returns how many it took.
-  std::size_t append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t most);
+  /// Returns how many it took. With a lender, large pieces are shared instead: they are not charged, being
+  /// the program's memory.
+  std::size_t append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t most,
+                     MemoryLender* lender = nullptr);
   /// Forgets the first n bytes. Precondition: n <= bytes().
   void drop_front(std::uint32_t n);
   /// Appends bytes [offset, offset + length) to `packet` as fragments; returns how many fitted.
@@ -51,6 +53,9 @@ class SendQueue {
   };
   [[nodiscard]] Chunk& at(std::uint32_t i) const { return ring_[(first_ + i) & (capacity_ - 1)]; }
   [[nodiscard]] bool add_chunk(std::size_t wanted);
+  void push_chunk(BufferRef buffer);
+  /// Shares the bytes in chunks as long as that is worth it; returns how many it took.
+  std::size_t append_lent(const std::uint8_t* from, std::size_t left, MemoryLender& lender);
   void pop_chunk();
   void grow();
 

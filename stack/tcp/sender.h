@@ -59,8 +59,9 @@ class Sender {
 
   // --- from the application
   /// As SendQueue::append().
-  [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t most) {
-    return queue_.append(data, skip, most);
+  [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t most,
+                                   MemoryLender* lender = nullptr) {
+    return queue_.append(data, skip, most, lender);
   }
   void queue_fin() { fin_queued_ = true; }
   void set_urgent() {

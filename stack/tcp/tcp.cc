@@ -16,8 +16,8 @@ namespace millrace::tcp {
 namespace {
 
 constexpr std::size_t kChecksumOffset = 16;
-/// Send queues may hold half of the pool. Windows may promise an eighth: small payloads are compacted to a
-/// quarter of their storage at worst, so that promises kept take the other half.
+/// Send queues, and what is lent to programs, may hold half of the pool. Windows may promise an eighth: small
+/// payloads are compacted to a quarter of their storage at worst, so that promises kept take the other half.
 constexpr std::size_t kSendShare = 2, kPromiseShare = 8;
 
 }  // namespace
@@ -224,6 +224,11 @@ std::uint32_t Tcp::next_port_increment() {
   std::uint32_t& counter = port_increments_[rng_.below(static_cast<std::uint32_t>(port_increments_.size()))];
   counter += 1 + rng_.below(16);
   return counter;
+}
+
+void Tcp::take_back(Loan& loan) {
+  loan.packets.clear();
+  send_budget_.give_back(std::exchange(loan.storage, 0));
 }
 
 void Tcp::flush(Instant now) {

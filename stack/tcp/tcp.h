@@ -53,6 +53,9 @@ class Tcp final : public ip::Transport {
   // --- from above
   [[nodiscard]] std::unique_ptr<Socket> create_socket(IpAddress::Family family);
 
+  /// What ReceiveFlags::loan gave out is not needed any more.
+  void take_back(Loan& loan);
+
   // --- for tests and tools
   [[nodiscard]] const CounterSet<Counter>& counters() const { return counters_; }
   [[nodiscard]] std::size_t connection_count() const { return connection_count_; }

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 import tempfile
 import time
 
@@ -100,6 +101,17 @@ def udp_echo(bench, stack_is_server):
     expect(int(field(load("udp", "--count", 1000).succeed(), "lost")) == 0, "datagrams were lost")
     if bench.driver != "dpdk":  # as with ping: fragments
         bench.start([bench.programs.peer, "datagrams", "--host", host, *peer[0]], peer[1]).succeed()
+
+
+def zero_copy(bench):
+    """What is lent to the stack, or by it, holds the bytes it should, also when it is sent again."""
+    bench.connect()
+    client = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "pattern_client.py"), "--host", STACK]
+    for device, size in ((bench.device, 100), (f"fault(loss=0.02,corrupt=0.005,reorder=0.01,seed=3):{bench.device}", 10)):
+        server = bench.echo("--zero-copy", device=device)
+        bench.start([*client, "--bytes", size * MB], bench.peer).succeed()
+        server.signal(signal.SIGTERM)
+        server.succeed()
 
 
 def scenario(bench, name, stack_is_server):
@@ -371,7 +383,7 @@ LONG_OF_THE_STACK = {"a reader that stops", "a peer that vanishes", "idle server
 
 # Over these drivers, whose devices differ little from the first one's for what is above, few are enough each time.
 SELDOM = ("xdp", "dpdk")
-ALWAYS = re.compile(r"capture, both|TCP echo|both-ways|ping flood|every size, MTU 1500|faulty|duplication|come and go")
+ALWAYS = re.compile(r"capture, both|TCP echo|both-ways|zero copy|ping flood|every size, MTU 1500|faulty|duplication|come and go")
 
 
 def all_cases(programs):
@@ -406,6 +418,7 @@ def all_cases(programs):
         if programs.relay and programs.driver == "af_packet":
             add(f"5 % loss each way on the line, {role_name}", lossy_line, role)
         add(f"loss, duplication, corruption and reordering, {role_name}", faulty_device, role)
+    add("zero copy, both ways", zero_copy)
     add("1,000 connections of 1 MB leave nothing behind", thousand_connections)
     add("1,000 connections of 1 MB from the stack", many_from_stack)
     add("connections that come and go leave nothing behind", connect_and_go)

@@ -160,12 +160,42 @@ TEST(OutOfOrderQueue, ManyHolesCostLittleEach) {
 
 INSTANTIATE_TEST_SUITE_P(FromSeed, OutOfOrderModel, testing::Range<std::uint64_t>(1, 21));
 
+/// Lends what is its own, looks at it when it comes back, and spoils it then.
+class Lender final : public MemoryLender {
+ public:
+  BufferRef lend(const std::uint8_t* bytes, std::uint32_t size) override {
+    // The caller's bytes go away after the test's step: what is lent is a copy that stays.
+    auto& piece = pieces_.emplace_back(std::make_unique<Piece>(bytes, size));
+    return BufferRef(&piece->buffer);
+  }
+  [[nodiscard]] std::size_t lent() const { return pieces_.size(); }
+  [[nodiscard]] std::size_t returned() const { return returned_count_; }
+
+ private:
+  struct Piece {
+    Piece(const std::uint8_t* from, std::uint32_t size)
+        : bytes(from, from + size), as_lent(bytes), buffer(bytes.data(), size, &Lender::release, this) {}
+    std::vector<std::uint8_t> bytes, as_lent;
+    Buffer buffer;
+  };
+  static void release(Buffer* buffer) {
+    auto& piece = *static_cast<Piece*>(buffer->owner());
+    EXPECT_EQ(piece.bytes, piece.as_lent) << "somebody wrote into lent memory";
+    std::fill(piece.bytes.begin(), piece.bytes.end(), std::uint8_t{0xaa});
+    ++returned_count_;
+  }
+  std::vector<std::unique_ptr<Piece>> pieces_;
+  static inline std::size_t returned_count_ = 0;
+};
+
 class SendQueueModel : public testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(SendQueueModel, HoldsTheBytesOfAVector) {
   PacketPool pool;
   MemoryBudget budget(10 << 20);
   Rng rng(GetParam());
+  Lender lender;
+  const std::size_t returned_before = lender.returned();
   {
     SendQueue queue(pool, budget);
     std::uint64_t written = 0, dropped = 0;
@@ -181,7 +211,7 @@ TEST_P(SendQueueModel, HoldsTheBytesOfAVector) {
         // Skipped bytes are those a former call took: the pattern goes on behind them.
         for (std::size_t i = skip; i < bytes.size(); ++i) bytes[i] = pattern_byte(written + i - skip);
         const std::size_t most = rng.below(static_cast<std::uint32_t>(bytes.size()) + 1);
-        const std::size_t taken = queue.append(slices, skip, most);
+        const std::size_t taken = queue.append(slices, skip, most, rng.chance(0.3) ? &lender : nullptr);
         ASSERT_LE(taken, std::min(most, bytes.size() - skip));
         if (budget.used() < budget.total() / 2) {
           ASSERT_EQ(taken, std::min(most, bytes.size() - skip));
@@ -208,6 +238,8 @@ TEST_P(SendQueueModel, HoldsTheBytesOfAVector) {
       ASSERT_EQ(budget.used(), queue.storage());
     }
   }
+  EXPECT_GT(lender.lent(), 0u);
+  EXPECT_EQ(lender.returned() - returned_before, lender.lent());
   EXPECT_EQ(budget.used(), 0u);
   EXPECT_EQ(pool.bytes_in_use(), 0u);
 }
@@ -250,6 +282,70 @@ TEST_P(ReceiveQueueModel, HoldsTheBytesOfAVector) {
       ASSERT_EQ(pool.bytes_in_use(), queue.storage());
       // Four times the payload, and the first and the last packet.
       ASSERT_LE(pool.bytes_in_use(), 4u * queue.bytes() + 2u * PacketPool::kClassBytes[2] + 4096u);
+    }
+  }
+  EXPECT_EQ(pool.bytes_in_use(), 0u);
+}
+
+/// Some in one piece, some in several.
+PacketPtr packet_in_pieces(PacketPool& pool, Rng& rng, std::uint64_t position, std::uint32_t length) {
+  PacketPtr packet = packet_of(pool, position, length);
+  for (std::uint32_t more = rng.below(4); more != 0; --more) {
+    const std::uint32_t size = 1 + rng.below(2000);
+    PacketPtr next = packet_of(pool, position + packet->length(), size);
+    EXPECT_TRUE(packet->append(next));
+  }
+  return packet;
+}
+
+TEST_P(ReceiveQueueModel, LendsTheBytesOfAVector) {
+  PacketPool pool;
+  Rng rng(GetParam());
+  {
+    ReceiveQueue queue;
+    std::vector<Loan> loans;
+    std::size_t on_loan = 0;
+    std::uint64_t pushed = 0, taken = 0;
+    for (int step = 0; step < 3000; ++step) {
+      if (rng.chance(0.5)) {
+        PacketPtr packet = packet_in_pieces(pool, rng, pushed, 1 + rng.below(rng.chance(0.5) ? 20 : 3000));
+        pushed += packet->length();
+        queue.push(std::move(packet));
+      } else if (const auto held = static_cast<std::uint32_t>(pushed - taken); held != 0) {
+        if (rng.chance(0.3)) {
+          const std::uint32_t read = rng.below(held) + 1;
+          queue.drop_front(read);
+          taken += read;
+          continue;
+        }
+        const std::size_t limit = 1 + rng.below(8000), most = 1 + rng.below(6);
+        Loan loan;
+        const std::size_t lent = queue.lend(limit, most, loan);
+        ASSERT_GT(lent, 0u);
+        ASSERT_LE(lent, std::min<std::size_t>(limit, held));
+        std::size_t pieces = 0, seen = 0;
+        for (Packet& packet : loan.packets) {
+          packet.for_each_piece(0, packet.length(), [&](std::span<const std::uint8_t> piece) {
+            ++pieces;
+            for (const std::uint8_t byte : piece) EXPECT_EQ(byte, pattern_byte(taken + seen++));
+          });
+        }
+        ASSERT_EQ(seen, lent);
+        ASSERT_LE(pieces, most);
+        // Less than the limit only where all is lent, or every piece used up.
+        ASSERT_TRUE(lent == limit || lent == held || pieces == most);
+        taken += lent;
+        on_loan += loan.storage;
+        loans.push_back(std::move(loan));
+      }
+      if (!loans.empty() && rng.chance(0.4)) {
+        std::swap(loans[rng.below(static_cast<std::uint32_t>(loans.size()))], loans.back());
+        on_loan -= loans.back().storage;
+        loans.pop_back();
+      }
+      if (rng.chance(0.02)) queue.collapse();
+      ASSERT_EQ(queue.bytes(), pushed - taken);
+      ASSERT_LE(pool.bytes_in_use(), queue.storage() + on_loan);
     }
   }
   EXPECT_EQ(pool.bytes_in_use(), 0u);

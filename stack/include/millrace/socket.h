@@ -214,6 +214,34 @@ MR_API int mr_recvmmsg(int fd, struct mmsghdr* messages, unsigned int count, int
 MR_API ssize_t mr_read(int fd, void* data, size_t size);
 MR_API ssize_t mr_readv(int fd, const struct iovec* slices, int count);
 
+/*
+ * WITHOUT A COPY, on a stream. Both are worth it for large transfers only.
+ *
+ * mr_send_zc sends as mr_writev does, but what is sent stays in your memory: it must stay as it is, and
+ * there, until done(argument) is called. That is when the peer has acknowledged it, or the connection is
+ * over, and no packet and no device needs it any more; in mr_finish at the latest, and perhaps before
+ * mr_send_zc returns. done is called once for each call that returned more than 0, and for no other. It is
+ * called by whichever thread finds it out, which may be one of Millrace's own or one inside another mr_ call:
+ * it must not block, and may call mr_ functions that do not. Also after mr_close(fd). Slices below 4096 bytes
+ * are copied. A copy is made as well by devices that can send from memory of their own alone (xdp, dpdk).
+ * Flags: MSG_DONTWAIT, MSG_NOSIGNAL, MSG_MORE, MSG_EOR; others, and a socket that is no stream: EOPNOTSUPP.
+ * Other errors as writev(2) and send(2); EFAULT for a null done.
+ *
+ * mr_recv_zc waits as mr_recv does, and then points `slices`, at most *count of them and at most 64, to bytes
+ * that were received, takes these out of the stream, and says in *count how many slices it filled. They may
+ * be read, not written, until mr_give_back(*loan), which any thread may call, once; mr_finish ends all loans,
+ * too. Loans do not hold the window back, but they occupy the stack's memory: with too much out on loan, or
+ * queued for sending, ENOBUFS: give back, or use mr_recv. At the end of the stream: 0, *count 0 and *loan
+ * null. Flags: MSG_DONTWAIT; others, and a socket that is no stream: EOPNOTSUPP. EINVAL: *count is not
+ * positive. Other errors as recv(2).
+ */
+struct mr_loan;
+MR_API ssize_t mr_send_zc(int fd, const struct iovec* slices, int count, int flags,
+                          void (*done)(void* argument), void* argument);
+MR_API ssize_t mr_recv_zc(int fd, struct iovec* slices, int* count, int flags, struct mr_loan** loan);
+/* Null: nothing happens. */
+MR_API void mr_give_back(struct mr_loan* loan);
+
 MR_API int mr_getsockname(int fd, struct sockaddr* address, socklen_t* length);
 MR_API int mr_getpeername(int fd, struct sockaddr* address, socklen_t* length);
 
@@ -246,8 +274,7 @@ MR_API int mr_getpeername(int fd, struct sockaddr* address, socklen_t* length);
  *
  * Off, and cannot be switched on (ENOPROTOOPT; SO_ZEROCOPY 524, Linux's ENOTSUPP): SO_ZEROCOPY, SO_DONTROUTE,
  * IP_RECVERR, IP_TRANSPARENT, IP_RECVOPTS, IP_RETOPTS, IP_OPTIONS, IPV6_RECVERR, IPV6_TRANSPARENT,
- * SO_BINDTODEVICE (but ""), SO_MAX_PACING_RATE (but without a limit). TCP Fast Open is not there, and no
- * multicast group can be joined.
+ * SO_BINDTODEVICE (but ""), SO_MAX_PACING_RATE (but without a limit). No multicast group can be joined.
  */
 MR_API int mr_getsockopt(int fd, int level, int option, void* value, socklen_t* length);
 MR_API int mr_setsockopt(int fd, int level, int option, const void* value, socklen_t length);
