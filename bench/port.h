@@ -2,9 +2,11 @@
 
 #include <chrono>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 
+#include "base/ip_address.h"
 #include "base/time.h"
 #include "link/net_device.h"
 #include "open_device.h"
@@ -16,11 +18,13 @@ namespace millrace::bench {
 struct Port {
   static constexpr std::size_t kBurst = 64;
 
-  /// Throws std::runtime_error with one line for the user.
-  explicit Port(const std::string& spec) {
+  /// `addresses`: those of the frames that come, which the kernel is kept from, as for the stack. Throws
+  /// std::runtime_error with one line for the user.
+  Port(const std::string& spec, std::span<const IpPrefix> addresses) {
     drivers::OpenResult opened = drivers::open_device(spec);
     if (!opened.ok()) throw std::runtime_error(opened.error);
     device = std::move(opened.device);
+    device->own_addresses(addresses);
     if (SlabSource* memory = device->slab_source(); memory != nullptr) pool.take_slabs_from(*memory);
   }
   std::size_t receive(PacketQueue& out) { return device->rx_burst(pool, out, kBurst, now()); }

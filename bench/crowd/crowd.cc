@@ -24,11 +24,18 @@ SeqNum first_seq(std::size_t index) {
   return SeqNum{static_cast<std::uint32_t>(index) * 2654435761U};
 }
 
+std::vector<IpPrefix> addresses_of(const CrowdSettings& settings) {
+  std::vector<IpPrefix> all;
+  for (std::uint32_t i = 0; i < settings.addresses; ++i)
+    all.push_back({IpAddress::v4(settings.first.v4_value() + i), 32});
+  return all;
+}
+
 }  // namespace
 
 Crowd::Crowd(const CrowdSettings& settings)
     : settings_(settings),
-      port_(settings.device),
+      port_(settings.device, addresses_of(settings)),
       peers_(settings.connections),
       last_allowance_(Clock::now()),
       last_resend_(last_allowance_) {

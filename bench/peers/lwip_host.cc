@@ -26,7 +26,7 @@ void require(bool done, const char* what) {
 }  // namespace
 
 LwipHost::LwipHost(const std::string& device, const IpPrefix& address)
-    : port_(device), next_timers_(Clock::now()) {
+    : port_(device, {&address, 1}), next_timers_(Clock::now()) {
   lwip_init();
   const ip4_addr_t own = to_lwip(address.address.v4_value()), gateway{};
   const ip4_addr_t mask = to_lwip(address.length == 0 ? 0 : ~std::uint32_t{0} << (32 - address.length));
