@@ -16,9 +16,8 @@ class Context;
 /// acknowledgements, retransmissions and FINs go on while the program computes. It costs the program's
 /// threads nothing: no wake-up, no handshake, but one after a long idle time.
 ///
-///   traffic    tick every 1 ms; poll when no one did meanwhile. While the program polls, ticks become
-///   longer,
-///              up to 8 ms: each takes the processor from it
+///   traffic    tick every 1 ms; poll when no one did meanwhile. While the program polls itself, ticks
+///              become longer, up to 8 ms: each takes the processor from it
 ///   quiet      no traffic for 50 ms: asleep on the device as the leader; while a thread of the program
 ///              leads, tick every 10 ms
 ///   idle       a thread of the program leads for 2 s without traffic: asleep until it leaves its wait
