@@ -18,7 +18,9 @@ test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-1
                mosquitto-clients nginx redis-server socat sockperf unbound wget wrk)
 
 # What the comparison with the kernel needs besides the build.
-compare_packages=(iproute2 ethtool procps python3 gnuplot-nox redis-server redis-tools libbenchmark-dev libdpdk-dev)
+compare_packages=(iproute2 ethtool procps python3 gnuplot-nox redis-server redis-tools libbenchmark-dev libdpdk-dev
+                  # The column of lwIP, which is left out without it.
+                  liblwip-dev)
 
 # missing_packages NAME... prints those that are not installed.
 missing_packages() {

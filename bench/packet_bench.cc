@@ -129,7 +129,7 @@ constexpr std::uint32_t kHeaders = bench::kTcpHeaders;
 
 PacketPtr super_frame(PacketPool& pool, const BufferRef& payload) {
   PacketPtr packet = pool.allocate(kHeaders);
-  bench::write_tcp_headers(packet->put(kHeaders), {}, {}, kSegments * kMss, 1);
+  bench::write_tcp_headers(packet->put(kHeaders), {.seq = SeqNum{1}, .payload = kSegments * kMss});
   if (!packet->append_fragment(payload, 0, kSegments * kMss)) return nullptr;
   packet->offload.gso_size = kMss;
   bench::leave_tcp_checksum(packet->offload);
@@ -188,7 +188,7 @@ void GroFindsNothingToMerge(benchmark::State& state) {
   PacketQueue frames;
   for (int i = 0; i < kFlows; ++i) {
     PacketPtr frame = pool.allocate(kHeaders + 64);
-    bench::write_tcp_headers(frame->put(kHeaders + 64), {}, {}, 64, 1);
+    bench::write_tcp_headers(frame->put(kHeaders + 64), {.seq = SeqNum{1}, .payload = 64});
     frame->data()[35] = static_cast<std::uint8_t>(i);
     frame->pull(14);
     frame->offload.rx_checksum = Offload::RxChecksum::kVerified;

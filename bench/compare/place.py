@@ -9,16 +9,20 @@ A kernel has an address on the veth only while it takes part: else it would answ
 import json
 import os
 import re
+import resource
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "tests", "support"))
 
 import testbed  # noqa: E402
+from row import sysctl  # noqa: E402
 from testbed import expect, run  # noqa: E402
 
 STACK_SERVER, KERNEL_SERVER = "198.18.0.2", "198.18.0.3"
 KERNEL_CLIENT, STACK_CLIENT = "198.18.0.1", "198.18.0.4"
+# So many more connections a second than one address has ports can be opened from these; the first is the client's.
+SOURCES = [f"198.18.0.{number}" for number in range(4, 12)]
 SECONDS_TO_START = 15
 
 
@@ -29,7 +33,8 @@ class Place(testbed.Bench):
         super().__init__(None)
         self.programs = {"echo": f"{build}/apps/echo/millrace-echo", "load": f"{build}/bench/load/millrace-load",
                          "floor": f"{build}/bench/raw-floor", "preload": f"{build}/apps/preload/libmillrace-preload.so",
-                         "kv": f"{build}/apps/kv/millrace-kv"}
+                         "kv": f"{build}/apps/kv/millrace-kv", "crowd": f"{build}/bench/millrace-crowd",
+                         "lwip": f"{build}/bench/lwip-echo"}
         self.plugins = f"{build}/drivers/dpdk"
         self._folder = tempfile.TemporaryDirectory(prefix="millrace-compare-")
         self.server_ns = self.client_ns = None
@@ -50,8 +55,22 @@ class Place(testbed.Bench):
     def settings(self):
         """What the kernels at both ends are told; ports are there again at once for connections of one request."""
         return {"net.ipv4.tcp_congestion_control": self.congestion, "net.ipv4.tcp_tw_reuse": 1,
-                "net.ipv4.ip_local_port_range": "1024 65535", "net.core.somaxconn": 4096,
+                "net.ipv4.ip_local_port_range": "1024 65535", "net.core.somaxconn": 4096, "net.ipv4.tcp_max_syn_backlog": 8192,
                 "net.ipv4.tcp_rmem": "4096 131072 16777216", "net.ipv4.tcp_wmem": "4096 65536 16777216"}
+
+    @staticmethod
+    def descriptors():
+        """That a process may have: as many as the kernel lets any, if this one may say so."""
+        most = int(sysctl("fs.nr_open"))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        except (ValueError, PermissionError):
+            pass
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+    def limits(self):
+        """What else bounds the kernel's side, of the machine and not of a namespace."""
+        return {"descriptors a process (nofile)": self.descriptors(), "net.ipv4.tcp_mem": sysctl("net.ipv4.tcp_mem")}
 
     def offload(self, yes):
         """GRO, TSO and GSO of both ends of the veth."""
@@ -63,8 +82,13 @@ class Place(testbed.Bench):
         for namespace, name in ((self.server_ns, "server0"), (self.client_ns, "client0")):
             run(["ip", "netns", "exec", namespace, "sh", "-c", f"echo {int(yes)} >/sys/class/net/{name}/threaded"])
 
-    def has_dpdk(self):
-        return os.path.exists(f"{self.plugins}/libmillrace-dpdk.so")
+    def missing(self, column):
+        """What is not built that the column needs."""
+        if column.wire == "dpdk" and not os.path.exists(f"{self.plugins}/libmillrace-dpdk.so"):
+            return "built without DPDK (libdpdk-dev)"
+        if column.server == "lwip" and not os.path.exists(self.programs["lwip"]):
+            return "built without lwIP (liblwip-dev)"
+        return None
 
     def clean_up(self):
         super().clean_up()
@@ -112,18 +136,28 @@ class Place(testbed.Bench):
             server.wait_for(ready, SECONDS_TO_START)
         return server
 
-    def echo(self, column, client="kernel", busy=False):
+    def echo(self, column, client="kernel", busy=False, port=7):
+        if column.server == "lwip":
+            command = [self.programs["lwip"], "--dev", self.server_device(column), "--addr", f"{STACK_SERVER}/24", "--port", port]
+            return self.start_server(column, command, ready="serving on", client=client)
         where = ["--kernel", "--addr", KERNEL_SERVER] if column.server == "kernel" else \
             ["--dev", self.server_device(column), "--addr", f"{STACK_SERVER}/24"]
-        command = [self.programs["echo"], *where, "--port", 7, "--discard-port", 9, "--chargen-port", 19,
-                   *(["--busy-poll"] if busy else [])]
+        services = ["--discard-port", 9, "--chargen-port", 19] if port == 7 else []
+        command = [self.programs["echo"], *where, "--port", port, *services, *(["--busy-poll"] if busy else [])]
         return self.start_server(column, command, ready="serving on", client=client)
 
-    def start_load(self, column, client, mode, *options):
-        where = [] if client == "kernel" else ["--dev", self.client_device(column), "--addr", f"{STACK_CLIENT}/24"]
+    def start_load(self, column, client, mode, *options, addresses=(STACK_CLIENT,)):
+        """`addresses`: that the client has, where it is the stack's."""
+        where = [] if client == "kernel" else ["--dev", self.client_device(column), "--addr",
+                                               ",".join(f"{address}/24" for address in addresses)]
         command = [*self.client_core, self.programs["load"], mode, "--host", self.address_of(column), *where, "--json",
                    "--timeout", 60, *options]
         return self.start(command, self.client_ns, {"MILLRACE_RUN_DIR": self._folder.name, "MILLRACE_PLUGINS": self.plugins})
+
+    def start_crowd(self, column, *options):
+        """The clients that only seem to be there, on the other end of the veth."""
+        return self.start([*self.client_core, self.programs["crowd"], "--dev", self.client_device(column), "--host",
+                           self.address_of(column), "--rate", 100000, *options], self.client_ns)
 
     @staticmethod
     def result_of(program):
@@ -134,32 +168,35 @@ class Place(testbed.Bench):
         expect(result["intact"] == "yes", f"wrong answers: {out}")
         return result
 
-    def load(self, column, client, mode, *options):
-        return self.result_of(self.start_load(column, client, mode, *options))
+    def load(self, column, client, mode, *options, **more):
+        return self.result_of(self.start_load(column, client, mode, *options, **more))
 
-    def floor_program(self, end, mode, wire, *options):
+    def floor_program(self, end, wire, *mode):
         device = {("server", "veth"): "af_packet:server0", ("client", "veth"): "af_packet:client0",
                   ("server", "dpdk"): f"dpdk:net_vhost0,iface={self._socket()}",
                   ("client", "dpdk"): f"dpdk:net_virtio_user0,path={self._socket()}"}[(end, wire)]
         core, namespace = (self.server_core, self.server_ns) if end == "server" else (self.client_core, self.client_ns)
-        return self.start([*core, self.programs["floor"], mode, "--dev", device, *options], namespace,
+        return self.start([*core, self.programs["floor"], *mode, "--dev", device], namespace,
                           {"MILLRACE_PLUGINS": self.plugins})
 
     def floor(self, wire, seconds):
-        """What the device itself can do: the round trip of a frame in us, and Gb/s of the largest frames one way."""
+        """What the device itself can do: the round trip of a frame in us, round trips a second when 64 are out at once, and what
+        one costs, and Gb/s of the largest frames one way."""
         self._kernel_addresses(False, False)
         result = {}
-        for far, near, key in (("echo", "ask", "p50_us"), ("sink", "flood", "gbps")):
+        for far, near, keys in (("echo", ["ask"], ["p50_us"]), ("echo", ["ask", "--window", 64], ["rate", "cpu_us_each"]),
+                                ("sink", ["flood"], ["gbps"])):
             if wire == "dpdk" and os.path.exists(self._socket()):
                 os.unlink(self._socket())
             limit = ["--seconds", seconds + 2.5] if far == "sink" else []
-            server = self.floor_program("server", far, wire, *limit)
+            server = self.floor_program("server", wire, far, *limit)
             server.wait_for("ready", SECONDS_TO_START)
-            client = self.floor_program("client", near, wire, "--seconds", seconds)
+            client = self.floor_program("client", wire, *near, "--seconds", seconds)
             out = client.succeed(30)
             if far == "sink":
                 out = server.succeed(30)
-            result[key] = float(re.search(rf"{key}=([\d.]+)", out).group(1))
+            for key in keys:
+                result[key] = float(re.search(rf"{key}=([\d.]+)", out).group(1))
             self.end_programs()
         return result
 

@@ -21,6 +21,7 @@ sys.dont_write_bytecode = True
 
 from place import Place, testbed  # noqa: E402
 import plots  # noqa: E402
+import row as rows_of  # noqa: E402
 import workloads  # noqa: E402
 
 
@@ -30,6 +31,7 @@ class Result:
 
     row: object
     runs: dict
+    left_out: dict = dataclasses.field(default_factory=dict)  # column: why
 
     def median(self, column, key):
         values = [run[key] for run in self.runs.get(column, []) if key in run]
@@ -67,7 +69,7 @@ class Progress:
 
     def row(self, name):
         if not self._bar:
-            print(f"  {self._done} of {self._total}: {name}", file=sys.stderr, flush=True)
+            print(f"  {self._done} of {self._total}, {time.monotonic() - self._began:.0f} s: {name}", file=sys.stderr, flush=True)
 
     def end(self):
         if self._bar:
@@ -76,16 +78,29 @@ class Progress:
 
 def measure(place, row, columns, runs, progress):
     """A B A B: what the machine does meanwhile meets all columns."""
+    columns = columns_of(row, columns)
     result = Result(row, {column.name: [] for column in columns})
     progress.row(row.name)
-    for number in range(runs):
+    for number in range(runs_of(row, runs)):
         for column in columns if number % 2 == 0 else reversed(columns):
-            try:
-                result.runs[column.name].append(row.run(place, column))
-            finally:
-                place.end_programs()
+            obstacle = row.obstacle(place, column)
+            if obstacle:
+                result.left_out[column.name] = obstacle
+            else:
+                try:
+                    result.runs[column.name].append(row.run(place, column))
+                finally:
+                    place.end_programs()
             progress.step(f"{row.name}, {column.name}")
     return result
+
+
+def columns_of(row, columns):
+    return [column for column in columns if column in row.columns]
+
+
+def runs_of(row, runs):
+    return min(runs, row.most_runs)
 
 
 def digits(value):
@@ -94,14 +109,19 @@ def digits(value):
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-NAME = 54
+NAME = 58
 
 
-def heading(names):
+def heading(names, floors):
     line = f"{'':{NAME}}"
     for name in names:
-        line += f"{name:>12} {'±':>5}" + ("" if name == "kernel" else f"{'ratio':>8} {'aim':>6} ")
-    return line.rstrip()
+        line += f"{name:>12} {'±':>5}" + ("" if name == "kernel" else f"{'ratio':>8} ") + (f"{'aim':>6} " if has_aims(name) else "")
+    return line + "".join(f"{f'{wire} alone':>12}" for wire in floors)
+
+
+def has_aims(name):
+    """Of a column that is Millrace's."""
+    return name in (rows_of.AF_PACKET.name, rows_of.DPDK.name)
 
 
 def cells(result, figure, name):
@@ -111,21 +131,31 @@ def cells(result, figure, name):
     if name == "kernel":
         return line
     ratio, aim = result.ratio(name, figure.key), figure.aims.get(name)
+    line += f"{'' if ratio is None else f'{ratio:.2f}':>8} "
+    if not has_aims(name):
+        return line
     wanted = "" if aim is None or ratio is None else ("<=" if figure.less_is_better else ">=") + f"{aim:g}"
     missed = "!" if ratio is not None and figure.holds(name, ratio) is False else " "
-    return line + f"{'' if ratio is None else f'{ratio:.2f}':>8} {wanted:>6}{missed}"
+    return line + f"{wanted:>6}{missed}"
 
 
 def table(results, columns, floors):
     names = [column.name for column in columns]
-    lines = [heading(names), "-" * len(heading(names))]
+    lines = [heading(names, floors), "-" * len(heading(names, floors))]
     for result in results:
         for number, figure in enumerate(result.row.figures):
             what = (result.row.name if number == 0 else "") + (", " if number == 0 and figure.title else "  ") + figure.title
             line = f"{what:{NAME - 6}.{NAME - 6}}{figure.unit:>6}"
-            lines.append((line + "".join(cells(result, figure, name) for name in names)).rstrip())
+            line += "".join(cells(result, figure, name) for name in names)
+            if figure.floor:
+                line += "".join(f"{digits(floor[figure.floor]):>12}" for floor in floors.values())
+            lines.append(line.rstrip())
+    for result in results:
+        lines += [f"{result.row.name}, {name}: left out: it {why}" for name, why in result.left_out.items()]
     for wire, floor in floors.items():
-        lines.append(f"the device alone, {wire}: a frame and its echo {digits(floor['p50_us'])} µs; one way {digits(floor['gbps'])} Gb/s")
+        lines.append(f"{wire} alone, no stack above it: a frame and its echo {digits(floor['p50_us'])} µs, 64 at once "
+                     f"{digits(floor['rate'])} a second for {digits(floor['cpu_us_each'])} µs of both ends' CPU each; one way "
+                     f"{digits(floor['gbps'])} Gb/s")
     return "\n".join(lines)
 
 
@@ -144,15 +174,15 @@ def as_json(results, floors, place, options):
                     "columns": {name: {"median": result.median(name, figure.key), "spread": result.spread(name, figure.key),
                                        "ratio": None if name == "kernel" else result.ratio(name, figure.key),
                                        "aim": figure.aims.get(name)} for name in result.runs}} for figure in result.row.figures]
-        rows.append({"name": result.row.name, "figures": figures, "runs": result.runs})
-    return {"machine": machine(), "settings": place.settings(), "runs": options.runs, "seconds": options.seconds, "floors": floors,
+        rows.append({"name": result.row.name, "figures": figures, "runs": result.runs, "left_out": result.left_out})
+    return {"machine": machine(), "settings": place.settings() | place.limits(), "runs": options.runs, "seconds": options.seconds, "floors": floors,
             "rows": rows}
 
 
 def parse():
     parser = argparse.ArgumentParser()
     parser.add_argument("build", help="a release build")
-    parser.add_argument("--runs", type=int, default=5, help="of each row on each column, in turn")
+    parser.add_argument("--runs", type=int, default=5, help="of each row on each column, in turn, at most")
     parser.add_argument("--seconds", type=float, default=1, help="that a run measures")
     parser.add_argument("--only", default="", help="a regular expression of the rows' names")
     parser.add_argument("--columns", default="", help="a regular expression of the columns' names; kernel is always there")
@@ -178,11 +208,10 @@ def main():
             place.offload(False)
         if options.threaded_napi:
             place.threaded_napi(True)
-        columns = [column for column in workloads.ALL if (column.wire != "dpdk" or place.has_dpdk()) and
-                   (column.name == "kernel" or re.search(options.columns, column.name))]
+        columns = chosen_columns(place, options)
         rows = [row for row in workloads.rows(options.seconds) if re.search(options.only, row.name)]
         results, floors = compare(place, rows, columns, options)
-        text = "\n".join([f"{name} = {value}" for name, value in place.settings().items()])
+        text = "\n".join([f"{name} = {value}" for name, value in (place.settings() | place.limits()).items()])
         print(f"the kernel at both ends: {'no GRO, TSO, GSO' if options.no_offload else 'GRO, TSO, GSO'}\n{text}\n")
         print(table(results, columns, floors))
         if options.json:
@@ -198,22 +227,33 @@ def main():
     return 0
 
 
+def chosen_columns(place, options):
+    """The kernel's, and those asked for; one that is not built is left out, and that is said."""
+    columns = []
+    for column in rows_of.ALL:
+        if column.name != "kernel" and not re.search(options.columns, column.name):
+            continue
+        missing = place.missing(column)
+        if missing:
+            print(f"{column.name}: left out: {missing}")
+        else:
+            columns.append(column)
+    return columns
+
+
 def compare(place, rows, columns, options):
-    used = {row.name: [column for column in columns if column in row.columns] for row in rows}
     sweep_wanted = bool(re.search(options.only, "64 B at 70 % of the kernel's capacity"))
-    steps = options.runs * sum(map(len, used.values())) + sweep_wanted * (len(workloads.sweep(1, 1)) + 1) * len(columns) * SWEEP_RUNS
-    progress = Progress(steps)
-    results = [measure(place, row, used[row.name], options.runs, progress) for row in rows]
+    probe = workloads.capacity(options.seconds)
+    swept = [probe, *workloads.sweep(1, 1)] if sweep_wanted else []
+    progress = Progress(sum(runs_of(row, options.runs) * len(columns_of(row, columns)) for row in rows + swept))
+    results = [measure(place, row, columns, options.runs, progress) for row in rows]
     if sweep_wanted:
-        probe = workloads.RoundTrips("capacity", (workloads.KERNEL,), workloads.rates(), options.seconds, 64, True, "millrace")
-        capacity = measure(place, probe, [workloads.KERNEL], SWEEP_RUNS, progress).median("kernel", "rate")
-        results += [measure(place, row, columns, SWEEP_RUNS, progress) for row in workloads.sweep(capacity, options.seconds)]
+        capacity = measure(place, probe, columns, options.runs, progress).median("kernel", "rate")
+        results += [measure(place, row, columns, options.runs, progress) for row in workloads.sweep(capacity, options.seconds)]
     floors = {wire: place.floor(wire, options.seconds) for wire in dict.fromkeys(column.wire for column in columns)}
     progress.end()
     return results, floors
 
-
-SWEEP_RUNS = 3
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,58 +1,11 @@
 """The rows of the comparison: each runs once on a column and returns its figures."""
 
 import dataclasses
-import re
-import time
 
-from place import run
-from testbed import expect
-
-
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """Whose TCP serves, over which wire."""
-
-    name: str
-    server: str  # "kernel" or "millrace"
-    wire: str  # "veth" or "dpdk"
-
-
-KERNEL = Column("kernel", "kernel", "veth")
-AF_PACKET = Column("af_packet", "millrace", "veth")
-DPDK = Column("dpdk", "millrace", "dpdk")
-VETH = (KERNEL, AF_PACKET)
-ALL = (KERNEL, AF_PACKET, DPDK)
-
-
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """One number of a row. `aims`: for a column, the ratio to the kernel's that we want."""
-
-    key: str
-    title: str
-    unit: str
-    less_is_better: bool = True
-    aims: dict = dataclasses.field(default_factory=dict)
-    floor: str = ""  # which of the device's own figures it cannot be better than
-
-    def holds(self, column, ratio):
-        aim = self.aims.get(column)
-        return None if aim is None else ratio <= aim if self.less_is_better else ratio >= aim
-
-
-@dataclasses.dataclass
-class Row:
-    name: str
-    columns: tuple
-    figures: tuple
-    seconds: float
-
-    def client(self, column):
-        """Whose TCP the client uses: on the shared-memory wire there is no kernel."""
-        return "millrace" if column.wire == "dpdk" else "kernel"
-
-    def run(self, place, column):
-        raise NotImplementedError
+import key_values
+from idle import Idle, NoTraffic
+from place import SOURCES
+from row import ALL, KERNEL, OURS, VETH, Figure, Row, bulk, latency, rates
 
 
 @dataclasses.dataclass
@@ -90,11 +43,17 @@ class OpenLoop(RoundTrips):
 
 
 @dataclasses.dataclass
-class Connections(RoundTrips):
-    """Connect, a request, its answer, close."""
+class Connections(Row):
+    """Connect, a request, its answer, close: 64 of them at a time. A client that closes first keeps the port for a second
+    at least (RFC 6191), so that it needs several addresses."""
 
-    def work(self):
-        return ["connect"]
+    def client(self, column):
+        return "millrace"
+
+    def run(self, place, column):
+        place.echo(column, self.client(column))
+        return place.load(column, self.client(column), "connect", "--connections", 64, "--seconds", self.seconds, "--tcp",
+                          "ip_local_port_range=1024 65535", "--source", ",".join(SOURCES), addresses=SOURCES)
 
 
 @dataclasses.dataclass
@@ -115,111 +74,9 @@ class Bulk(Row):
         return {"gbps": sum(result["gbps"] for result in results), "cpu_s_gigabyte": cpu * 1e9 / total}
 
 
-@dataclasses.dataclass
-class Idle(Row):
-    """Connections that say nothing: what they keep in the server, and what of a core it takes."""
-
-    connections: int = 10000
-
-    def run(self, place, column):
-        server = place.echo(column)
-        time.sleep(0.3)
-        before, slab_before = server.resident_bytes(), kernel_slab()
-        load = place.start_load(column, "kernel", "hold", "--connections", self.connections, "--seconds", self.seconds + 0.5)
-        deadline = time.monotonic() + 30
-        while established(place) < self.connections:
-            expect(time.monotonic() < deadline and load.running(), f"not all connections came: {load.output()}")
-            time.sleep(0.1)
-        # What the kernel has for a connection lies in its slabs: two ends of it, where it is the server's kernel, too.
-        kernel_bytes = (kernel_slab() - slab_before) / 2 if column.server == "kernel" else 0
-        used = server.resident_bytes() - before + kernel_bytes
-        share = core_percent(server, self.seconds)
-        load.wait(60)
-        return {"bytes_each": used / self.connections, "core_percent": share}
-
-
-@dataclasses.dataclass
-class NoTraffic(Row):
-    """A server nobody speaks to."""
-
-    def run(self, place, column):
-        server = place.echo(column)
-        time.sleep(0.5)
-        return {"core_percent": core_percent(server, self.seconds)}
-
-
-@dataclasses.dataclass
-class Redis(Row):
-    """redis-server as Debian has it, and redis-benchmark: 50 connections, values of 64 bytes, 100,000 keys."""
-
-    command: str = "get"
-    pipeline: int = 1
-
-    def server(self, place, column, address):
-        environment = {} if column.server == "kernel" else {
-            "LD_PRELOAD": place.programs["preload"], "MILLRACE_DEV": place.server_device(column), "MILLRACE_ADDR": f"{address}/24"}
-        place.start_server(column, ["redis-server", "--bind", address, "--protected-mode", "no", "--save", ""], environment,
-                           "Ready to accept connections")
-
-    def run(self, place, column):
-        address = place.address_of(column)
-        self.server(place, column, address)
-        # Enough requests for about as long as the other rows measure.
-        requests = int((100_000 if self.pipeline == 1 else 1_000_000) * self.seconds)
-        out = run(["ip", "netns", "exec", place.client_ns, *place.client_core, "redis-benchmark", "-h", address, "-t", self.command,
-                   "-n", str(requests), "-c", "50", "-P", str(self.pipeline), "-r", "100000", "-d", "64", "--csv"], 60)
-        last = [field.strip('"') for field in out.strip().splitlines()[-1].split(",")]
-        expect(len(last) >= 8, f"redis-benchmark: {out}")
-        return {"rate": float(last[1]), "p50_us": float(last[4]) * 1000, "p99_us": float(last[6]) * 1000}
-
-
-@dataclasses.dataclass
-class Kv(Redis):
-    """millrace-kv, the same program on both stacks, and redis-benchmark."""
-
-    def server(self, place, column, address):
-        where = ["--kernel"] if column.server == "kernel" else ["--dev", place.server_device(column)]
-        place.start_server(column, [place.programs["kv"], *where, "--addr", f"{address}/24"], ready="serving on")
-
-
-def core_percent(program, seconds):
-    """Of a core, that it takes from now on."""
-    cpu, began = program.cpu_seconds(), time.monotonic()
-    time.sleep(seconds)
-    return (program.cpu_seconds() - cpu) / (time.monotonic() - began) * 100
-
-
-def kernel_slab():
-    with open("/proc/meminfo", encoding="ascii") as lines:
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Slab:"))
-
-
-def established(place):
-    """Connections that the client, which is the kernel's, has."""
-    text = run(["ip", "netns", "exec", place.client_ns, "cat", "/proc/net/sockstat"])
-    return int(re.search(r"TCP: inuse (\d+)", text).group(1))
-
-
-def latency(aims=None, p99=None, floor="p50_us"):
-    return (Figure("p50_us", "median", "µs", True, aims or {}, floor), Figure("p99_us", "p99", "µs", True, p99 or {}),
-            Figure("p999_us", "p99.9", "µs"))
-
-
-def rates(rate=None, cpu=None):
-    return (Figure("rate", "a second", "/s", False, rate or {}), Figure("p99_us", "p99", "µs"),
-            Figure("cpu_us_each", "CPU, both ends", "µs", True, cpu or {}))
-
-
-def bulk(aims):
-    return (Figure("gbps", "", "Gb/s", False, aims, "gbps"), Figure("cpu_s_gigabyte", "CPU, both ends", "s/GB"))
-
-
-def redis(aims):
-    return (Figure("rate", "a second", "/s", False, aims), Figure("p50_us", "median", "µs"), Figure("p99_us", "p99", "µs"))
-
-
 def rows(seconds):
-    """All of them; each run of one takes about `seconds`."""
+    """All of them; each run of one takes about `seconds`, and what setting up takes: those for which the last per cent counts
+    less are run less often."""
     result = [
         RoundTrips("64 B, 1 connection, busy", ALL, latency({"af_packet": 0.8, "dpdk": 0.22}), seconds, busy=True),
         RoundTrips("64 B, 1 connection, busy, own client", VETH, latency({"af_packet": 0.5}), seconds, busy=True, clients="same"),
@@ -227,33 +84,39 @@ def rows(seconds):
                    (*latency({"af_packet": 0.85}), Figure("cpu_us_each", "CPU, both ends", "µs")), seconds),
     ]
     for count in (64, 1000, 10000):
-        result.append(RoundTrips(f"64 B, {count:,} connections", ALL,
+        # lwIP looks for a connection in a list, and with 10,000 of them has no time for anything else.
+        result.append(RoundTrips(f"64 B, {count:,} connections", ALL if count < 10000 else OURS,
                                  rates({"af_packet": 1.8, "dpdk": 10}, {"af_packet": 0.6}), seconds, connections=count,
-                                 clients="millrace"))
-    result.append(RoundTrips("64 B, 64 connections, kernel client", VETH, rates(), seconds, connections=64))
-    for kind, name, aims in ((Kv, "millrace-kv", (1.8, 1.2)), (Redis, "redis", (1, 1))):
-        for command in ("get", "set"):
-            for pipeline, aim in zip((1, 16), aims):
-                result.append(kind(f"{name} {command.upper()}, pipeline {pipeline}", VETH, redis({"af_packet": aim}), seconds, command,
-                                   pipeline))
+                                 clients="millrace", most_runs=100 if count < 10000 else 3))
+    result.append(RoundTrips("64 B, 64 connections, kernel client", VETH, rates(), seconds, connections=64, most_runs=3))
+    result += key_values.rows(seconds, OURS, VETH)
     for sends, aim in ((True, 0.6), (False, 0.8)):
         for streams in (1, 8):
             what = f"bulk, server {'sends' if sends else 'receives'}, {streams} stream{'s' if streams > 1 else ''}"
-            result.append(Bulk(what, ALL if streams == 1 else VETH,
-                               bulk({"af_packet": aim, "dpdk": 0.7} if streams == 1 else {}), seconds, sends, streams))
-    result.append(Connections("connect, 64 B, close", ALL, rates({"af_packet": 2, "dpdk": 5}), seconds, connections=64,
-                              clients="millrace"))
+            result.append(Bulk(what, OURS if streams == 1 else VETH, bulk({"af_packet": aim, "dpdk": 0.7} if streams == 1 else {}),
+                               seconds, sends, streams, most_runs=100 if streams == 1 else 3))
+    result.append(Connections("connect, 64 B, close", OURS, rates({"af_packet": 2, "dpdk": 5}, floor=False), seconds))
     result.append(OpenLoop("64 B, 1,000 requests a second", VETH,
-                           (*latency(floor=""), Figure("cpu_us_each", "CPU, both ends", "µs", True, {"af_packet": 1})), seconds,
-                           connections=10, rate=1000))
-    result.append(Idle("10,000 idle connections", VETH,
-                       (Figure("bytes_each", "a connection", "bytes"), Figure("core_percent", "server", "% core")), seconds))
-    result.append(NoTraffic("no traffic", VETH, (Figure("core_percent", "server", "% core"),), 2 * seconds))
+                           (*latency(), Figure("cpu_us_each", "CPU, both ends", "µs", True, {"af_packet": 1})), seconds,
+                           connections=10, rate=1000, most_runs=3))
+    idle = (Figure("bytes_each", "a connection", "bytes"), Figure("core_percent", "server", "% core"))
+    for count, runs in ((10_000, 3), (100_000, 2), (1_000_000, 1)):
+        result.append(Idle(f"{count:,} idle connections", VETH, idle, seconds, connections=count, most_runs=runs))
+    result.append(NoTraffic("no traffic", VETH, (Figure("core_percent", "server", "% core"),), 2 * seconds, most_runs=3))
     return result
 
 
-def sweep(capacity, seconds):
+def capacity(seconds):
+    """What the kernel answers at most, for the sweep."""
+    return RoundTrips("capacity", (KERNEL,), rates(), seconds, connections=64, busy=True, clients="millrace", most_runs=SWEEP_RUNS)
+
+
+def sweep(most, seconds):
     """The open loop from a tenth of the kernel's capacity to more than that."""
-    return [OpenLoop(f"64 B at {percent} % of the kernel's capacity", ALL, latency(floor="",
-                     p99={"af_packet": 0.7, "dpdk": 0.3} if percent == 70 else {}), seconds, connections=64,
-                     rate=capacity * percent / 100, busy=True, clients="millrace") for percent in (10, 30, 50, 70, 80, 90, 100, 110, 120)]
+    return [OpenLoop(f"64 B at {percent} % of the kernel's capacity", OURS,
+                     latency(p99={"af_packet": 0.7, "dpdk": 0.3} if percent == 70 else {}), seconds, connections=64,
+                     rate=most * percent / 100, busy=True, clients="millrace", most_runs=SWEEP_RUNS)
+            for percent in (10, 30, 50, 70, 90, 100, 120)]
+
+
+SWEEP_RUNS = 2

@@ -5,17 +5,18 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
 #include <CLI/CLI.hpp>
 
 #include "histogram.h"
-#include "open_device.h"
+#include "machine_cpu.h"
+#include "port.h"
+#include "program.h"
 #include "tcp_frame.h"
 
 namespace millrace::bench {
@@ -23,39 +24,18 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kBurst = 64;
+constexpr std::size_t kBurst = Port::kBurst;
 constexpr std::uint32_t kHeaders = kTcpHeaders;
 constexpr std::uint32_t kMss = 1448;
 constexpr auto kWarmUp = std::chrono::milliseconds(200);
 /// A request that is not answered for so long was lost.
 constexpr auto kLost = std::chrono::milliseconds(20);
 
-volatile std::sig_atomic_t stopped = 0;
-
-Instant stack_time() {
-  return Instant(Clock::now().time_since_epoch());
-}
-
 struct Settings {
   std::string device;
+  std::size_t window = 1;  ///< ask: frames that are out at once
   std::uint32_t size = 64;
   double seconds = 3;
-};
-
-struct Port {
-  explicit Port(const Settings& settings) {
-    drivers::OpenResult opened = drivers::open_device(settings.device);
-    if (!opened.ok()) throw std::runtime_error(opened.error);
-    device = std::move(opened.device);
-    if (SlabSource* memory = device->slab_source(); memory != nullptr) pool.take_slabs_from(*memory);
-  }
-  std::size_t receive(PacketQueue& out) { return device->rx_burst(pool, out, kBurst, stack_time()); }
-  void send(PacketQueue& out) {
-    if (!out.empty()) device->tx_burst(out, stack_time());
-  }
-
-  std::unique_ptr<NetDevice> device;  // outlives the packets
-  PacketPool pool;
 };
 
 /// `segments` of kMss in one frame, or `payload` bytes in an ordinary one.
@@ -63,7 +43,7 @@ PacketPtr make_frame(Port& port, const MacAddress& to, std::uint32_t payload, st
   PacketPtr packet = port.pool.allocate(kHeaders + (segments > 1 ? 0 : payload));
   if (!packet) return nullptr;
   // As a TCP segment, so that devices treat it as what it stands for.
-  write_tcp_headers(packet->put(kHeaders), to, port.device->mac(), payload);
+  write_tcp_headers(packet->put(kHeaders), {.to = to, .from = port.device->mac(), .payload = payload});
   if (segments > 1) {
     BufferRef bytes = port.pool.allocate_buffer(payload);
     if (!bytes || !packet->append_fragment(std::move(bytes), 0, payload)) return nullptr;
@@ -97,18 +77,32 @@ void echo(Port& port) {
   }
 }
 
+/// A request, made for the peer that has been heard of.
+PacketPtr make_request(Port& port, const Settings& settings, const MacAddress& peer) {
+  PacketPtr frame = make_frame(port, peer, settings.size, 1);
+  if (!frame) throw std::runtime_error("no memory for a frame");
+  return frame;
+}
+
+MacAddress source_of(const Packet& frame) {
+  std::array<std::uint8_t, 6> source{};
+  frame.copy_out(6, source);
+  return MacAddress{source};
+}
+
+Clock::time_point end_of(Clock::time_point start, const Settings& settings) {
+  return start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(settings.seconds));
+}
+
+/// One frame at a time.
 void ask(Port& port, const Settings& settings) {
   load::Histogram histogram;
   MacAddress peer = MacAddress::broadcast();
   std::uint64_t lost = 0;
-  const auto start = Clock::now() + kWarmUp;
-  const auto end =
-      start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(settings.seconds));
+  const auto start = Clock::now() + kWarmUp, end = end_of(start, settings);
   PacketQueue out, in;
   for (auto sent = Clock::now(); sent < end && stopped == 0; sent = Clock::now()) {
-    PacketPtr frame = make_frame(port, peer, settings.size, 1);
-    if (!frame) throw std::runtime_error("no memory for a frame");
-    out.push_back(std::move(frame));
+    out.push_back(make_request(port, settings, peer));
     port.send(out);
     while (port.receive(in) == 0 && Clock::now() - sent < kLost) {
     }
@@ -117,9 +111,7 @@ void ask(Port& port, const Settings& settings) {
       ++lost;
       continue;
     }
-    std::array<std::uint8_t, 6> source{};
-    in.front().copy_out(6, source);
-    peer = MacAddress{source};
+    peer = source_of(in.front());
     in.clear();
     if (sent >= start) histogram.add(static_cast<std::uint64_t>((now - sent).count()));
   }
@@ -128,14 +120,51 @@ void ask(Port& port, const Settings& settings) {
               histogram.quantile(0.99) / 1e3, static_cast<unsigned long long>(lost));
 }
 
+/// So many frames out at once: what the device can do for many connections.
+void ask_many(Port& port, const Settings& settings) {
+  MacAddress peer = MacAddress::broadcast();
+  std::uint64_t lost = 0, answered = 0;
+  std::size_t out_now = 0;
+  const auto start = Clock::now() + kWarmUp, end = end_of(start, settings);
+  auto heard = Clock::now();
+  std::optional<load::MachineCpu> cpu;
+  PacketQueue out, in;
+  for (auto now = heard; now < end && stopped == 0; now = Clock::now()) {
+    // Only one until the peer is known: a broadcast is not what is measured.
+    const std::size_t window = peer == MacAddress::broadcast() ? 1 : settings.window;
+    // Half of them at once: a call to the device for each frame is not the best that it can do.
+    if (out_now <= window / 2) {
+      for (; out_now < window; ++out_now) out.push_back(make_request(port, settings, peer));
+    }
+    port.send(out);
+    const std::size_t came = port.receive(in);
+    if (came == 0 && now - heard > kLost) {
+      lost += out_now - out.size();
+      out_now = out.size();
+      heard = now;
+    }
+    if (came == 0) continue;
+    heard = now;
+    peer = source_of(in.front());
+    in.clear();
+    out_now -= std::min(out_now, came);
+    if (now < start) continue;
+    if (!cpu) cpu.emplace();
+    answered += came;
+  }
+  const double each = answered == 0 ? 0 : cpu->seconds() * 1e6 / static_cast<double>(answered);
+  std::printf("round_trips=%llu rate=%.3f cpu_us_each=%.3f lost=%llu\n",
+              static_cast<unsigned long long>(answered), static_cast<double>(answered) / settings.seconds,
+              each, static_cast<unsigned long long>(lost));
+}
+
 /// As many frames as the device takes: super-frames where it takes those.
 void flood(Port& port, const Settings& settings) {
   const DeviceCaps& caps = port.device->caps();
   const std::uint32_t segments = caps.tso && caps.scatter ? std::max(caps.max_gso_bytes / kMss, 1U) : 1;
   const PacketPtr model = make_frame(port, MacAddress::broadcast(), segments * kMss, segments);
   if (!model) throw std::runtime_error("no memory for a frame");
-  const auto end = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                      std::chrono::duration<double>(settings.seconds));
+  const auto end = end_of(Clock::now(), settings);
   PacketQueue out, in;
   while (Clock::now() < end && stopped == 0) {
     while (out.size() < kBurst) {
@@ -154,8 +183,7 @@ void sink(Port& port, const Settings& settings) {
   std::fflush(stdout);
   std::uint64_t bytes = 0;
   auto first = Clock::now(), last = first;
-  const auto end =
-      first + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(settings.seconds));
+  const auto end = end_of(first, settings);
   PacketQueue in;
   for (auto now = first; now < end && stopped == 0; now = Clock::now()) {
     if (port.receive(in) == 0) continue;
@@ -190,18 +218,23 @@ int run(int argc, char** argv) {
   app.add_option("--size", settings.size, "ask: bytes behind the headers")
       ->capture_default_str()
       ->check(CLI::Range(1, 1400));
+  app.add_option("--window", settings.window, "ask: frames that are out at once")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
   app.add_option("--seconds", settings.seconds)->capture_default_str()->check(CLI::Range(0.1, 600.0));
   bool stats = false;
   app.add_flag("--stats", stats, "print the device's counters at the end");
   app.add_subcommand("echo", "sends every frame back until it is told to end");
-  app.add_subcommand("ask", "one frame at a time, and its echo");
+  app.add_subcommand("ask", "one frame at a time, or --window of them, and their echoes");
   app.add_subcommand("flood", "frames as fast as the device takes them, super-frames where it does");
   app.add_subcommand("sink", "counts what comes");
   CLI11_PARSE(app, argc, argv);
-  Port port(settings);
+  const IpPrefix addressee{TcpFrame{}.destination.address, 32};
+  Port port(settings.device, {&addressee, 1});
   const std::string mode = app.get_subcommands().front()->get_name();
   if (mode == "echo") echo(port);
-  if (mode == "ask") ask(port, settings);
+  if (mode == "ask" && settings.window == 1) ask(port, settings);
+  if (mode == "ask" && settings.window > 1) ask_many(port, settings);
   if (mode == "flood") flood(port, settings);
   if (mode == "sink") sink(port, settings);
   if (stats) print_stats(port);
@@ -212,13 +245,5 @@ int run(int argc, char** argv) {
 }  // namespace millrace::bench
 
 int main(int argc, char** argv) {
-  const auto stop = [](int /*signal*/) { millrace::bench::stopped = 1; };
-  std::signal(SIGTERM, stop);
-  std::signal(SIGINT, stop);
-  try {
-    return millrace::bench::run(argc, argv);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "raw-floor: %s\n", error.what());
-    return 1;
-  }
+  return millrace::bench::main_of("raw-floor", millrace::bench::run, argc, argv);
 }

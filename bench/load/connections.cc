@@ -38,7 +38,7 @@ class ShortLives {
   void open(std::size_t index) {
     Place& place = places_[index];
     place.began = Clock::now();
-    place.exchange.connect(start_connect_tcp(options_));
+    place.exchange.connect(start_connect_tcp(options_, opened_++));
     place.asked = false;
     set_.add(place.exchange.fd(), index, EPOLLOUT);
   }
@@ -65,6 +65,7 @@ class ShortLives {
   Window& window_;
   EventSet set_;
   std::vector<Place> places_;
+  std::size_t opened_ = 0;
   bool intact_ = true;
 };
 

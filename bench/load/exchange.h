@@ -42,6 +42,7 @@ class Exchange {
   }
   /// Precondition: all of the answer was read.
   [[nodiscard]] bool intact() const { return answer_ == request_; }
+  [[nodiscard]] static constexpr std::uint64_t requests() { return 1; }
 
   Clock::time_point sent_at;
 

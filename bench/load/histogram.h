@@ -11,9 +11,9 @@ namespace millrace::load {
 /// samples.
 class Histogram {
  public:
-  void add(std::uint64_t nanoseconds) {
-    ++buckets_[bucket_of(nanoseconds)];
-    ++count_;
+  void add(std::uint64_t nanoseconds, std::uint64_t times = 1) {
+    buckets_[bucket_of(nanoseconds)] += times;
+    count_ += times;
   }
   [[nodiscard]] std::uint64_t count() const { return count_; }
 

@@ -21,13 +21,17 @@ using Clock = std::chrono::steady_clock;
 struct Options {
   const apps::SocketApi* api = nullptr;
   sockaddr_in server{};
-  std::string text;        ///< say: what to send
-  std::string direction;   ///< bulk: "send", "receive" or "echo"
-  std::string congestion;  ///< TCP_CONGESTION; empty: the default
+  std::vector<sockaddr_in> sources;  ///< of connections, in turn; empty: what the stack chooses
+  std::string text;                  ///< say: what to send
+  std::string direction;             ///< bulk: "send", "receive" or "echo"
+  std::string congestion;            ///< TCP_CONGESTION; empty: the default
   std::size_t connections = 1;
-  std::size_t size = 64;    ///< bytes a request, or a write
-  std::uint64_t bytes = 0;  ///< bytes a connection
-  std::uint64_t count = 0;  ///< requests; 0: until `seconds` are over
+  std::string command;        ///< kv: "get" or "set"
+  std::size_t pipeline = 1;   ///< kv: requests sent together
+  std::size_t keys = 100000;  ///< kv: that there are
+  std::size_t size = 64;      ///< bytes a request, or a write
+  std::uint64_t bytes = 0;    ///< bytes a connection
+  std::uint64_t count = 0;    ///< requests; 0: until `seconds` are over
   double seconds = 3;
   double rate = 0;   ///< rr: requests a second that are sent, come what may; 0: each follows an answer
   double pause = 0;  ///< seconds before the reader starts
@@ -77,10 +81,10 @@ class Descriptor {
   int fd_ = -1;
 };
 
-/// A connected TCP socket with TCP_NODELAY.
-Descriptor connect_tcp(const Options& options);
+/// A connected TCP socket with TCP_NODELAY; the number of the connection says which source it comes from.
+Descriptor connect_tcp(const Options& options, std::size_t number = 0);
 /// The same, nonblocking and still connecting.
-Descriptor start_connect_tcp(const Options& options);
+Descriptor start_connect_tcp(const Options& options, std::size_t number = 0);
 /// Of a connection that was started so and is writable: throws Failure when it did not come about.
 void expect_connected(const Options& options, int fd);
 void send_all(const Options& options, int fd, const void* data, std::size_t length, int flags = 0);
@@ -95,6 +99,7 @@ bool run_round_trips(const Options& options, Report& report);
 bool run_open_loop(const Options& options, Report& report);
 bool run_connections(const Options& options, Report& report);
 bool run_bulk(const Options& options, Report& report);
+bool run_key_values(const Options& options, Report& report);
 bool run_many(const Options& options, Report& report);
 bool run_udp(const Options& options, Report& report);
 bool run_hold(const Options& options, Report& report);

@@ -32,6 +32,9 @@ constexpr Mode kModes[] = {
     {"bulk",
      "one stream: --direction send (to a discard port), receive (from a generator) or echo (with SHA-256)",
      millrace::load::run_bulk},
+    {"kv",
+     "--command get or set of RESP2, --pipeline at once on each connection, of --keys that are set before",
+     millrace::load::run_key_values},
     {"many", "connections at once, each sending --bytes of random data and hashing what comes back",
      millrace::load::run_many},
     {"udp", "datagrams and their echoes", millrace::load::run_udp},
@@ -52,6 +55,7 @@ void print_counter(const char* name, std::uint64_t value) {
 int run(int argc, char** argv) {
   Options options;
   std::string host;
+  std::vector<std::string> sources;
   std::uint16_t port = 7;
   unsigned time_limit = 120;
   bool json = false, stats = false;
@@ -62,6 +66,9 @@ int run(int argc, char** argv) {
   app.fallthrough();
   app.add_option("--host", host, "the server's IPv4 address")->required();
   app.add_option("--port", port, "the server's port")->capture_default_str();
+  app.add_option("--source", sources,
+                 "addresses that TCP connections come from in turn; each has its own ports")
+      ->delimiter(',');
   app.add_option("--connections", options.connections)->capture_default_str()->check(CLI::Range(1, 1000000));
   app.add_option("--size", options.size, "bytes a request, or a write")->check(CLI::Range(1, 1 << 24));
   app.add_option("--bytes", options.bytes, "bytes a connection");
@@ -75,6 +82,15 @@ int run(int argc, char** argv) {
   app.add_option("--seed", options.seed, "of the random data")->capture_default_str();
   app.add_option("--text", options.text, "what to say");
   app.add_option("--direction", options.direction)->check(CLI::IsMember({"send", "receive", "echo"}));
+  app.add_option("--command", options.command, "kv: get or set")
+      ->default_val("get")
+      ->check(CLI::IsMember({"get", "set"}));
+  app.add_option("--pipeline", options.pipeline, "kv: requests sent together")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--keys", options.keys, "kv: so many different ones")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10'000'000));
   app.add_option("--congestion", options.congestion, "the congestion control of TCP connections");
   app.add_option("--timeout", time_limit, "seconds after which the run ends as failed")
       ->capture_default_str()
@@ -98,6 +114,11 @@ int run(int argc, char** argv) {
   const auto server = millrace::apps::make_address(host, port);
   if (!server) throw millrace::load::Failure("--host " + host + " is not an IPv4 address");
   options.server = *server;
+  for (const std::string& source : sources) {
+    const auto address = millrace::apps::make_address(source, 0);
+    if (!address) throw millrace::load::Failure("--source " + source + " is not an IPv4 address");
+    options.sources.push_back(*address);
+  }
   const bool on_stack = !stack.device.empty();
   options.api = on_stack ? &millrace::apps::stack_sockets() : &millrace::apps::kernel_sockets();
   const std::string chosen = app.get_subcommands().front()->get_name();

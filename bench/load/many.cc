@@ -32,7 +32,7 @@ class Crowd {
   void connect_all() {
     for (std::size_t i = 0; i < options_.connections; ++i) {
       Transfer& transfer = transfers_.emplace_back(options_, i);
-      transfer.fd = start_connect_tcp(options_);
+      transfer.fd = start_connect_tcp(options_, i);
       control(EPOLL_CTL_ADD, i, EPOLLOUT);
     }
     for (std::size_t waiting = transfers_.size(); waiting > 0;) {
@@ -143,7 +143,7 @@ bool run_many(const Options& options, Report& report) {
 
 bool run_hold(const Options& options, Report& report) {
   std::vector<Descriptor> held;
-  for (std::size_t i = 0; i < options.connections; ++i) held.push_back(connect_tcp(options));
+  for (std::size_t i = 0; i < options.connections; ++i) held.push_back(connect_tcp(options, i));
   report.add("connections", std::uint64_t{held.size()});
   std::this_thread::sleep_for(std::chrono::duration<double>(options.seconds));
   return true;

@@ -4,8 +4,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "event_set.h"
 #include "exchange.h"
+#include "exchange_all.h"
 #include "load.h"
 #include "window.h"
 
@@ -30,37 +30,11 @@ bool one_connection(const Options& options, Window& window) {
   return true;
 }
 
-/// Many connections on one epoll set, each with one request out.
+/// Many connections, each with one request out.
 bool many_connections(const Options& options, Window& window) {
-  EventSet set(*options.api);
   std::vector<Exchange> exchanges;
-  for (std::size_t i = 0; i < options.connections; ++i) {
-    Exchange& exchange = exchanges.emplace_back(options.size);
-    exchange.connect(connect_tcp(options));
-    set.add(exchange.fd(), i, EPOLLIN);
-  }
-  for (Exchange& exchange : exchanges) exchange.ask(options, MSG_DONTWAIT);
-  bool intact = true;
-  // At the end all answers are waited for: a connection that is closed on unread data is reset.
-  std::size_t waiting = exchanges.size();
-  for (bool over = false;
-       waiting > 0 && intact && !(over && Clock::now() > window.end() + Window::kLastAnswers);) {
-    over = over || window.over();
-    const auto events = set.wait(options.busy ? 0 : 100);
-    window.look(!events.empty());
-    for (const epoll_event& event : events) {
-      Exchange& exchange = exchanges[event.data.u64];
-      if (exchange.read(options, MSG_DONTWAIT) != Exchange::Read::kAll) continue;
-      intact = intact && exchange.intact();
-      if (over) {
-        --waiting;
-        continue;
-      }
-      window.note(exchange.sent_at, Clock::now());
-      exchange.ask(options, MSG_DONTWAIT);
-    }
-  }
-  return intact;
+  for (std::size_t i = 0; i < options.connections; ++i) exchanges.emplace_back(options.size);
+  return exchange_all(options, window, exchanges);
 }
 
 }  // namespace

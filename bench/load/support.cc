@@ -1,3 +1,4 @@
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 
 #include <cerrno>
@@ -50,10 +51,20 @@ void Report::print(bool json) const {
 
 namespace {
 
-Descriptor open_tcp(const Options& options, int flags) {
+/// The port is left to connect(): it can be one that is in use with other servers.
+void bind_source(const Options& options, int fd, const sockaddr_in& source) {
+  if (set_option(*options.api, fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1) != 0 ||
+      options.api->bind(fd, reinterpret_cast<const sockaddr*>(&source), sizeof source) != 0) {
+    fail_with_errno("bind to " + apps::to_text(source));
+  }
+}
+
+Descriptor open_tcp(const Options& options, std::size_t number, int flags) {
   Descriptor fd(*options.api, options.api->socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
   if (fd.get() < 0) fail_with_errno("socket");
   if (set_option(*options.api, fd.get(), IPPROTO_TCP, TCP_NODELAY, 1) != 0) fail_with_errno("TCP_NODELAY");
+  if (!options.sources.empty())
+    bind_source(options, fd.get(), options.sources[number % options.sources.size()]);
   const std::string& congestion = options.congestion;
   if (!congestion.empty() && options.api->setsockopt(fd.get(), IPPROTO_TCP, TCP_CONGESTION, congestion.data(),
                                                      static_cast<socklen_t>(congestion.size())) != 0) {
@@ -69,14 +80,14 @@ int connect(const Options& options, int fd) {
 
 }  // namespace
 
-Descriptor connect_tcp(const Options& options) {
-  Descriptor fd = open_tcp(options, 0);
+Descriptor connect_tcp(const Options& options, std::size_t number) {
+  Descriptor fd = open_tcp(options, number, 0);
   if (connect(options, fd.get()) != 0) fail_with_errno("connect to " + apps::to_text(options.server));
   return fd;
 }
 
-Descriptor start_connect_tcp(const Options& options) {
-  Descriptor fd = open_tcp(options, SOCK_NONBLOCK);
+Descriptor start_connect_tcp(const Options& options, std::size_t number) {
+  Descriptor fd = open_tcp(options, number, SOCK_NONBLOCK);
   if (connect(options, fd.get()) != 0 && errno != EINPROGRESS) {
     fail_with_errno("connect to " + apps::to_text(options.server));
   }

@@ -26,14 +26,14 @@ class Window {
   [[nodiscard]] Clock::time_point start() const { return start_; }
   [[nodiscard]] Clock::time_point end() const { return end_; }
 
-  /// A round trip: when its request was sent, or should have been.
-  void note(Clock::time_point began, Clock::time_point ended) {
+  /// A round trip, or several at once: when its request was sent, or should have been.
+  void note(Clock::time_point began, Clock::time_point ended, std::uint64_t times = 1) {
     if (ended >= start_) {
       if (!cpu_) cpu_.emplace();
-      ++answered_;
+      answered_ += times;
     }
     if (began < start_) return;
-    histogram_.add(static_cast<std::uint64_t>((ended - began).count()));
+    histogram_.add(static_cast<std::uint64_t>((ended - began).count()), times);
   }
   /// The client looked for answers, and found some or none: who always finds some is what limits the run.
   void look(bool found) {

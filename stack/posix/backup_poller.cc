@@ -1,5 +1,6 @@
 #include "posix/backup_poller.h"
 
+#include <algorithm>
 #include <system_error>
 
 #include "posix/context.h"
@@ -54,7 +55,8 @@ void BackupPoller::run() {
     waiter_.sleep_on_futex(pause == Duration::max() ? nullptr : &timeout);
     // A thread of the program that is in the stack also polls it: waiting for the lock would only cost that
     // thread a wake-up call, and on one core it has just been preempted.
-    for (int left_out = 0; pause == kTick && left_out < kTicksLeftOut && context_.occupied(); ++left_out)
+    for (int left_out = 0; pause <= kLongestTick && left_out < kTicksLeftOut && context_.occupied();
+         ++left_out)
       waiter_.sleep_on_futex(&timeout);
     context_.lock();
     waiter_.settle();
@@ -79,9 +81,11 @@ Duration BackupPoller::round() {
   const bool program_leads = context_.leader_ != nullptr && context_.leader_ != &waiter_;
   // Of several contexts, one may have sockets of threads that wait in another: they are told from here, and
   // not only once a tick.
-  const bool alone = !program_leads && !context_.is_alone() &&
-                     (context_.last_turn_ == own_turn_ || now - context_.last_turn_ >= kTick / 2);
-  if (!program_leads && now - context_.last_turn_ >= kTick / 2) {
+  const bool left_alone = !program_leads && now - context_.last_turn_ >= kTick / 2;
+  const bool alone =
+      !program_leads && !context_.is_alone() && (left_alone || context_.last_turn_ == own_turn_);
+  tick_ = left_alone ? kTick : std::min(2 * tick_, kLongestTick);
+  if (left_alone) {
     context_.take_all(kTick);
     own_turn_ = context_.last_turn_;
   }
@@ -89,7 +93,7 @@ Duration BackupPoller::round() {
   const Duration quiet = now - context_.last_traffic_;
   if (quiet < kQuietAfter && !alone) {
     if (!program_leads) context_.leader_ = nullptr;
-    return kTick;
+    return tick_;
   }
   if (program_leads) {
     if (quiet < kIdleAfter) return kQuietTick;

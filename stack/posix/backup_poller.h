@@ -16,10 +16,11 @@ class Context;
 /// acknowledgements, retransmissions and FINs go on while the program computes. It costs the program's
 /// threads nothing: no wake-up, no handshake, but one after a long idle time.
 ///
-///   traffic    tick every 1 ms; poll when no one did meanwhile
+///   traffic    tick every 1 ms; poll when no one did meanwhile. While the program polls itself, ticks
+///              become longer, up to 8 ms: each takes the processor from it
 ///   quiet      no traffic for 50 ms: asleep on the device as the leader; while a thread of the program
-///   leads, tick every 10 ms idle       a thread of the program leads for 2 s without traffic: asleep until
-///   it leaves its wait
+///              leads, tick every 10 ms
+///   idle       a thread of the program leads for 2 s without traffic: asleep until it leaves its wait
 class BackupPoller {
  public:
   explicit BackupPoller(Context& context) : context_(context) {}
@@ -41,7 +42,7 @@ class BackupPoller {
   [[nodiscard]] Waiter* waiter() { return &waiter_; }
 
  private:
-  static constexpr Duration kTick = 1ms;
+  static constexpr Duration kTick = 1ms, kLongestTick = 8ms;
   static constexpr int kTicksLeftOut = 8;  ///< in a row
   static constexpr Duration kQuietTick = 10ms;
   static constexpr Duration kQuietAfter = 50ms;
@@ -54,6 +55,7 @@ class BackupPoller {
 
   Context& context_;
   Waiter waiter_;
+  Duration tick_ = kTick;
   std::atomic<bool> stopping_{false};
   bool idle_ = false;   ///< asleep until told
   Instant own_turn_{};  ///< the last turn, if nobody else has polled since

@@ -71,7 +71,7 @@ struct ReceivedMessage {
 [[nodiscard]] long receive_data(int fd, const iovec* slices, std::size_t count, int flags,
                                 ReceivedMessage& message);
 
-// --- without a copy, of a stream (transfer.cc, zero_copy.cc)
+// --- without a copy, of a stream (lent_calls.cc)
 /// `done` tells once that a send which returned more than 0 needs its bytes no more.
 [[nodiscard]] long send_lent(int fd, const iovec* slices, std::size_t count, int flags, ZeroCopyDone done,
                              void* argument);

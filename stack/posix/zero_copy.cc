@@ -33,7 +33,7 @@ void LentSends::end_call(LentSend& send, bool taken) {
 
 void LentSends::tell(List& sends) {
   sends.clear_and_dispose([](LentSend* send) {
-    send->tell();
+    send->done_(send->argument_);
     delete send;
   });
 }

@@ -36,7 +36,6 @@ class LentSend final
       : sends_(sends), done_(done), argument_(argument) {}
 
   [[nodiscard]] BufferRef lend(const std::uint8_t* bytes, std::uint32_t size) override;
-  void tell() const { done_(argument_); }
 
  private:
   friend class LentSends;

@@ -19,9 +19,12 @@ constexpr std::uint32_t kUpCwndGain = 225;
 constexpr std::uint32_t kProbeRttCwndGain = 50;
 
 /// "Pacing Rate": what a window a round trip makes, before there is a measurement.
-std::uint64_t initial_rate(std::uint32_t window, Duration rtt) {
+std::uint64_t rate_of(std::uint32_t window, Duration rtt) {
   const auto ns = static_cast<std::uint64_t>(std::max(rtt, Duration{1us}).count());
-  return std::uint64_t{window} * 1'000'000'000 / ns * kStartupPacingGain / 100;
+  return std::uint64_t{window} * 1'000'000'000 / ns;
+}
+std::uint64_t initial_rate(std::uint32_t window, Duration rtt) {
+  return rate_of(window, rtt) * kStartupPacingGain / 100;
 }
 
 }  // namespace
@@ -171,7 +174,10 @@ std::uint32_t Bbr::pacing_gain() const {
 }
 
 void Bbr::set_pacing_rate(std::uint32_t gain) {
-  const std::uint64_t rate = bw_ * gain / 100 * (100 - kPacingMargin) / 100;
+  std::uint64_t rate = bw_ * gain / 100 * (100 - kPacingMargin) / 100;
+  // The least window goes out within a round trip. A recovery that gets on by a segment each round trip, as
+  // without SACK, makes that the bandwidth; paced by it, what follows would take seconds to show another.
+  if (rate != 0 && min_rtt_ != kNoRtt) rate = std::max(rate, rate_of(min_pipe_cwnd(), min_rtt_));
   // Until the pipe is full it only rises: samples may have been limited by the application.
   if (rate != 0 && (full_bw_reached_ || rate > pacing_rate_)) pacing_rate_ = rate;
 }

@@ -13,7 +13,6 @@ constexpr std::int64_t kByte = 1'000'000'000;
 constexpr std::uint32_t kMaxQuantum = 65536;
 /// A TB/s; bounds the products below.
 constexpr std::uint64_t kMaxRate = 1'000'000'000'000;
-constexpr std::int64_t kMaxDebt = (std::int64_t{1} << 30) * kByte;
 
 /// 1 ms worth of the rate.
 std::int64_t per_millisecond(std::uint64_t rate) {
@@ -68,7 +67,7 @@ Instant Pacer::wait(std::uint32_t wanted, Instant now) {
 
 void Pacer::on_sent(std::uint32_t bytes, Instant now) {
   if (rate_ == 0) return;
-  credit_ = std::max(credit_at(now) - bytes * kByte, -kMaxDebt);
+  credit_ = std::max(credit_at(now) - bytes * kByte, -std::int64_t{quantum_} * kByte);
   time_ = std::max(time_, now);
   // What was earned by waiting stays until it is spent; then time without anything to send earns a quantum.
   if (credit_ < quantum_ * kByte) waiting_ = false;

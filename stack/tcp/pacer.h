@@ -32,7 +32,8 @@ class Pacer {
   /// There are `wanted` bytes that would be sent but for the pacer. When allowed() will have grown to them,
   /// or to a quantum; not in the past.
   [[nodiscard]] Instant wait(std::uint32_t wanted, Instant now);
-  /// More than allowed is taken as a debt (a retransmission goes when it must).
+  /// More than allowed is taken as a debt (a retransmission goes when it must), of a quantum at most: a long
+  /// recovery must not have to be paid for by silence.
   void on_sent(std::uint32_t bytes, Instant now);
 
  private:

@@ -69,7 +69,6 @@ std::size_t ReceiveQueue::lend(std::size_t limit, std::size_t pieces, Loan& loan
         break;
       }
       rest->charge = packet->charge;  // both keep the storage
-      rest->timestamp = packet->timestamp;
       packets_.push_front(std::move(rest));
     } else {
       storage_ -= packet->charge;

@@ -126,7 +126,9 @@ void Sender::arrived(const SentSegment& sent, std::uint32_t bytes, const Segment
       arrival.of_earlier_copy =
           static_cast<std::int32_t>(by.options.timestamps->echo - connection_.timestamp(sent.sent_at)) < 0;
   }
-  ack.repeated |= arrival.of_earlier_copy && ack.now - sent.sent_at >= rtt_.min_rtt();
+  // An answer to the copy comes a round trip after it; small packets may be faster than any that was
+  // measured.
+  ack.repeated |= arrival.of_earlier_copy && 2 * (ack.now - sent.sent_at) >= rtt_.min_rtt();
   if (rack_.on_arrival(arrival, rtt_.min_rtt(), ack.now) && !ack.reordered) {
     ack.reordered = true;
     ++reorderings_;

@@ -254,7 +254,7 @@ void Sender::undo(Instant now) {
   phase_ = Phase::kOpen;
   left_by_duplicates_ = 0;
   duplicate_acks_ = 0;
-  backoff_ = timeouts_ = 0;
+  timeouts_ = 0;  // but the timer stays backed off: on a path that became slow, what follows needs the time
   force_retransmission_ = false;
   forward_rto_ = ForwardRto::kOff;
   if (!board_.empty()) arm(now);

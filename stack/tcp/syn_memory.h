@@ -32,7 +32,6 @@ class SynMemory {
     current_[word] |= bit;
     return known;
   }
-  [[nodiscard]] static constexpr std::size_t bytes() { return 2 * kWords * sizeof(std::uint64_t); }
 
  private:
   static constexpr std::size_t kWords = std::size_t{1} << 17;  ///< 1 MiB

@@ -82,6 +82,15 @@ void Tcp::remove_time_wait(TimeWait& entry) {
   delete &entry;
 }
 
+TimeWait* Tcp::oldest_time_wait(const IpAddress& local, const Endpoint& remote) {
+  unsigned left = 16;  // others in front of it are looked at, not searched for
+  for (TimeWait& entry : lists_->time_wait) {
+    if (left-- == 0) return nullptr;
+    if (entry.local().address == local && entry.remote() == remote) return &entry;
+  }
+  return nullptr;
+}
+
 void Tcp::on_time_wait_segment(TimeWait& entry, Segment& segment, const ip::PacketInfo& info, Instant now) {
   if (segment.has(Flags::kRst)) {
     if (!config_.time_wait_ignores_reset && segment.seq == entry.rcv_nxt) {

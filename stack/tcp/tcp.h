@@ -96,6 +96,8 @@ class Tcp final : public ip::Transport {
   void connection_born() { ++connection_count_; }
   void enter_time_wait(Connection& connection, Instant now);
   void remove_time_wait(TimeWait& entry);
+  /// Of this address with that endpoint, among the oldest there are; null: none of those is.
+  [[nodiscard]] TimeWait* oldest_time_wait(const IpAddress& local, const Endpoint& remote);
   void request_born() { ++request_count_; }
   void request_gone() { --request_count_; }
   /// RFC 5961 §7: true when a challenge ACK may be sent now.

@@ -84,22 +84,41 @@ Result<void> TcpSocket::bind(const Endpoint& local) {
   return result;
 }
 
-bool TcpSocket::flow_free(const Endpoint& local, const Endpoint& remote, std::optional<SeqNum>& iss_after,
-                          Instant now) const {
-  Flow* flow = tcp_.flows().find(FlowKey{local, remote});
-  if (flow == nullptr) return true;
-  if (flow->kind() != Flow::Kind::kTimeWait) return false;
+bool TcpSocket::may_take_over(const TimeWait& entry, Instant now) const {
   // RFC 6191: with timestamps, and once the clock has moved on, the old incarnation cannot be confused with
   // the new one.
   const Config::TimeWaitReuse reuse = tcp_.config().time_wait_reuse;
   if (reuse == Config::TimeWaitReuse::kOff) return false;
-  if (reuse == Config::TimeWaitReuse::kLoopback && !remote.address.is_loopback()) return false;
-  auto& entry = *static_cast<TimeWait*>(flow);
-  if (!entry.timestamps || now - entry.ts_recent_at < 1s) return false;
+  if (reuse == Config::TimeWaitReuse::kLoopback && !entry.remote().address.is_loopback()) return false;
+  return entry.timestamps && now - entry.ts_recent_at >= 1s;
+}
+
+void TcpSocket::take_over(TimeWait& entry, std::optional<SeqNum>& iss_after) {
   iss_after = entry.snd_nxt;
   tcp_.count(Counter::kTimeWaitRecycled);
   tcp_.remove_time_wait(entry);
+}
+
+bool TcpSocket::flow_free(const Endpoint& local, const Endpoint& remote, std::optional<SeqNum>& iss_after,
+                          Instant now) {
+  Flow* flow = tcp_.flows().find(FlowKey{local, remote});
+  if (flow == nullptr) return true;
+  if (flow->kind() != Flow::Kind::kTimeWait) return false;
+  auto& entry = *static_cast<TimeWait*>(flow);
+  if (!may_take_over(entry, now)) return false;
+  take_over(entry, iss_after);
   return true;
+}
+
+std::optional<std::uint16_t> TcpSocket::take_oldest_port(const IpAddress& local, const Endpoint& remote,
+                                                         std::optional<SeqNum>& iss_after, Instant now) {
+  TimeWait* oldest = tcp_.oldest_time_wait(local, remote);
+  if (oldest == nullptr) return std::nullopt;
+  const std::uint16_t port = oldest->local().port;
+  if (port < tcp_.config().ephemeral_first || port > tcp_.config().ephemeral_last) return std::nullopt;
+  if (tcp_.ports().is_bound(port) || !may_take_over(*oldest, now)) return std::nullopt;
+  take_over(*oldest, iss_after);
+  return port;
 }
 
 Result<std::uint16_t> TcpSocket::choose_port(const IpAddress& local, const Endpoint& remote,
@@ -108,20 +127,33 @@ Result<std::uint16_t> TcpSocket::choose_port(const IpAddress& local, const Endpo
   const std::uint32_t first = tcp_.config().ephemeral_first;
   const std::uint32_t count = tcp_.config().ephemeral_last - first + 1u;
   const std::uint32_t offset = tcp_.isn().port_offset(local, remote) + tcp_.next_port_increment();
-  constexpr std::uint32_t kLookForUnused = 64;
+  const auto candidate = [&](std::uint32_t i) {
+    return static_cast<std::uint16_t>(first + (offset + i) % count);
+  };
+  const auto usable = [&](std::uint16_t port) {
+    return !tcp_.ports().is_bound(port) && route.comes_home({local, port}, remote);
+  };
+  constexpr std::uint32_t kLookForUnused = 16;
+  std::uint32_t taken = 0;
   for (std::uint32_t i = 0; i < count; ++i) {
-    const auto port = static_cast<std::uint16_t>(first + (offset + i) % count);
-    if (tcp_.ports().is_bound(port) || !route.comes_home({local, port}, remote)) continue;
-    if (tcp_.flows().find(FlowKey{{local, port}, remote}) == nullptr) return port;
+    const std::uint16_t port = candidate(i);
+    if (!usable(port)) continue;
     // A client that has been through all ports would look at each of them for ever: after some that are
-    // taken, one in TIME-WAIT that may be taken again will do.
-    if (i >= kLookForUnused && flow_free({local, port}, remote, iss_after, now)) return port;
-  }
-  for (std::uint32_t i = 0; i < std::min(count, kLookForUnused); ++i) {
-    const auto port = static_cast<std::uint16_t>(first + (offset + i) % count);
-    if (!tcp_.ports().is_bound(port) && route.comes_home({local, port}, remote) &&
-        flow_free({local, port}, remote, iss_after, now))
+    // taken, the one that has been in TIME-WAIT for longest will do, or any that may be taken again.
+    if (taken == kLookForUnused) {
+      if (const auto oldest = take_oldest_port(local, remote, iss_after, now)) return *oldest;
+    }
+    if (taken >= kLookForUnused ? flow_free({local, port}, remote, iss_after, now)
+                                : tcp_.flows().find(FlowKey{{local, port}, remote}) == nullptr)
       return port;
+    ++taken;
+  }
+  std::uint32_t left = std::min(taken, kLookForUnused);  // those of which only unused ones were taken above
+  for (std::uint32_t i = 0; left > 0; ++i) {
+    const std::uint16_t port = candidate(i);
+    if (!usable(port)) continue;
+    if (flow_free({local, port}, remote, iss_after, now)) return port;
+    --left;
   }
   return Error::kAddressNotAvailable;
 }

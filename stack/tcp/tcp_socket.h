@@ -14,6 +14,7 @@ namespace millrace::tcp {
 
 class Connection;
 class Listener;
+class TimeWait;
 class Tcp;
 
 struct MemoryWaiterTag;
@@ -67,7 +68,12 @@ class TcpSocket final : public Socket, public MemoryWaiterHook {
                                                   std::optional<SeqNum>& iss_after, Instant now);
   /// May end a TIME-WAIT entry; `iss_after` is then what the new ISS must lie behind.
   [[nodiscard]] bool flow_free(const Endpoint& local, const Endpoint& remote,
-                               std::optional<SeqNum>& iss_after, Instant now) const;
+                               std::optional<SeqNum>& iss_after, Instant now);
+  [[nodiscard]] bool may_take_over(const TimeWait& entry, Instant now) const;
+  void take_over(TimeWait& entry, std::optional<SeqNum>& iss_after);
+  /// Of the TIME-WAIT entries of these two hosts, the oldest ends, if it may, and leaves its port.
+  [[nodiscard]] std::optional<std::uint16_t> take_oldest_port(const IpAddress& local, const Endpoint& remote,
+                                                              std::optional<SeqNum>& iss_after, Instant now);
   void unbind();
   /// How an active open begins: with its SYN, with one that asks for a Fast Open cookie, or with the data
   /// that is written first.

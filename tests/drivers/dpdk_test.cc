@@ -299,7 +299,9 @@ TEST_F(DpdkTest, SleepsBrieflyWhereNoDescriptorTellsOfFrames) {
   EXPECT_TRUE(device->arm());
   EXPECT_EQ(device->rx_burst(pool, in, 10, kStart), 1u);
   EXPECT_EQ(device->max_sleep(kStart), 20us);
-  EXPECT_EQ(device->max_sleep(kStart + 10s), 1ms);
+  EXPECT_EQ(device->max_sleep(kStart + 100ms), 1ms);
+  EXPECT_EQ(device->max_sleep(kStart + 512ms), 2ms);
+  EXPECT_EQ(device->max_sleep(kStart + 10s), 4ms);
 }
 
 }  // namespace

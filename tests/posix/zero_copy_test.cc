@@ -216,6 +216,8 @@ TEST_F(ZeroCopy, OfALoanTheRestStaysInTheStream) {
   got.resize(lent + 1000);
   EXPECT_EQ(mr_recv(server, got.data() + lent, 1000, MSG_WAITALL), 1000);
   EXPECT_EQ(got, Bytes(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(got.size())));
+  mr_finish();  // before `bytes` and `done` go
+  EXPECT_EQ(done.times, 1);
 }
 
 TEST_F(ZeroCopy, ALoanOutlivesItsSocketAndEndsWithTheStack) {

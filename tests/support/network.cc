@@ -243,8 +243,8 @@ std::string Network::describe() {
          << flow->bulk->spec().congestion << ": sent " << flow->bulk->sent() << " received "
          << flow->bulk->received() << " state " << int{info.state} << " unacked " << info.unacked
          << " unsent " << info.notsent_bytes << " cwnd " << info.snd_cwnd << " ssthresh " << info.snd_ssthresh
-         << " snd_wnd " << info.snd_wnd << " rtt " << info.rtt << " rto " << info.rto << " backoff "
-         << int{info.backoff} << " retransmitted " << info.total_retrans << '\n';
+         << " pacing " << info.pacing_rate << " snd_wnd " << info.snd_wnd << " rtt " << info.rtt << " rto "
+         << info.rto << " backoff " << int{info.backoff} << " retransmitted " << info.total_retrans << '\n';
     for (const std::size_t host : {flow->from, flow->to}) {
       text << (host == flow->from ? "   sender  " : "   receiver");
       hosts_[host].host->stack.tcp().counters().for_each([&](std::string_view name, std::uint64_t value) {

@@ -18,7 +18,10 @@ TEST(ForwardRto, AckOfWhatWasSentOnceTakesATimeoutBack) {
   EXPECT_EQ(t.count(Counter::kSpuriousTimeouts), 1u);
   t.expect_nothing();  // the rest is late, not lost
   EXPECT_GE(t.info().snd_cwnd, 10u);
+  EXPECT_EQ(t.info().backoff, 1u) << "the path may have become so slow: there is no sample yet (Karn)";
+  t.inject(ack(9001));  // of nothing that was sent twice
   EXPECT_EQ(t.info().backoff, 0u);
+  t.take_sent();  // the tail probe's copy left before what has arrived
   t.inject(ack(10'001));
   t.expect_nothing_for(10s);
 }

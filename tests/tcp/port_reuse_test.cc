@@ -60,6 +60,31 @@ TEST_P(PortReuse, TakesEachPortOnceAndThenThoseInTimeWait) {
   EXPECT_EQ(pair_.a.stack.tcp().counters()[tcp::Counter::kTimeWaitRecycled], 20u);
 }
 
+TEST_P(PortReuse, TakesTheOldestFirst) {
+  std::vector<std::uint16_t> used, again;
+  for (int i = 0; i < GetParam(); ++i) {
+    used.push_back(connect_and_close());
+    pair_.advance(1ms);
+  }
+  pair_.advance(2s);
+  for (int i = 0; i < GetParam(); ++i) again.push_back(connect_and_close());
+  EXPECT_EQ(again, used) << "what was in TIME-WAIT for longest is the least likely to be confused";
+}
+
+TEST_P(PortReuse, PassesOverPortsThatAreBound) {
+  const std::uint16_t oldest = connect_and_close();
+  for (int i = 1; i < GetParam(); ++i) connect_and_close();
+  auto other = std::move(*pair_.a.stack.create_socket(SocketType::kStream));
+  EXPECT_TRUE(other->set_option(SocketOption::kReuseAddress, 1, pair_.now).ok());
+  EXPECT_TRUE(other->bind({pair_.a.address, oldest}).ok());
+  pair_.advance(2s);
+  for (int i = 1; i < GetParam(); ++i) {
+    const std::uint16_t port = connect_and_close();
+    EXPECT_NE(port, 0);
+    EXPECT_NE(port, oldest);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Few, PortReuse, testing::Values(30));
 INSTANTIATE_TEST_SUITE_P(MoreThanAreLookedAtForAnUnusedOne, PortReuse, testing::Values(300));
 

@@ -1,0 +1,75 @@
+"""Rows in which nothing is said: what connections keep in the server, and what of a core it takes to have them."""
+
+import dataclasses
+import re
+import signal
+import time
+
+from row import Row, core_percent, meminfo
+from testbed import expect
+
+FIRST_PORT = 1000
+SECONDS_TO_CONNECT = 120
+# Of a connection at either column's server, and what the machine keeps for others: for whether a row fits.
+MOST_BYTES, RESERVE = 6000, 2 << 30
+OTHER_DESCRIPTORS = 100
+
+
+@dataclasses.dataclass
+class Idle(Row):
+    """Connections that say nothing. Their clients only seem to be there (millrace-crowd), as a kernel's ports and memory would
+    end before; some of them ask for an echo in the end."""
+
+    connections: int = 10000
+
+    def client(self, column):
+        return "crowd"
+
+    def obstacle(self, place, column):
+        needed = self.connections * MOST_BYTES + RESERVE
+        if meminfo("MemAvailable") < needed:
+            return f"needs {needed / 1e9:.0f} GB of memory, and {meminfo('MemAvailable') / 1e9:.0f} GB are available"
+        return None
+
+    def servers(self, place, column):
+        """One, or as many as it takes where a process may not have so many of the kernel's descriptors."""
+        count = -(-self.connections // (place.descriptors() - OTHER_DESCRIPTORS)) if column.server == "kernel" else 1
+        return [place.echo(column, self.client(column), port=FIRST_PORT + number) for number in range(count)]
+
+    def run(self, place, column):
+        servers = self.servers(place, column)
+        time.sleep(0.3)
+        before, slab_before = sum(server.resident_bytes() for server in servers), meminfo("Slab")
+        crowd = place.start_crowd(column, "--connections", self.connections, "--port", FIRST_PORT, "--ports", len(servers))
+        crowd.wait_for("^connected", SECONDS_TO_CONNECT)
+        self.wait_for_all(servers)
+        # What the kernel has for a connection lies in its slabs.
+        kernel_bytes = meminfo("Slab") - slab_before if column.server == "kernel" else 0
+        used = sum(server.resident_bytes() for server in servers) - before + kernel_bytes
+        share = core_percent(servers, self.seconds)
+        crowd.signal(signal.SIGTERM)
+        place.result_of(crowd)
+        return {"bytes_each": used / self.connections, "core_percent": share}
+
+    def wait_for_all(self, servers):
+        """Until the servers have accepted every connection: the last may still be in their queues."""
+        deadline = time.monotonic() + 10
+        while sum(map(open_connections, servers)) < self.connections:
+            expect(time.monotonic() < deadline, "not all connections came")
+
+
+def open_connections(server):
+    reports = len(re.findall("^stats end", server.output(), re.MULTILINE))
+    server.signal(signal.SIGUSR1)
+    server.wait_for(rf"(?s)(^stats end.*){{{reports + 1}}}")
+    return int(re.findall(r"^stats echo\.Open (\d+)", server.output(), re.MULTILINE)[-1])
+
+
+@dataclasses.dataclass
+class NoTraffic(Row):
+    """A server nobody speaks to."""
+
+    def run(self, place, column):
+        server = place.echo(column)
+        time.sleep(0.5)
+        return {"core_percent": core_percent([server], self.seconds)}

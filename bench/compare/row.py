@@ -1,0 +1,105 @@
+"""What the rows of the comparison are made of: columns, figures, and what a row can be asked."""
+
+import dataclasses
+import glob
+import os
+import time
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """Whose TCP serves, over which wire."""
+
+    name: str
+    server: str  # "kernel", "millrace" or "lwip"
+    wire: str  # "veth" or "dpdk"
+
+
+KERNEL = Column("kernel", "kernel", "veth")
+AF_PACKET = Column("af_packet", "millrace", "veth")
+DPDK = Column("dpdk", "millrace", "dpdk")
+LWIP = Column("lwip", "lwip", "veth")
+VETH = (KERNEL, AF_PACKET)
+OURS = (KERNEL, AF_PACKET, DPDK)
+ALL = (KERNEL, AF_PACKET, DPDK, LWIP)
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One number of a row. `aims`: for a column, the ratio to the kernel's that we want."""
+
+    key: str
+    title: str
+    unit: str
+    less_is_better: bool = True
+    aims: dict = dataclasses.field(default_factory=dict)
+    floor: str = ""  # which of the device's own figures is printed beside it
+
+    def holds(self, column, ratio):
+        aim = self.aims.get(column)
+        return None if aim is None else ratio <= aim if self.less_is_better else ratio >= aim
+
+
+@dataclasses.dataclass
+class Row:
+    name: str
+    columns: tuple
+    figures: tuple
+    seconds: float
+    most_runs: int = dataclasses.field(default=100, kw_only=True)
+
+    def client(self, column):
+        """Whose TCP the client uses: on the shared-memory wire there is no kernel."""
+        return "millrace" if column.wire == "dpdk" else "kernel"
+
+    def obstacle(self, _place, _column):
+        """Why it cannot be run here, if it cannot."""
+        return None
+
+    def run(self, place, column):
+        raise NotImplementedError
+
+
+# ---- the figures of most rows
+
+def latency(aims=None, p99=None, floor="p50_us"):
+    return (Figure("p50_us", "median", "µs", True, aims or {}, floor), Figure("p99_us", "p99", "µs", True, p99 or {}),
+            Figure("p999_us", "p99.9", "µs"))
+
+
+def rates(rate=None, cpu=None, floor=True):
+    return (Figure("rate", "a second", "/s", False, rate or {}, "rate" if floor else ""), Figure("p99_us", "p99", "µs"),
+            Figure("cpu_us_each", "CPU, both ends", "µs", True, cpu or {}, "cpu_us_each" if floor else ""))
+
+
+def bulk(aims):
+    return (Figure("gbps", "", "Gb/s", False, aims, "gbps"), Figure("cpu_s_gigabyte", "CPU, both ends", "s/GB"))
+
+
+# ---- what the machine says
+
+def core_percent(programs, seconds):
+    """Of a core, that they take from now on."""
+    used, began = sum(map(cpu_seconds, programs)), time.monotonic()
+    time.sleep(seconds)
+    return (sum(map(cpu_seconds, programs)) - used) / (time.monotonic() - began) * 100
+
+
+def cpu_seconds(program):
+    """Of all its threads, from the scheduler's own count, which is finer than ticks."""
+    total = 0
+    for path in glob.glob(f"/proc/{program.pid}/task/*/schedstat"):
+        with open(path, encoding="ascii") as line:
+            total += int(line.read().split()[0])
+    return total / 1e9
+
+
+def meminfo(name):
+    """Bytes, of a line of /proc/meminfo."""
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def sysctl(name):
+    with open(os.path.join("/proc/sys", *name.split(".")), encoding="ascii") as value:
+        return " ".join(value.read().split())
