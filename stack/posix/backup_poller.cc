@@ -82,8 +82,8 @@ Duration BackupPoller::round() {
   // Of several contexts, one may have sockets of threads that wait in another: they are told from here, and
   // not only once a tick.
   const bool left_alone = !program_leads && now - context_.last_turn_ >= kTick / 2;
-  const bool alone =
-      !program_leads && !context_.is_alone() && (left_alone || context_.last_turn_ == own_turn_);
+  const bool alone = !program_leads && !context_.is_alone() && !context_.attended(now) &&
+                     (left_alone || context_.last_turn_ == own_turn_);
   tick_ = left_alone ? kTick : std::min(2 * tick_, kLongestTick);
   if (left_alone) {
     context_.take_all(kTick);
@@ -101,9 +101,15 @@ Duration BackupPoller::round() {
     return Duration::max();
   }
   context_.leader_ = &waiter_;
+  const Instant turn_before = context_.last_turn_;
   (void)context_.sleep_on_devices(waiter_, kNever, {}, nullptr);
   waiter_.ready = false;
   if (context_.leader_ != &waiter_) return kQuietTick;
+  if (alone && (context_.last_turn_ != turn_before || context_.attended(clock_now()))) {
+    // The program looks by itself: a sleeper on the device would be woken for each of its frames.
+    context_.leader_ = nullptr;
+    return kTick;
+  }
   own_turn_ = clock_now();
   context_.turn(own_turn_);
   return Duration::zero();

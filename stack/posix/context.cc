@@ -7,6 +7,7 @@
 
 #include <cassert>
 #include <system_error>
+#include <utility>
 
 #include "posix/file.h"
 #include "posix/futex.h"
@@ -104,7 +105,8 @@ std::size_t Context::turn(Instant now) {
   }
   for (int round = 0; round < 8 && stack_->ip().loopback_pending(); ++round) stack_->poll(now, budget);
   if (!stack_->ready().empty()) dispatch();
-  if (device_sleeper_ != nullptr) check_device_sleeper(now);
+  if (device_sleeper_ != nullptr) [[unlikely]]
+    check_device_sleeper(now, frames != 0);
   return frames;
 }
 
@@ -136,7 +138,8 @@ void Context::settle(Instant now) {
   if (turn_if_older(now, kCallTurn)) return;
   for (int round = 0; round < 8 && stack_->ip().loopback_pending(); ++round) stack_->poll(now, budget_);
   if (!stack_->ready().empty()) dispatch();
-  if (device_sleeper_ != nullptr) check_device_sleeper(now);
+  if (device_sleeper_ != nullptr) [[unlikely]]
+    check_device_sleeper(now, false);
 }
 
 void Context::dispatch() {
@@ -164,7 +167,13 @@ bool Context::arm_devices() {
   return device_ && device_->arm();
 }
 
-void Context::check_device_sleeper(Instant now) {
+void Context::check_device_sleeper(Instant now, bool took_frames) {
+  // Where the program takes frames by itself, the backup poller ticks: asleep on the device, it would be rung
+  // for each of them.
+  if (took_frames && device_sleeper_ == backup_.waiter()) {
+    wake(*std::exchange(device_sleeper_, nullptr));
+    return;
+  }
   // This thread polled or sent while another sleeps on the device. What the device reports since it was
   // armed, this thread has taken: arm again. A new deadline before the sleeper's, or a full device, ends the
   // sleep.

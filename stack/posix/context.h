@@ -171,7 +171,7 @@ class Context {
                          const sigset_t* mask);
   [[nodiscard]] bool arm_devices();
   /// Somebody sleeps on the device, and what this call did concerns the sleep.
-  void check_device_sleeper(Instant now);
+  void check_device_sleeper(Instant now, bool took_frames);
   void leave_leadership(Waiter& waiter);
   /// Steps aside for threads that sleep for the lock.
   void let_others_in();

@@ -61,6 +61,11 @@ void EpollSpread::on_ready(std::size_t index, bool told) {
   if ((!told && sleepers.load() != 0) || always_ring.load(std::memory_order_relaxed)) ring();
 }
 
+void EpollSpread::forget_news(std::size_t index) {
+  // Who sets it has the same lock.
+  if (news[index].load(std::memory_order_relaxed)) news[index].store(false, std::memory_order_relaxed);
+}
+
 bool EpollSpread::has_news() const {
   for (std::uint64_t left = occupied.load(); left != 0; left &= left - 1) {
     if (news[static_cast<std::size_t>(std::countr_zero(left))].load()) return true;
@@ -202,10 +207,18 @@ class SpreadEpollWait {
   int look(Instant now, bool poll, bool kernel) {
     SpreadHarvest harvest{events_.data(), max_};
     const bool due = set_.kernel_look_due(now);
-    if (due || kernel) {
-      const bool half = !kernel;  // so that neither kind shuts the other out
-      harvest.count = set_.harvest_kernel(events_.data(), half ? std::max(1, max_ / 2) : max_);
+    // Half of the places, so that neither kind shuts the other out.
+    if (due) harvest.count = set_.harvest_kernel(events_.data(), std::max(1, max_ / 2));
+    look_at_parts(harvest, now, poll);
+    if (harvest.count == 0 && kernel && !due) {
+      harvest.count = set_.harvest_kernel(events_.data(), max_);
+      if (harvest.count < max_) look_at_parts(harvest, now, false);  // nested sets
     }
+    if (harvest.count != 0 && set_.sleepers.load() != 0 && set_.has_news()) set_.ring();
+    return harvest.count;
+  }
+
+  void look_at_parts(SpreadHarvest& harvest, Instant now, bool poll) {
     {
       Context& context = set_.group[home_];
       ContextLock guard(context);
@@ -220,8 +233,6 @@ class SpreadEpollWait {
       }
     }
     look_elsewhere(harvest, now);
-    if (harvest.count != 0 && set_.sleepers.load() != 0 && set_.has_news()) set_.ring();
-    return harvest.count;
   }
 
   void look_elsewhere(SpreadHarvest& harvest, Instant now) {
@@ -248,11 +259,8 @@ class SpreadEpollWait {
   void take(EpollFile& part, std::size_t index, SpreadHarvest& harvest) {
     // Half of the places where others have something, too.
     const int before = harvest.max;
-    if (index == home_ && max_ > 1) {
-      set_.news[index].store(false);
-      if (set_.has_news()) harvest.max = std::max(harvest.count + 1, max_ / 2);
-    }
-    set_.news[index].store(false);
+    set_.forget_news(index);
+    if (index == home_ && max_ > 1 && set_.has_news()) harvest.max = std::max(harvest.count + 1, max_ / 2);
     part.harvest(harvest);
     harvest.max = before;
     if (!part.has_ready()) return;

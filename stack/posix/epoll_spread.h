@@ -48,6 +48,8 @@ class EpollSpread {
 
   /// Under the lock of part `index`, which has something ready. `told`: a thread that waits there knows.
   void on_ready(std::size_t index, bool told);
+  /// Under that lock, before a look there.
+  void forget_news(std::size_t index);
   void ring() const;
   [[nodiscard]] bool has_news() const;
 

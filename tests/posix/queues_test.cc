@@ -8,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include "decorator.h"
 #include "open_device.h"
 #include "posix/calls.h"
 #include "posix/library.h"
@@ -20,6 +21,24 @@ namespace {
 
 /// What a device does with the frames of its queues.
 enum class Steering { kRight, kCrossed };
+
+/// Counts how often somebody was about to sleep on the device.
+class ArmCounter final : public drivers::DecoratorDevice {
+ public:
+  ArmCounter(std::unique_ptr<NetDevice> inner, std::atomic<int>& arms)
+      : DecoratorDevice(std::move(inner)), arms_(arms) {}
+  std::size_t rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) override {
+    return inner().rx_burst(pool, out, budget, now);
+  }
+  std::size_t tx_burst(PacketQueue& packets, Instant now) override { return inner().tx_burst(packets, now); }
+  [[nodiscard]] bool arm() override {
+    ++arms_;
+    return inner().arm();
+  }
+
+ private:
+  std::atomic<int>& arms_;
+};
 
 /// A server with two queues, and a client with two.
 class Queues : public testing::TestWithParam<Steering> {
@@ -39,9 +58,10 @@ class Queues : public testing::TestWithParam<Steering> {
     }
   }
 
-  static std::unique_ptr<ContextGroup> open(const std::vector<std::string>& wires, const char* address) {
+  std::unique_ptr<ContextGroup> open(const std::vector<std::string>& wires, const char* address) {
     std::vector<std::unique_ptr<NetDevice>> devices;
-    for (const std::string& wire : wires) devices.push_back(drivers::open_device(wire).device);
+    for (const std::string& wire : wires)
+      devices.push_back(std::make_unique<ArmCounter>(drivers::open_device(wire).device, arms_));
     ContextConfig config;
     config.interface.addresses = {*IpPrefix::parse(address)};
     config.drain = 0s;
@@ -108,6 +128,7 @@ class Queues : public testing::TestWithParam<Steering> {
     return fds;
   }
 
+  std::atomic<int> arms_{0};
   std::unique_ptr<ContextGroup> server_, client_;
 };
 
@@ -457,6 +478,37 @@ TEST_P(Queues, PollTakesSocketsOfAllContexts) {
     connects.join();
   }
   EXPECT_EQ(mr_poll(entries, 4, 10), 0);
+}
+
+/// Of a device that does not steer, frames come in where nobody looks.
+class RightQueues : public Queues {};
+INSTANTIATE_TEST_SUITE_P(Device, RightQueues, testing::Values(Steering::kRight),
+                         [](const auto&) { return "SteersRight"; });
+
+TEST_P(RightQueues, NobodySleepsOnADeviceThatAThreadPolls) {
+  const int listening = listener();
+  const int from = client(0);
+  const int to = mr_accept(listening, nullptr, nullptr);
+  const int served = static_cast<int>(create_epoll((*server_)[0], 0));
+  const int answered = static_cast<int>(create_epoll((*client_)[0], 0));
+  ASSERT_EQ(watch(served, to, EPOLLIN), 0);
+  ASSERT_EQ(watch(answered, from, EPOLLIN), 0);
+  const int before = arms_;
+  const Instant began = clock_now();
+  for (int i = 0; i < 5000; ++i) {
+    char data[5];
+    ASSERT_EQ(mr_send(from, "ping!", 5, 0), 5);
+    while (wait(served, 0).empty()) {
+    }
+    ASSERT_EQ(mr_recv(to, data, 5, MSG_DONTWAIT), 5);
+    ASSERT_EQ(mr_send(to, data, 5, 0), 5);
+    while (wait(answered, 0).empty()) {
+    }
+    ASSERT_EQ(mr_recv(from, data, 5, MSG_DONTWAIT), 5);
+  }
+  // Four backup pollers, which look once in a millisecond at most.
+  const auto milliseconds = static_cast<int>((clock_now() - began) / 1ms);
+  EXPECT_LE(arms_ - before, 4 * milliseconds + 16) << "woken for each frame";
 }
 
 TEST_P(Queues, ThreadsWithASetEachServeTheirOwn) {
