@@ -313,9 +313,9 @@ class Tidy:
 
 # Suites that make no sense under a sanitizer: they look at the binaries or the sources, drive other programs and measure,
 # or run again what another suite runs (the table of conformance comes from the cases of tcp).
-NOT_SANITIZED = {"interop", "interop-tap", "interop-xdp", "interop-dpdk", "drivers-dpdk-pairs", "install", "symbols", "programs",
-                 "preload-differential", "kv-clients", "tcp-conformance", "house-purity", "house-purity-selftest", "house-includes",
-                 "house-includes-selftest"}
+NOT_SANITIZED = {"interop", "interop-tap", "interop-xdp", "interop-dpdk", "interop-dpdk-tap", "drivers-dpdk-pairs", "install",
+                 "symbols", "programs", "preload-differential", "kv-clients", "tcp-conformance", "house-purity",
+                 "house-purity-selftest", "house-includes", "house-includes-selftest"}
 # The thread sanitizer loses track of a thread that is cancelled inside a call that it intercepts: what that thread does
 # while it unwinds looks unlocked. The same tests run under the other sanitizers.
 NOT_UNDER_TSAN = "-Cancelled.*"
