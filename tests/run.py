@@ -19,6 +19,8 @@ import threading
 import time
 import xml.etree.ElementTree
 
+import tidy_units
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CORES = os.cpu_count() or 1
 SOAK_FACTOR = 20  # how much longer a suite may take with the full counts
@@ -254,14 +256,6 @@ def sources(*folders, endings=(".cc", ".h")):
     return [name for name in listed if name.endswith(endings) and (ROOT / name).exists()]
 
 
-def compiled(directory, folders):
-    """The translation units of these folders that this build compiles."""
-    database = json.loads((ROOT / directory / "compile_commands.json").read_text())
-    files = {os.path.normpath(os.path.join(entry["directory"], entry["file"])) for entry in database}
-    return sorted(name for name in files
-                  if name.endswith(".cc") and os.path.relpath(name, ROOT).split(os.sep)[0] in folders)
-
-
 class Tidy:
     """clang-tidy over the product's sources; findings in headers count for the file that includes them.
 
@@ -272,9 +266,9 @@ class Tidy:
     BESIDE = ["sh", "-c", 'echo 19 2>/dev/null >/proc/self/autogroup; exec nice -n 19 "$@"', "beside"]
 
     def __init__(self, directory):
-        self._directory = directory
-        self._files = compiled(directory, {"stack", "drivers", "apps", "bench"})
-        self._waiting = iter(self._files)
+        self._build = ROOT / directory
+        self._waiting = tidy_units.units(self._build, ROOT, {"stack", "drivers", "apps", "bench"})
+        self._files = sum(len(unit.files) for unit in self._waiting)
         self._lock = threading.Lock()
         self._outcome = Outcome("clang-tidy")
         self._beside = threading.Event()  # other work comes first
@@ -285,19 +279,26 @@ class Tidy:
     def _work(self):
         while True:
             with self._lock:
-                name = next(self._waiting, None)
-            if name is None:
-                return
-            started = time.monotonic()
-            status, output, timed_out = processes.run(
-                [*(self.BESIDE if self._beside.is_set() else []), "clang-tidy-14", "--quiet", "--warnings-as-errors=*", "-p",
-                 str(ROOT / self._directory), name], 600)
-            good = status == 0 and not timed_out
-            with self._lock:
-                self._outcome.seconds += time.monotonic() - started
-                self._outcome.passed += good
-                self._outcome.failed += not good
-                self._outcome.output += "" if good else output
+                if not self._waiting:
+                    return
+                unit = self._waiting.pop(0)
+            with tempfile.TemporaryDirectory(prefix="millrace-tidy-") as scratch:
+                started = time.monotonic()
+                command = unit.command(self._build, ROOT / ".clang-tidy", scratch)
+                status, output, timed_out = processes.run(
+                    [*(self.BESIDE if self._beside.is_set() else []), *command], 900, self._build)
+            self._note(unit, status == 0 and not timed_out, output, time.monotonic() - started)
+
+    def _note(self, unit, good, output, seconds):
+        with self._lock:
+            self._outcome.seconds += seconds
+            if good:
+                self._outcome.passed += len(unit.files)
+            elif len(unit.files) > 1:
+                self._waiting[:0] = unit.halves()
+            else:
+                self._outcome.failed += 1
+                self._outcome.output += output
 
     def finish(self, run):
         self._beside.clear()
@@ -306,15 +307,15 @@ class Tidy:
             worker.result()
         self._pool.shutdown()
         failed = self._outcome.failed
-        self._outcome.why = f"{failed} of {len(self._files)} files" if failed else ""
+        self._outcome.why = f"{failed} of {self._files} files" if failed else ""
         run.note(self._outcome)
 
 
 # Suites that make no sense under a sanitizer: they look at the binaries or the sources, drive other programs and measure,
 # or run again what another suite runs (the table of conformance comes from the cases of tcp).
-NOT_SANITIZED = {"interop", "interop-tap", "interop-xdp", "interop-dpdk", "drivers-dpdk-pairs", "install", "symbols", "programs",
-                 "preload-differential", "kv-clients", "tcp-conformance", "house-purity", "house-purity-selftest", "house-includes",
-                 "house-includes-selftest"}
+NOT_SANITIZED = {"interop", "interop-tap", "interop-xdp", "interop-dpdk", "interop-dpdk-tap", "drivers-dpdk-pairs", "install",
+                 "symbols", "programs", "preload-differential", "kv-clients", "tcp-conformance", "house-purity",
+                 "house-purity-selftest", "house-includes", "house-includes-selftest"}
 # The thread sanitizer loses track of a thread that is cancelled inside a call that it intercepts: what that thread does
 # while it unwinds looks unlocked. The same tests run under the other sanitizers.
 NOT_UNDER_TSAN = "-Cancelled.*"

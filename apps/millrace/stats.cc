@@ -68,7 +68,7 @@ class Counters {
   void print() const {
     std::printf("#%s\n", title_.c_str());
     for (const Entry& entry : entries_)
-      std::printf("%-32s%llu\n", entry.name.c_str(), static_cast<unsigned long long>(entry.value));
+      std::printf("%-31s %llu\n", entry.name.c_str(), static_cast<unsigned long long>(entry.value));
   }
   /// "title":{"name":value,...}
   void print_json() const {

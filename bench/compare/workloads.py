@@ -25,11 +25,15 @@ class RoundTrips(Row):
         """The mode of millrace-load, and its options."""
         return ["rr"]
 
+    def start_server(self, place, column):
+        return place.echo(column, self.client(column), self.busy)
+
+    def load_options(self, seconds):
+        return [*self.work(), "--connections", self.connections, "--seconds", seconds, *(["--busy"] if self.busy else [])]
+
     def run(self, place, column):
-        client = self.client(column)
-        place.echo(column, client, self.busy)
-        return place.load(column, client, *self.work(), "--connections", self.connections, "--seconds", self.seconds,
-                          *(["--busy"] if self.busy else []))
+        self.start_server(place, column)
+        return place.load(column, self.client(column), *self.load_options(self.seconds))
 
 
 @dataclasses.dataclass

@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "af_packet/interface_info.h"
+#include "dpdk/descriptor_signals.h"
 #include "dpdk/device_arguments.h"
 #include "dpdk/eal.h"
 #include "frame_headers.h"
@@ -143,7 +144,9 @@ void Port::read_capabilities(const rte_eth_dev_info& info) {
     mtu = static_cast<std::uint16_t>(std::min<std::uint32_t>(mtu, interface.mtu));
   mtu_ = config_.mtu != 0 ? config_.mtu : mtu;
   conf_.rxmode.mtu = mtu_;
-  tells_link_ = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
+  // net_tap misses a change before it has started, and gives the state of the last one it saw ever after;
+  // asked without, it looks.
+  tells_link_ = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0 && !device_name_.starts_with("net_tap");
   conf_.intr_conf.lsc = tells_link_ ? 1 : 0;
 
   max_segments_ = info.tx_desc_lim.nb_seg_max == UINT16_MAX ? std::uint16_t{0} : info.tx_desc_lim.nb_seg_max;
@@ -225,6 +228,7 @@ std::string Port::start() {
     error = configure(info, false);
   }
   if (!error.empty()) return error;
+  if (device_name_.starts_with("net_tap")) take_tap_signals();
   has_interrupts_ = conf_.intr_conf.rxq != 0 && rte_eth_dev_rx_intr_enable(id_, 0) == 0;
   if (has_interrupts_) (void)rte_eth_dev_rx_intr_disable(id_, 0);
   caps_.can_sleep = has_interrupts_;

@@ -84,7 +84,7 @@ def both_ways(bench, path):
         expect(frame.direction == expected, f"{segment} is said to go the other way")
     for ends in ((PEER, STACK), (STACK, PEER)):
         expect(carried(segments, *ends) >= 3 * MB, f"{carried(segments, *ends)} bytes of {ends}")
-    if bench.driver not in bench.WITHOUT_OFFLOADS:
+    if bench.driver not in bench.WITHOUT_SUPER_FRAMES:
         expect(max(frame.length for frame, segment in segments if segment.source[0] == STACK) > 3000, "no super-frame")
 
     refused = [frame.comment for frame, segment in segments if segment.destination == (STACK, 81)]

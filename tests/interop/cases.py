@@ -383,7 +383,7 @@ LONG_OF_THE_STACK = {"a reader that stops", "a peer that vanishes", "idle server
 
 
 # Over these drivers, whose devices differ little from the first one's for what is above, few are enough each time.
-SELDOM = ("xdp", "dpdk")
+SELDOM = ("xdp", "dpdk", "dpdk-tap")
 ALWAYS = re.compile(r"capture, both|TCP echo|both-ways|zero copy|ping flood|every size, MTU 1500|faulty|duplication|come and go")
 
 

@@ -155,9 +155,13 @@ class Bench:
 
     # The driver, and what the stack's end is to it.
     DEVICES = {"af_packet": "af_packet:stack0", "xdp": "xdp:stack0", "dpdk": "dpdk:net_af_packet0,iface=stack0",
-               "tap": "tap:peer0"}
+               "tap": "tap:peer0", "dpdk-tap": "dpdk:net_tap0,iface=peer0"}
     # These see frames as they lie in memory: what their kernel peer left to its device is missing.
     WITHOUT_OFFLOADS = ("xdp", "dpdk")
+    # From these no frame comes that is larger than the MTU.
+    WITHOUT_SUPER_FRAMES = (*WITHOUT_OFFLOADS, "dpdk-tap")
+    # An interface that is there before the program, and what it is made with: DPDK opens each as one of several queues.
+    TAPS = {"tap": [], "dpdk-tap": ["multi_queue"]}
 
     def __init__(self, programs, driver="af_packet"):
         self.programs = programs
@@ -182,10 +186,10 @@ class Bench:
 
     def connect(self, mtu=1500, middle=False, offloads=None):
         """Makes the namespaces. `offloads`: for ethtool -K on the peer's end, such as {"tso": "off"}."""
-        if self.driver == "tap":
+        if self.driver in self.TAPS:
             expect(not middle and not offloads, "a TAP has no other end, and its driver's offloads")
             self.stack = self.peer = self._namespace("peer")
-            run(["ip", "-n", self.peer, "tuntap", "add", "dev", "peer0", "mode", "tap"])
+            run(["ip", "-n", self.peer, "tuntap", "add", "dev", "peer0", "mode", "tap", *self.TAPS[self.driver]])
             run(["ip", "-n", self.peer, "link", "set", "peer0", "mtu", str(mtu), "up"])
         else:
             self._connect_by_cable(mtu, middle)
