@@ -35,6 +35,10 @@ class ContextGroup {
   [[nodiscard]] Context& home() {
     return contexts_.size() == 1 ? *contexts_.front() : *contexts_[home_index()];
   }
+  /// For a socket with parts in all of them: no other has it.
+  [[nodiscard]] std::uint64_t next_number() {
+    return last_number_.fetch_add(1, std::memory_order_relaxed) + 1;
+  }
   /// Taken by whoever gives a socket a name in all of them, before any context's lock.
   [[nodiscard]] Mutex& names() { return names_; }
 
@@ -54,6 +58,7 @@ class ContextGroup {
 
   const std::uint64_t id_;  ///< of no other group of this process
   std::atomic<std::uint32_t> next_home_{0};
+  std::atomic<std::uint64_t> last_number_{0};
   Mutex names_;
   std::vector<std::unique_ptr<Context>> contexts_;
 };

@@ -130,28 +130,40 @@ class DescriptorIndex {
   bool built_ = false;  ///< somebody asks for descriptors
 };
 
+/// Under the lock: of a socket that has parts in several contexts, its number; 0: it has not.
+std::uint64_t part_of(const Socket* socket) {
+  const auto* file = socket == nullptr ? nullptr : static_cast<const SocketFile*>(socket->user);
+  return file != nullptr && file->twins ? file->twins->number : 0;
+}
+
 /// Tells sockets piece by piece. `next(reports, now)` appends the next ones under the lock, and returns false
 /// with the last. False: the client is gone.
 template <typename Next>
 bool send_sockets(Context& context, const DescriptorIndex& index, ControlChannel& channel, Next&& next) {
   std::vector<SocketReport> reports;
   std::vector<int> descriptors;
+  std::vector<std::uint64_t> parts;
   std::string text;
   for (bool more = true; more;) {
     reports.clear();
     descriptors.clear();
+    parts.clear();
     text.clear();
     reports.reserve(2 * kPiece);
     descriptors.reserve(2 * kPiece);
     {
       ContextLock guard(context);
       more = next(reports, clock_now());
-      for (const SocketReport& report : reports) descriptors.push_back(index.find(report.socket));
+      for (const SocketReport& report : reports) {
+        descriptors.push_back(index.find(report.socket));
+        parts.push_back(part_of(report.socket));
+      }
     }
     for (std::size_t i = 0; i < reports.size(); ++i) {
       append_socket(text, reports[i]);
       if (descriptors[i] >= 0) append_number(text, "fd", static_cast<std::uint64_t>(descriptors[i]));
       if (!context.is_alone()) append_number(text, "queue", context.index());
+      if (parts[i] != 0) append_number(text, "part_of", parts[i]);
       text += '\n';
     }
     if (!text.empty() && !channel.write(text)) return false;

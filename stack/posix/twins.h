@@ -30,9 +30,10 @@ class SocketFile;
 class Twins {
  public:
   explicit Twins(ContextGroup& contexts)
-      : group(contexts), flags_(std::make_unique<Flag[]>(contexts.size())) {}
+      : group(contexts), number(contexts.next_number()), flags_(std::make_unique<Flag[]>(contexts.size())) {}
 
   ContextGroup& group;
+  const std::uint64_t number;  ///< what tools know them by
   /// Null: closed.
   std::array<SocketFile*, ContextGroup::kMaxQueues> files{};
   std::atomic<int> fd{-1};

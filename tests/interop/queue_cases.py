@@ -1,21 +1,27 @@
 """A device with several queues, each with a stack and a thread of its own."""
 
+import re
 import signal
 
+from command_cases import with_tools
 from harness import PEER, STACK, expect
 
 MB = 1_000_000
 QUEUES = 2
 
 
+def several(bench):
+    """A device with several queues; none: the driver's own will do. A TAP that is there has one queue."""
+    if bench.driver != "tap":
+        return None
+    bench.in_peer("ip", "link", "del", "peer0")
+    return f"tap(peer_address={PEER}/24):peer0"
+
+
 def echo(bench):
     """A server with so many queues, on the driver's device."""
     bench.connect()
-    if bench.driver != "tap":
-        return bench.echo("--queues", QUEUES)
-    # The one that is there has one queue.
-    bench.in_peer("ip", "link", "del", "peer0")
-    return bench.echo("--queues", QUEUES, device=f"tap(peer_address={PEER}/24):peer0")
+    return bench.echo("--queues", QUEUES, device=several(bench))
 
 
 def serves_from_all(bench):
@@ -34,6 +40,42 @@ def serves_from_all(bench):
     if bench.driver == "af_packet":
         # ARP alone is handed over: the kernel's program steers the rest.
         expect(counters["device.HandedOver"] <= 20, f"{counters['device.HandedOver']} frames came in by the wrong queue")
+
+
+@with_tools
+def stays_in_its_queue(bench, tools):
+    """A connection is in one queue from its first frame to its last, and its frames come in there."""
+    connections = 60
+    server = tools.echo("--queues", QUEUES, device=several(bench))
+    load = bench.load("rr", "--connections", connections, "--count", 60000)
+    queues = {}
+    while load.running():
+        for line in tools.say("ss", "-tne").splitlines():
+            found = re.search(r"ESTAB +\d+ +\d+ +(\S+) +(\S+) .*queue:(\d)", line)
+            if found:
+                queues.setdefault(found.groups()[:2], set()).add(int(found[3]))
+    load.succeed()
+    expect(len(queues) >= connections, f"{len(queues)} connections were seen")
+    expect(all(len(seen) == 1 for seen in queues.values()), f"a connection changed its queue: {queues}")
+    expect({queue for seen in queues.values() for queue in seen} == set(range(QUEUES)), f"all are used: {queues}")
+    counters = bench.counters(server)
+    # The kernel steers by a program of ours; on a TAP to where it last heard of a flow from, after the first frame.
+    strangers = connections + 20 if bench.driver == "tap" else 20
+    frames, handed_over = counters["device.RxPackets"], counters["device.HandedOver"]
+    expect(frames > 50 * strangers, f"{frames} frames are too few to tell")
+    expect(handed_over <= strangers, f"{handed_over} of {frames} frames came in by the wrong queue")
+
+
+@with_tools
+def is_listed_once(bench, tools):
+    """What the server has in each queue: listeners and the UDP socket of each of its threads, a line each."""
+    tools.echo("--queues", QUEUES, device=several(bench))
+    for flags, port in (("-tln", 7), ("-tln", 9), ("-uln", 7)):
+        lines = [line for line in tools.say("ss", flags).splitlines() if f"0.0.0.0:{port} " in line]
+        expect(len(lines) == QUEUES, f"one a thread: {lines}")
+    summary = tools.say("ss", "-s")
+    expect(re.search(rf"^TCP: +{3 * QUEUES} ", summary, re.MULTILINE), summary)
+    expect(re.search(rf"^UDP\s+{QUEUES} ", summary, re.MULTILINE), summary)
 
 
 def comes_and_goes(bench):
@@ -60,5 +102,7 @@ def too_many(bench):
 
 def add_cases(add):
     add("several queues: all of them serve", serves_from_all)
+    add("several queues: a connection stays in its own", stays_in_its_queue)
+    add("several queues: millrace ss lists a socket once", is_listed_once)
     add("several queues: connections come and go", comes_and_goes)
     add("several queues: a device that has one", too_many)
