@@ -13,6 +13,7 @@
 #include "plugin.h"
 #include "queues/steered_device.h"
 #include "tap/tap.h"
+#include "unique_fd.h"
 
 namespace millrace::drivers {
 namespace {
@@ -248,9 +249,11 @@ OpenResult open_device(std::string_view spec, const DeviceOptions& options) {
 
 OpenQueuesResult open_queues(std::string_view spec, std::uint32_t count, const DeviceOptions& options) {
   OpenQueuesResult result;
-  if (count > 1 && !options.capture.file.empty()) {
-    result.error = "a capture records one queue: it cannot be had with " + std::to_string(count);
-    return result;
+  // Queues that record have one file, of which each has a descriptor of its own.
+  UniqueFd file;
+  if (count > 1 && !options.capture.file.empty() && options.capture.inherited < 0) {
+    file = open_capture_file(options.capture, result.error);
+    if (!file) return result;
   }
   Fanout fanout{.queues = count};
   const std::size_t inherited = options.inherited.size() / count;
@@ -258,6 +261,7 @@ OpenQueuesResult open_queues(std::string_view spec, std::uint32_t count, const D
   for (std::uint32_t index = 0; index < count; ++index) {
     DeviceOptions own = options;
     own.queue = {index, count, count > 1 ? &fanout : nullptr};
+    if (file) own.capture.inherited = file.get();
     const auto first = options.inherited.begin() + static_cast<std::ptrdiff_t>(index * inherited);
     own.inherited.assign(first, first + static_cast<std::ptrdiff_t>(inherited));
     OpenResult opened = open_device(spec, own);

@@ -1,5 +1,6 @@
 #include "capture/pcapng_writer.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,13 +56,15 @@ std::uint64_t file_size_limit() {
 std::string PcapngWriter::open(const Options& options) {
   path_ = options.path;
   limit_ = std::min(options.limit, file_size_limit());
-  fd_ = options.file;
-  if (fd_ < 0) {
+  if (options.file < 0) {
     std::string error;
     own_ = make_output_file(path_, error);
     if (!error.empty()) return error;
-    fd_ = own_.get();
+  } else {
+    own_ = UniqueFd{::fcntl(options.file, F_DUPFD_CLOEXEC, options.file)};  // high up, if that one is
+    if (!own_) return "cannot write " + path_ + ": " + std::strerror(errno);
   }
+  fd_ = own_.get();
   struct stat status {};
   if (::fstat(fd_, &status) == 0) size_ = static_cast<std::uint64_t>(status.st_size);
   put_section(options);

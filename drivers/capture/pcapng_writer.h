@@ -21,7 +21,8 @@ class PcapngWriter {
  public:
   struct Options {
     std::string path = {};
-    int file = -1;                  ///< of make_output_file(), for a further section; -1: makes it from path
+    int file = -1;  ///< of make_output_file(), for a further section, of which a copy is kept; -1: makes it
+                    ///< from path
     std::string interface = {};     ///< its name, for readers
     std::string filter = {};        ///< what was filtered by, for readers; may be empty
     std::uint32_t snap_length = 0;  ///< of the frames that will be added, at most; 0: whole frames

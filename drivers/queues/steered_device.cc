@@ -49,14 +49,29 @@ bool SteeredDevice::keep(Packet& frame) {
 }
 
 std::size_t SteeredDevice::rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) {
+  const bool recorded = wants_fates();
+  fates_.clear();
+  next_fate_ = 0;
   const std::size_t received = inner().rx_burst(pool, batch_, budget, now);
   while (PacketPtr frame = batch_.pop_front()) {
-    if (keep(*frame)) out.push_back(std::move(frame));
+    const bool ours = keep(*frame);
+    if (recorded) fates_.push_back(ours ? Fate::kOurs : Fate::kHandedOver);
+    if (ours) out.push_back(std::move(frame));
   }
+  const std::uint64_t lost_before = lost_;
   const std::size_t taken =
       received < budget ? (*mailboxes_)[index_].take(pool, out, budget - received, now, lost_) : 0;
+  if (recorded) fates_.insert(fates_.end(), taken - (lost_ - lost_before), Fate::kTakenOver);
   taken_ += taken;
   return received + taken;
+}
+
+void SteeredDevice::frame_done(std::string_view counters) {
+  while (next_fate_ < fates_.size()) {
+    const Fate fate = fates_[next_fate_++];
+    if (fate != Fate::kTakenOver) inner().frame_done(fate == Fate::kOurs ? counters : std::string_view());
+    if (fate != Fate::kHandedOver) return;
+  }
 }
 
 bool SteeredDevice::take_reassembled(const Packet& packet) {

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "decorator.h"
@@ -27,6 +29,11 @@ class SteeredDevice final : public DecoratorDevice {
     if (index_ == 0) inner().own_addresses(addresses);
   }
   [[nodiscard]] bool take_reassembled(const Packet& packet) override;
+  [[nodiscard]] bool wants_fates() const override { return inner().wants_fates(); }
+  void frame_done(std::string_view counters) override;
+  void frame_not_sent(const Packet& frame, std::string_view counter) override {
+    inner().frame_not_sent(frame, counter);
+  }
   void release_packets() override;
   [[nodiscard]] std::span<const WaitFd> wait_fds() override;
   [[nodiscard]] bool arm() override;
@@ -40,6 +47,13 @@ class SteeredDevice final : public DecoratorDevice {
                                         std::uint16_t remote_port) const override;
 
  private:
+  /// What the device below knows of a frame.
+  enum class Fate : std::uint8_t {
+    kOurs,        ///< came in here, and up
+    kHandedOver,  ///< came in here: done with, as far as this queue is concerned
+    kTakenOver,   ///< came in by another queue, which has recorded it
+  };
+
   [[nodiscard]] std::uint32_t queues() const { return static_cast<std::uint32_t>(mailboxes_->size()); }
   /// True: the frame is for this queue.
   [[nodiscard]] bool keep(Packet& frame);
@@ -50,6 +64,8 @@ class SteeredDevice final : public DecoratorDevice {
   MacAddress mac_;
   Mailboxes mailboxes_;
   PacketQueue batch_;
+  std::vector<Fate> fates_;  ///< of the frames of the last rx_burst; empty when nobody wants to know
+  std::size_t next_fate_ = 0;
   std::array<WaitFd, 8> wait_fds_{};
   std::uint64_t handed_over_ = 0, taken_ = 0, overflowed_ = 0, lost_ = 0;
 };

@@ -363,8 +363,67 @@ TEST_F(Crossed, ArpComesUpEverywhere) {
 TEST(OpenQueues, SaysWhatHasOne) {
   EXPECT_THAT(open_queues("pcap:in=x", 2).error, testing::HasSubstr("has one queue, not 2"));
   DeviceOptions options;
-  options.capture.file = "x";
+  options.capture.file = "/nowhere/x";
   EXPECT_THAT(open_queues("pipe:open-queues-test", 2, options).error, testing::HasSubstr("capture"));
+}
+
+/// Hears what became of its frames.
+class Listening final : public DecoratorDevice {
+ public:
+  Listening(std::unique_ptr<NetDevice> inner, std::vector<std::string>& fates)
+      : DecoratorDevice(std::move(inner)), fates_(fates) {}
+  std::size_t rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) override {
+    return inner().rx_burst(pool, out, budget, now);
+  }
+  std::size_t tx_burst(PacketQueue& packets, Instant now) override { return inner().tx_burst(packets, now); }
+  [[nodiscard]] bool wants_fates() const override { return true; }
+  void frame_done(std::string_view counters) override { fates_.emplace_back(counters); }
+
+ private:
+  std::vector<std::string>& fates_;
+};
+
+TEST(SteeredDevice, AQueueHearsOfTheFramesThatCameInByIt) {
+  std::vector<std::string> fates[2];
+  std::vector<std::unique_ptr<NetDevice>> queues, peers;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::string wire = "pipe:queues-fates-" + std::to_string(i);
+    queues.push_back(std::make_unique<Listening>(open_device(wire).device, fates[i]));
+    peers.push_back(open_device(wire).device);
+  }
+  queues = steer(std::move(queues));
+  PacketPool pool{PacketPool::Limits{}};
+  Flow flow;
+  const Bytes frame = frame_of(ipv4(6, flow));
+  const std::uint32_t home =
+      queues[0]->queue_for(flow.destination, flow.destination_port, flow.source, flow.source_port);
+  const std::uint32_t other = 1 - home;
+  const auto send = [&](std::size_t queue, const Bytes& bytes) {
+    PacketQueue out;
+    PacketPtr packet = pool.allocate(static_cast<std::uint32_t>(bytes.size()));
+    std::copy(bytes.begin(), bytes.end(), packet->put(static_cast<std::uint32_t>(bytes.size())));
+    out.push_back(std::move(packet));
+    ASSERT_EQ(peers[queue]->tx_burst(out, Instant{}), 1u);
+  };
+  const auto receive = [&](std::size_t queue) {
+    PacketQueue in;
+    queues[queue]->rx_burst(pool, in, 64, Instant{});
+    return in.size();
+  };
+  // In the other one: a stranger, ARP for everybody, a stranger. At home, then: one of its own before these.
+  send(other, frame);
+  send(other, frame_of(Bytes(28), 0x0806));
+  send(other, frame);
+  ASSERT_EQ(receive(other), 1u);
+  queues[other]->frame_done("ArpIgnored");
+  EXPECT_EQ(fates[other], (std::vector<std::string>{"", "ArpIgnored"}));
+  send(home, frame);
+  ASSERT_EQ(receive(home), 4u);
+  for (const char* counters : {"mine", "first", "arp", "second"}) queues[home]->frame_done(counters);
+  EXPECT_EQ(fates[home], (std::vector<std::string>{"mine"}));
+  for (auto* devices : {&queues, &peers}) {
+    for (auto& device : *devices) device->release_packets();
+  }
 }
 
 }  // namespace

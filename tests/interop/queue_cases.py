@@ -3,6 +3,8 @@
 import re
 import signal
 
+import pcapng  # of tests/support, where harness has us look
+from capture_cases import carried, read, with_folder
 from command_cases import with_tools
 from harness import PEER, STACK, expect
 
@@ -78,6 +80,27 @@ def is_listed_once(bench, tools):
     expect(re.search(rf"^UDP\s+{QUEUES} ", summary, re.MULTILINE), summary)
 
 
+@with_folder
+def is_captured(bench, path):
+    """All queues record into one file: each frame once, whichever queue it came in by."""
+    server = bench.echo("--queues", QUEUES, "--capture", path, device=several(bench))
+    bench.load("rr", "--connections", 40, "--count", 4000).succeed()
+    bench.until("all are gone", lambda: bench.counters(server)["echo.Open"] == 0, 5)
+    counters = bench.counters(server)
+    expect(counters["device.CaptureFramesLost"] == 0, f"lost: {counters}")
+    server.signal(signal.SIGTERM)
+    server.wait(10)
+    capture = read(path)
+    inbound = sum(frame.direction == pcapng.INBOUND for frame in capture.frames)
+    outbound = len(capture.frames) - inbound
+    # The counters were told before the server ended, which had little to say after that.
+    for recorded, passed in ((inbound, counters["device.RxPackets"]), (outbound, counters["device.TxPackets"])):
+        expect(passed <= recorded <= passed + 5, f"{recorded} frames of {passed} are recorded")
+    segments = pcapng.tcp_segments(capture)
+    for ends, counter in (((PEER, STACK), "echo.BytesIn"), ((STACK, PEER), "echo.BytesOut")):
+        expect(carried(segments, *ends) == counters[counter], f"{carried(segments, *ends)} bytes of {ends}: {counters}")
+
+
 def comes_and_goes(bench):
     server = echo(bench)
     for _ in range(3):
@@ -104,5 +127,6 @@ def add_cases(add):
     add("several queues: all of them serve", serves_from_all)
     add("several queues: a connection stays in its own", stays_in_its_queue)
     add("several queues: millrace ss lists a socket once", is_listed_once)
+    add("several queues: a capture of all of them", is_captured)
     add("several queues: connections come and go", comes_and_goes)
     add("several queues: a device that has one", too_many)
