@@ -366,8 +366,8 @@ TEST(SendWindow, ShrunkOnWhatIsInFlightIsSurvived) {
 
 TEST(SendWindow, AcksBeforeWhatAClosedWindowRefuses) {
   rfc("9293", "3.8.6", "MUST-34: the sender is robust against a window that shrinks");
-  // Both ends are full: what we have sent is refused, and with it the ACK that it carries. The peer sees that its own data
-  // arrived by an ACK that it may look at, however little more than its closed window is out.
+  // Both ends are full: what we have sent is refused, and with it the ACK that it carries. The peer sees that
+  // its own data arrived by an ACK that it may look at, however little more than its closed window is out.
   TcpScript t;
   t.establish(syn().mss(1000).win(4000).wscale(10));
   t.write(1000);
