@@ -36,6 +36,10 @@ class DecoratorDevice : public NetDevice {
                                         std::uint16_t remote_port) const override {
     return inner_->queue_for(local_address, local_port, remote_address, remote_port);
   }
+  [[nodiscard]] std::uint32_t queue_index() const override { return inner_->queue_index(); }
+  [[nodiscard]] bool take_reassembled(const Packet& packet) override {
+    return inner_->take_reassembled(packet);
+  }
   [[nodiscard]] SlabSource* slab_source() override { return inner_->slab_source(); }
 
  protected:

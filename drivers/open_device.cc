@@ -11,6 +11,7 @@
 #include "pcap/pcap_device.h"
 #include "pipe/pipe_registry.h"
 #include "plugin.h"
+#include "queues/steered_device.h"
 #include "tap/tap.h"
 
 namespace millrace::drivers {
@@ -26,9 +27,15 @@ OpenResult failed(std::string error) {
 
 OpenResult open_layers(std::string_view spec, const DeviceOptions& options);
 
+bool has_queues(std::string_view driver) {
+  return driver == "af_packet" || driver == "tap" || driver == "pipe" || driver == "fault";
+}
+
 OpenResult open_af_packet(const SpecLayer& layer, const DeviceOptions& options) {
   AfPacketConfig config;
   config.rx.shared_file = options.shared_file;
+  config.rx.queue = options.queue.index;
+  config.fanout = options.queue.fanout;
   if (options.inherited.size() == 2) {
     config.rx.inherited = options.inherited[0];
     config.inherited_tx = options.inherited[1];
@@ -100,6 +107,7 @@ OpenResult open_tap(const SpecLayer& layer, const DeviceOptions& options) {
   TapConfig config;
   if (options.inherited.size() == 1) config.inherited = options.inherited[0];
   config.interface = layer.rest;
+  config.options.several_queues = options.queue.count > 1;
   std::uint64_t mtu = 0;
   MacAddress mac;
   OptionReader reader(layer);
@@ -109,6 +117,10 @@ OpenResult open_tap(const SpecLayer& layer, const DeviceOptions& options) {
   if (std::string error = reader.finish(); !error.empty()) return failed(std::move(error));
   config.options.mtu = static_cast<std::uint32_t>(mtu);
   if (reader.given("mac")) config.mac = mac;
+  if (options.queue.index != 0) {  // the first one has set the interface up
+    config.options.mtu = 0;
+    config.options.peer_address.reset();
+  }
   OpenResult result;
   result.device = TapDevice::open(config, result.error);
   return result;
@@ -161,7 +173,10 @@ OpenResult open_pipe(const SpecLayer& layer, const DeviceOptions& options) {
   const bool configured = layer.options.size() > (own_mac ? 1u : 0u);
   PipeRegistry& pipes = options.pipes != nullptr ? *options.pipes : process_pipes();
   OpenResult result;
-  result.device = pipes.open(layer.rest, configured ? std::optional(pipe) : std::nullopt,
+  // A wire for each queue: both ends have as many.
+  const std::string wire =
+      options.queue.index == 0 ? layer.rest : layer.rest + "/" + std::to_string(options.queue.index);
+  result.device = pipes.open(wire, configured ? std::optional(pipe) : std::nullopt,
                              own_mac ? std::optional(mac) : std::nullopt, result.error);
   return result;
 }
@@ -208,6 +223,9 @@ OpenResult open_fault(std::string_view spec, const SpecLayer& layer, const Devic
 OpenResult open_layers(std::string_view spec, const DeviceOptions& options) {
   SpecLayer layer;
   if (std::string error = parse_spec_layer(spec, layer); !error.empty()) return failed(std::move(error));
+  if (options.queue.count > 1 && !has_queues(layer.driver))
+    return failed("device \"" + std::string(spec) + "\" has one queue, not " +
+                  std::to_string(options.queue.count) + "; several queues have: af_packet, tap, pipe");
   if (layer.driver == "af_packet") return open_af_packet(layer, options);
   if (layer.driver == "xdp") return open_xdp(layer);
   if (layer.driver == "dpdk") return open_dpdk(layer);
@@ -225,6 +243,31 @@ OpenResult open_device(std::string_view spec, const DeviceOptions& options) {
   OpenResult result = open_layers(spec, options);
   if (!result.ok() || options.capture.file.empty()) return result;
   result.device = CaptureDevice::open(std::move(result.device), options.capture, result.error);
+  return result;
+}
+
+OpenQueuesResult open_queues(std::string_view spec, std::uint32_t count, const DeviceOptions& options) {
+  OpenQueuesResult result;
+  if (count > 1 && !options.capture.file.empty()) {
+    result.error = "a capture records one queue: it cannot be had with " + std::to_string(count);
+    return result;
+  }
+  Fanout fanout{.queues = count};
+  const std::size_t inherited = options.inherited.size() / count;
+  std::vector<std::unique_ptr<NetDevice>> queues;
+  for (std::uint32_t index = 0; index < count; ++index) {
+    DeviceOptions own = options;
+    own.queue = {index, count, count > 1 ? &fanout : nullptr};
+    const auto first = options.inherited.begin() + static_cast<std::ptrdiff_t>(index * inherited);
+    own.inherited.assign(first, first + static_cast<std::ptrdiff_t>(inherited));
+    OpenResult opened = open_device(spec, own);
+    if (!opened.ok()) {
+      result.error = std::move(opened.error);
+      return result;
+    }
+    queues.push_back(std::move(opened.device));
+  }
+  result.queues = count > 1 ? steer(std::move(queues)) : std::move(queues);
   return result;
 }
 

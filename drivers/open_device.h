@@ -11,6 +11,13 @@
 namespace millrace::drivers {
 
 class PipeRegistry;
+struct Fanout;
+
+/// One queue of a device that has several, while they are opened one after the other.
+struct QueueOfDevice {
+  std::uint32_t index = 0, count = 1;
+  Fanout* fanout = nullptr;  ///< of AF_PACKET
+};
 
 /// What opening a device may need besides its spec.
 struct DeviceOptions {
@@ -21,6 +28,7 @@ struct DeviceOptions {
   /// first page is the device's. -1: memory that only forked children share.
   int shared_file = -1;
   CaptureOptions capture = {};
+  QueueOfDevice queue = {};  ///< filled in by open_queues()
 };
 
 /// An open device, or one line that says what is wrong and what to do about it.
@@ -41,6 +49,19 @@ struct OpenResult {
 ///     end
 ///     dpdk:net_virtio_user0,path=/run/p.sock       a device of DPDK's
 [[nodiscard]] OpenResult open_device(std::string_view spec, const DeviceOptions& options = {});
+
+/// The queues of one open device, or one line.
+struct OpenQueuesResult {
+  std::vector<std::unique_ptr<NetDevice>> queues;
+  std::string error;
+
+  [[nodiscard]] bool ok() const { return !queues.empty(); }
+};
+/// Opens a device with so many queues, each of which gets the frames of the flows that are at home there (see
+/// SteeredDevice). With `options.inherited`: what all of them handed over, in their order. One queue is what
+/// open_device() gives.
+[[nodiscard]] OpenQueuesResult open_queues(std::string_view spec, std::uint32_t count,
+                                           const DeviceOptions& options = {});
 
 /// Whether another image of this process could go on with such a device (see NetDevice::handover): else a
 /// launcher leaves it alone, as only one can have it. True where the spec is wrong.

@@ -4,6 +4,8 @@
 #include <new>
 
 #include "drop_watch.h"
+#include "tcp/tcp_socket.h"
+#include "udp/udp_socket.h"
 
 namespace millrace {
 
@@ -84,6 +86,12 @@ Result<std::unique_ptr<Socket>> Stack::create_socket(SocketType type, IpAddress:
   } catch (const std::bad_alloc&) {
     return Error::kNoMemory;
   }
+}
+
+std::unique_ptr<Socket> Stack::create_twin(const Socket& model, bool guest) {
+  if (model.type() == SocketType::kStream)
+    return tcp_->create_twin(static_cast<const tcp::TcpSocket&>(model), guest);
+  return udp_->create_twin(static_cast<const udp::UdpSocket&>(model), guest);
 }
 
 }  // namespace millrace

@@ -59,6 +59,11 @@ class Stack {
   /// Fails with kNoMemory.
   [[nodiscard]] Result<std::unique_ptr<Socket>> create_socket(
       SocketType type, IpAddress::Family family = IpAddress::Family::kV4);
+  /// A socket of this stack that is as `model`, of another one, was made and set up: the same options, not
+  /// bound. A guest stands for a socket that lives elsewhere: sockets of this stack's own that are bound to
+  /// the same are preferred (SO_REUSEPORT). Reads the model and touches nothing of this stack that changes,
+  /// so the model's owner may call it. Throws std::bad_alloc.
+  [[nodiscard]] std::unique_ptr<Socket> create_twin(const Socket& model, bool guest);
   [[nodiscard]] ReadyList& ready() { return ready_; }
 
   [[nodiscard]] PacketPool& pool() { return pool_; }

@@ -49,7 +49,8 @@ void bind_to(const SocketApi& api, int fd, const ListenAddress& address, const c
   }
 }
 
-Listener::Listener(EventLoop& loop, const ListenAddress& address, unsigned timeout, Events events)
+Listener::Listener(EventLoop& loop, const ListenAddress& address, unsigned timeout, bool shared,
+                   Events events)
     : loop_(loop),
       events_(std::move(events)),
       fd_(loop.api().socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
@@ -57,6 +58,7 @@ Listener::Listener(EventLoop& loop, const ListenAddress& address, unsigned timeo
   if (fd_ < 0) fail("socket");
   try {
     if (set_option(api, fd_, SOL_SOCKET, SO_REUSEADDR, 1) != 0) fail("SO_REUSEADDR");
+    if (shared && set_option(api, fd_, SOL_SOCKET, SO_REUSEPORT, 1) != 0) fail("SO_REUSEPORT");
     set_connection_options(api, fd_, timeout);
     bind_to(api, fd_, address, "TCP");
     if (api.listen(fd_, kBacklog) != 0) fail("cannot serve TCP port " + std::to_string(address.port));

@@ -29,8 +29,8 @@ class Listener final : public Handler {
     std::function<void(int fd)> accepted;      ///< takes the descriptor, which does not block
     std::function<void()> out_of_descriptors;  ///< nothing can be accepted now: accept_more(false) is wise
   };
-  /// `timeout` in seconds; 0: none. Throws std::runtime_error.
-  Listener(EventLoop& loop, const ListenAddress& address, unsigned timeout, Events events);
+  /// `timeout` in seconds; 0: none. `shared`: other threads listen there, too. Throws std::runtime_error.
+  Listener(EventLoop& loop, const ListenAddress& address, unsigned timeout, bool shared, Events events);
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
   ~Listener() override;

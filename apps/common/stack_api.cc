@@ -46,6 +46,7 @@ void start_stack(const StackSettings& settings) {
   config.gateway = text(settings.gateway);
   config.tcp = text(settings.tcp);
   config.mtu = settings.mtu;
+  config.queues = settings.queues;
   config.busy_poll_us = settings.busy_poll ? std::numeric_limits<int>::max() : 0;
   config.capture = text(settings.capture.file);
   config.capture_snaplen = settings.capture.snaplen;

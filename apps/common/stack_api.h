@@ -21,6 +21,7 @@ struct StackSettings {
   std::string device, address, gateway;
   std::string tcp;  ///< "NAME=VALUE;NAME=VALUE"
   unsigned mtu = 0;
+  unsigned queues = 0;  ///< of the device
   bool busy_poll = false;
   Capture capture = {};
   int drain_ms = 0;  ///< how long stop_stack() waits until what was sent is acknowledged

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -12,13 +13,40 @@ namespace millrace::echo {
 
 enum class Service : std::uint8_t { kEcho, kDiscard, kChargen };
 
+/// A number that one thread counts and others may read.
+class Tally {
+ public:
+  Tally& operator+=(std::uint64_t n) {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    return *this;
+  }
+  Tally& operator-=(std::uint64_t n) { return *this += 0 - n; }
+  Tally& operator++() { return *this += 1; }
+  Tally& operator--() { return *this -= 1; }
+  operator std::uint64_t() const { return value_.load(std::memory_order_relaxed); }  // NOLINT
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
 struct Counters {
-  std::uint64_t accepted = 0, open = 0, refused = 0;
-  std::uint64_t bytes_in = 0, bytes_out = 0;
-  std::uint64_t blocked = 0;  ///< times a reader was too slow, so that we stopped reading from it
-  std::uint64_t reset = 0;    ///< connections that ended with an error
-  std::uint64_t datagrams_in = 0, datagrams_out = 0, datagrams_dropped = 0;
-  std::uint64_t pending_bytes = 0;  ///< held for slow readers now
+  Tally accepted, open, refused;
+  Tally bytes_in, bytes_out;
+  Tally blocked;  ///< times a reader was too slow, so that we stopped reading from it
+  Tally reset;    ///< connections that ended with an error
+  Tally datagrams_in, datagrams_out, datagrams_dropped;
+  Tally pending_bytes;  ///< held for slow readers now
+
+  /// Adds another thread's.
+  void add(const Counters& other) {
+    constexpr Tally Counters::*kAll[] = {&Counters::accepted,      &Counters::open,
+                                         &Counters::refused,       &Counters::bytes_in,
+                                         &Counters::bytes_out,     &Counters::blocked,
+                                         &Counters::reset,         &Counters::datagrams_in,
+                                         &Counters::datagrams_out, &Counters::datagrams_dropped,
+                                         &Counters::pending_bytes};
+    for (const auto one : kAll) this->*one += other.*one;
+  }
 };
 
 class Connection;

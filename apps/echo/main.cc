@@ -8,7 +8,7 @@
 
 #include "common/process.h"
 #include "config.h"
-#include "server.h"
+#include "servers.h"
 
 namespace {
 
@@ -57,12 +57,12 @@ int main(int argc, char** argv) {
     millrace::apps::allow_many_descriptors();
     const millrace::apps::StackRun stack(!config->kernel, config->stack);
     {
-      millrace::echo::Server server(
+      millrace::echo::Servers servers(
           config->kernel ? millrace::apps::kernel_sockets() : millrace::apps::stack_sockets(), *config,
           report);
       announce(*config);
-      server.run();
-      if (config->stats != 0) server.report();
+      servers.run();
+      if (config->stats != 0) servers.report();
     }
     return 0;
   } catch (const std::exception& error) {

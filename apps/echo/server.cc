@@ -1,5 +1,6 @@
 #include "server.h"
 
+#include <fcntl.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -33,6 +34,8 @@ class Server::Datagrams final : public apps::Handler {
     if (fd_ < 0) fail("socket");
     try {
       const Config& config = server_.config_;
+      if (config.stack.queues > 1 && apps::set_option(api, fd_, SOL_SOCKET, SO_REUSEPORT, 1) != 0)
+        fail("SO_REUSEPORT");
       apps::bind_to(api, fd_, apps::listen_address(config.kernel, config.stack.address, config.port), "UDP");
       server_.loop_.add(fd_, *this, EPOLLIN);
     } catch (...) {
@@ -91,19 +94,45 @@ class Server::Timer final : public apps::Handler {
   int fd_;
 };
 
-Server::Server(const apps::SocketApi& api, const Config& config, std::function<void(const Counters&)> report)
-    : loop_(api, spin(config) ? 0 : -1),
-      shared_(loop_, config.zero_copy),
-      config_(config),
-      report_(std::move(report)) {
-  signals_ = std::make_unique<apps::Signals>(loop_, std::initializer_list<int>{SIGTERM, SIGINT, SIGUSR1},
-                                             [this](int number) { on_signal(number); });
+/// What other threads tell this one: signals, one after the other.
+class Server::Postbox final : public apps::Handler {
+ public:
+  explicit Postbox(Server& server) : server_(server) {
+    if (pipe2(ends_, O_NONBLOCK | O_CLOEXEC) != 0) fail("pipe2");
+    server_.loop_.add(ends_[0], *this, EPOLLIN);
+  }
+  ~Postbox() override {
+    for (const int end : ends_) close(end);
+  }
+
+  void post(int number) const {
+    const auto letter = static_cast<unsigned char>(number);
+    [[maybe_unused]] const ssize_t written = write(ends_[1], &letter, 1);
+  }
+  void on_event(std::uint32_t /*events*/) override {
+    unsigned char letter = 0;
+    if (read(ends_[0], &letter, 1) == 1) server_.on_signal(letter);
+  }
+
+ private:
+  Server& server_;
+  int ends_[2]{};
+};
+
+Server::Server(const apps::SocketApi& api, const Config& config, const Events* events)
+    : loop_(api, spin(config) ? 0 : -1), shared_(loop_, config.zero_copy), config_(config), events_(events) {
+  if (events_ != nullptr) {
+    signals_ = std::make_unique<apps::Signals>(loop_, std::initializer_list<int>{SIGTERM, SIGINT, SIGUSR1},
+                                               [this](int number) { on_signal(number); });
+  } else {
+    postbox_ = std::make_unique<Postbox>(*this);
+  }
   listen_on(config.port, Service::kEcho);
   if (config.discard_port) listen_on(*config.discard_port, Service::kDiscard);
   if (config.chargen_port) listen_on(*config.chargen_port, Service::kChargen);
   datagrams_ = std::make_unique<Datagrams>(*this);
-  if (config.stats != 0) {
-    reports_ = std::make_unique<Timer>(*this, config.stats, [](Server& server) { server.report(); });
+  if (config.stats != 0 && events_ != nullptr) {
+    reports_ = std::make_unique<Timer>(*this, config.stats, [](Server& server) { server.events_->report(); });
   }
 }
 
@@ -114,18 +143,26 @@ Server::~Server() {
 void Server::listen_on(std::uint16_t port, Service service) {
   listeners_.push_back(std::make_unique<apps::Listener>(
       loop_, apps::listen_address(config_.kernel, config_.stack.address, port), config_.timeout,
+      config_.stack.queues > 1,
       apps::Listener::Events{.accepted = [this, service](int fd) { adopt(fd, service); },
                              .out_of_descriptors = [this] { pause_accepting(); }}));
 }
 
 void Server::on_signal(int number) {
   if (number == SIGUSR1) {
-    report();
-  } else if (shared_.draining) {
+    events_->report();
+    return;
+  }
+  if (events_ != nullptr) events_->pass_on(number);
+  if (shared_.draining) {
     end_now();
   } else {
     stop();
   }
+}
+
+void Server::post(int number) {
+  postbox_->post(number);
 }
 
 void Server::adopt(int fd, Service service) {

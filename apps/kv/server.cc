@@ -59,7 +59,7 @@ Server::Server(const apps::SocketApi& api, const Config& config)
     keys_.set_journal(storage_.get());
   }
   listener_ = std::make_unique<apps::Listener>(
-      loop_, apps::listen_address(config.kernel, config.stack.address, config.port), config.timeout,
+      loop_, apps::listen_address(config.kernel, config.stack.address, config.port), config.timeout, false,
       apps::Listener::Events{.accepted = [this](int fd) { adopt(fd); },
                              .out_of_descriptors =
                                  [this] {

@@ -12,17 +12,18 @@ millrace::posix::OpenedDevice open(const millrace::posix::Settings& settings) {
   const millrace::posix::Inheritance inheritance = millrace::posix::read_inheritance();
   millrace::drivers::DeviceOptions options;
   options.shared_file = inheritance.shared_file;
-  options.inherited.assign(inheritance.device.begin(), inheritance.device.begin() + inheritance.device_count);
+  options.inherited = inheritance.device;
   options.capture = {.file = settings.capture.file,
                      .filter = settings.capture.filter,
                      .snap_length = settings.capture.snap_length,
                      .limit = settings.capture.limit,
                      .inherited = millrace::posix::inherited_capture()};
-  millrace::drivers::OpenResult opened = millrace::drivers::open_device(settings.device, options);
-  if (opened.ok()) {
-    for (const int fd : opened.device->descriptors()) millrace::posix::sys::mark_own(fd);
+  millrace::drivers::OpenQueuesResult opened =
+      millrace::drivers::open_queues(settings.device, settings.queues, options);
+  for (const auto& queue : opened.queues) {
+    for (const int fd : queue->descriptors()) millrace::posix::sys::mark_own(fd);
   }
-  return {std::move(opened.device), std::move(opened.error)};
+  return {std::move(opened.queues), std::move(opened.error)};
 }
 
 [[maybe_unused]] const bool kGiven = [] {

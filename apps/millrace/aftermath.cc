@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "posix/clock.h"
@@ -34,20 +35,24 @@ void pause_until(Instant end) {
 
 }  // namespace
 
-void reset_what_is_left(const posix::ContextConfig& config, std::unique_ptr<NetDevice> device,
+void reset_what_is_left(const posix::ContextConfig& config, std::vector<std::unique_ptr<NetDevice>> queues,
                         posix::SharedState& state) {
   const std::vector<tcp::LiveEntry*> entries = live(state);
   if (entries.empty()) return;
-  posix::Context context(config, std::move(device));
+  posix::ContextGroup group(config, std::move(queues));
+  // Each context had its share of the table.
+  const std::size_t share = posix::SharedState::kConnections / group.size();
   const Instant began = posix::clock_now();
   for (const Duration round : kRounds) {
     pause_until(began + round);
     std::size_t done = 0;
     for (const tcp::LiveEntry* entry : entries) {
+      const auto place = static_cast<std::size_t>(entry - state.connections.data());
+      posix::Context& context = group[std::min<std::size_t>(place / share, group.size() - 1)];
       posix::ContextLock guard(context);
       const Instant now = posix::clock_now();
       context.stack().tcp().reset_abandoned(*entry, now);
-      if (++done % 32 == 0 || done == entries.size()) context.settle(now);
+      if (++done % 32 == 0 || group.size() > 1 || done == entries.size()) context.settle(now);
     }
   }
   pause_until(began + kAnswer);

@@ -51,6 +51,7 @@ const std::vector<Setting>& run_settings() {
       apps::kCaptureSetting,
       apps::kCaptureLimitSetting,
       apps::kCaptureSnaplenSetting,
+      {"queues", Shape::kValue, "N", "queues of the device, each with a stack of its own; default 1"},
       {"pool_bytes", Shape::kValue, "BYTES", "packet memory"},
       {"max_fds", Shape::kValue, "N", "sockets of the stack, at most"},
       apps::kTcpSetting,
@@ -115,13 +116,15 @@ class Legacy {
     if (file_ < 0) throw std::system_error(errno, std::generic_category(), "cannot make shared memory");
     drivers::DeviceOptions options;
     options.shared_file = file_;
-    drivers::OpenResult opened = drivers::open_device(settings.device, options);
+    drivers::OpenQueuesResult opened = drivers::open_queues(settings.device, settings.queues, options);
     if (!opened.ok()) throw std::runtime_error(opened.error);
-    device_ = std::move(opened.device);
-    for (const int fd : device_->handover()) kept_.push_back(move_up(fd));
+    queues_ = std::move(opened.queues);
+    for (const auto& queue : queues_) {
+      for (const int fd : queue->handover()) kept_.push_back(move_up(fd));
+    }
     if (kept_.empty()) return;  // a device that cannot be handed over: the program opens its own
     kept_.insert(kept_.begin(), locked_file());
-    device_->own_addresses(config_.interface.addresses);
+    for (const auto& queue : queues_) queue->own_addresses(config_.interface.addresses);
     state_ = posix::map_shared_state(file_);
     std::string text;
     for (const int fd : kept_) text += (text.empty() ? "" : ",") + std::to_string(fd);
@@ -139,7 +142,7 @@ class Legacy {
   }
   [[nodiscard]] pid_t owner() const { return state_ != nullptr ? state_->owner.load() : 0; }
   void settle() {
-    if (state_ != nullptr && device_) reset_what_is_left(config_, std::move(device_), *state_);
+    if (state_ != nullptr && !queues_.empty()) reset_what_is_left(config_, std::move(queues_), *state_);
   }
 
  private:
@@ -161,7 +164,7 @@ class Legacy {
 
   posix::ContextConfig config_;
   int file_ = -1;
-  std::unique_ptr<NetDevice> device_;
+  std::vector<std::unique_ptr<NetDevice>> queues_;
   std::vector<int> kept_;
   posix::SharedState* state_ = nullptr;
 };

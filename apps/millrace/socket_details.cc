@@ -76,6 +76,8 @@ std::string extended_text(const Instance& instance, const Record& socket) {
   std::snprintf(cookie.data(), cookie.size(), "%zx", std::hash<std::string>{}(name));
   text += " ino:0 sk:";
   text += cookie.data();
+  const std::string_view queue = socket.text("queue");
+  if (!queue.empty() && socket.number("part_of") == 0) text += " queue:" + std::string(queue);
   return text + " <->";
 }
 

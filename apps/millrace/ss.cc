@@ -1,10 +1,14 @@
 // millrace ss: the sockets of every running Millrace program, told as ss(8) of iproute2 tells the kernel's.
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "command.h"
@@ -104,18 +108,48 @@ SocketTable::Row row_of(const Options& options, const Instance& instance, const 
   return row;
 }
 
+/// What a program has as one socket may be in several stacks of its: told in parts, listed once.
+class Parts {
+ public:
+  /// True when `socket` is a further part of what is in `rows` already, or is not to be there. `shown`: it is
+  /// wanted.
+  bool merge(const Instance& instance, const Record& socket, bool shown,
+             std::vector<SocketTable::Row>& rows) {
+    const std::uint64_t number = socket.number("part_of");
+    if (number == 0) return false;
+    const auto [first, is_first] = rows_.try_emplace({instance.pid, number}, shown ? rows.size() : kNoRow);
+    if (is_first) return false;
+    if (first->second == kNoRow) return true;
+    SocketTable::Row& row = rows[first->second];
+    add(row.receive_queue, socket.number("recvq"));
+    if (row.state != "LISTEN") add(row.send_queue, socket.number("sendq"));  // a listener's is the backlog
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t kNoRow = ~std::size_t{0};
+  static void add(std::string& number, std::uint64_t more) {
+    number = std::to_string(std::strtoull(number.c_str(), nullptr, 10) + more);
+  }
+
+  std::map<std::pair<pid_t, std::uint64_t>, std::size_t> rows_;
+};
+
 int run(const Options& options) {
   const std::string request =
       std::string("sockets 1") + (options.info ? " info" : "") + (options.processes ? " fds" : "") + "\n";
   Summary summary;
   // Datagram sockets first, whosever they are, as ss has them.
   std::vector<SocketTable::Row> datagrams, streams;
+  Parts parts;
   const Asked asked = ask(request, options.pid, [&](const Instance& instance, std::string_view line) {
     const Record socket(line);
     if (socket.kind() != "socket") return;
+    const bool shown = wanted(options, socket);
+    auto& rows = socket.text("net") == "udp" ? datagrams : streams;
+    if (parts.merge(instance, socket, shown, rows)) return;
     summary.count(socket);
-    if (!wanted(options, socket)) return;
-    (socket.text("net") == "udp" ? datagrams : streams).push_back(row_of(options, instance, socket));
+    if (shown) rows.push_back(row_of(options, instance, socket));
   });
   if (options.summary) summary.print();
   const bool filtered =
@@ -148,7 +182,8 @@ void add_ss(CLI::App& parent, Action& action) {
   app->add_flag("-n,--numeric", options->numeric, "rates as exact numbers");
   app->add_flag("-i,--info", options->info, "what TCP knows of each connection");
   app->add_flag("-p,--processes", options->processes, "the process, and its Millrace descriptor");
-  app->add_flag("-e,--extended", options->extended, "owner and a number of each socket's own; implies -o");
+  app->add_flag("-e,--extended", options->extended,
+                "owner, a number of each socket's own, and its queue if there are several; implies -o");
   app->add_flag("-m,--memory", options->memory, "bytes of memory held, and their limits");
   app->add_flag("-o,--options", options->options, "timers");
   app->add_flag("-s,--summary", options->summary, "counts");

@@ -18,7 +18,7 @@ __attribute__((constructor)) void on_load() {
   const posix::Inheritance inheritance = posix::read_inheritance();
   if (inheritance.shared_file < 0) return;
   sys::mark_own(inheritance.shared_file);
-  for (std::size_t i = 0; i < inheritance.device_count; ++i) sys::mark_own(inheritance.device[i]);
+  for (const int fd : inheritance.device) sys::mark_own(fd);
 }
 
 }  // namespace

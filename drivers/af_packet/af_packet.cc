@@ -47,6 +47,9 @@ std::string AfPacketDevice::initialise(const AfPacketConfig& config) {
                       (mac_ != own_mac_ && !rx_.set_promiscuous(info.index)))) {
     return "cannot attach to " + interface_ + ": " + std::string(std::strerror(errno));
   }
+  if (!inherited_ && config.fanout != nullptr) {
+    if (std::string error = config.fanout->join(rx_.fd()); !error.empty()) return error;
+  }
   caps_.tx_checksum = caps_.rx_checksum = caps_.tso = caps_.lro = caps_.scatter = caps_.can_sleep = true;
   caps_.max_gso_bytes = kMaxGsoBytes;
   return {};

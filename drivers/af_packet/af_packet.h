@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "af_packet/fanout.h"
 #include "af_packet/ingress_filter.h"
 #include "af_packet/link_monitor.h"
 #include "af_packet/rx_ring.h"
@@ -23,6 +24,8 @@ struct AfPacketConfig {
   int inherited_tx = -1;  ///< the sending socket of the process image before; with rx.inherited
   /// Another address than the interface's own; the interface is then made promiscuous.
   std::optional<MacAddress> mac;
+  /// This device is one queue of several, opened in their order, which all name this; null: it is alone.
+  Fanout* fanout = nullptr;
 };
 
 /// An interface of the kernel, by packet sockets: works on any Ethernet-like interface and needs CAP_NET_RAW.

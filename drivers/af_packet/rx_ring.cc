@@ -20,6 +20,8 @@ namespace {
 constexpr std::uint32_t kRxHeadroom = 18;
 constexpr std::uint32_t kLargestFrame = PacketPool::kClassBytes.back() - kRxHeadroom;
 constexpr std::uint16_t kEtherTypeVlan = 0x8100;
+/// The shared file's first page holds the positions of all queues.
+constexpr std::size_t kPositionBytes = 4096;
 
 /// Puts a VLAN tag that the kernel took out back behind the addresses.
 void insert_vlan_tag(Packet& packet, std::uint16_t type, std::uint16_t tag) {
@@ -52,7 +54,7 @@ struct RxRing::Slot {
 
 RxRing::~RxRing() {
   if (map_ != nullptr) ::munmap(map_, map_bytes_);
-  if (current_ != nullptr) ::munmap(current_, sizeof *current_);
+  if (position_ != nullptr) ::munmap(position_, kPositionBytes);
 }
 
 std::string RxRing::make_socket(const Config& config) {
@@ -88,9 +90,10 @@ std::string RxRing::map(const Config& config) {
   map_ = static_cast<std::uint8_t*>(ring);
   map_bytes_ = bytes;
   const int kind = config.shared_file >= 0 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS;
-  void* position = ::mmap(nullptr, sizeof *current_, PROT_READ | PROT_WRITE, kind, config.shared_file, 0);
+  void* position = ::mmap(nullptr, kPositionBytes, PROT_READ | PROT_WRITE, kind, config.shared_file, 0);
   if (position == MAP_FAILED) return "cannot map memory: " + std::string(std::strerror(errno));
-  current_ = static_cast<std::uint32_t*>(position);
+  position_ = position;
+  current_ = static_cast<std::uint32_t*>(position) + config.queue;
   slots_ = config.slots;
   slot_bytes_ = config.slot_bytes;
   return {};

@@ -31,8 +31,9 @@ class RxRing {
     std::uint32_t slots = 2048;
     std::uint32_t slot_bytes = 2048;
     std::uint32_t socket_buffer = 32u << 20;
-    int inherited = -1;    ///< the socket of the process image before, its ring and all
-    int shared_file = -1;  ///< where the position in the ring is kept; -1: in memory of our own
+    int inherited = -1;       ///< the socket of the process image before, its ring and all
+    int shared_file = -1;     ///< where the position in the ring is kept; -1: in memory of our own
+    std::uint32_t queue = 0;  ///< of several that have one such file
   };
 
   RxRing() = default;
@@ -84,6 +85,7 @@ class RxRing {
   /// The slot the next frame comes in. In memory that a forked child shares, as it shares the ring: whichever
   /// of the two goes on reading knows where.
   std::uint32_t* current_ = nullptr;
+  void* position_ = nullptr;  ///< the mapping that it lies in
 
   /// Received, and kept for the next turn: a UDP super-frame becomes more frames than the budget may allow,
   /// and what came behind it waits behind it.

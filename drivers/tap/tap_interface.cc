@@ -79,13 +79,16 @@ std::string attach_failed(const std::string& name, bool exists) {
 
 std::string TapInterface::attach(const std::string& name, bool exists) {
   ifreq request = request_for(name);
-  request.ifr_flags = kQueueFlags;
+  request.ifr_flags = several_queues_ ? kQueueFlags | IFF_MULTI_QUEUE : kQueueFlags;
   int result = ::ioctl(queue_.get(), TUNSETIFF, &request);
   // One that was made for several queues must be attached to as such.
   if (result != 0 && errno == EINVAL && exists) {
     request.ifr_flags = kQueueFlags | IFF_MULTI_QUEUE;
     result = ::ioctl(queue_.get(), TUNSETIFF, &request);
   }
+  if (result != 0 && errno == EINVAL && exists && several_queues_)
+    return "interface " + name +
+           " is there already, with one queue; to have several: ip tuntap add dev NAME mode tap multi_queue";
   if (result != 0) return attach_failed(name, exists);
   name_ = request.ifr_name;
   if (!set_up_queue()) return "this kernel's TAP interfaces have no offloads: " + reason();
@@ -106,6 +109,7 @@ std::string TapInterface::open(const std::string& name, const TapInterfaceOption
   if (name.size() >= IFNAMSIZ)
     return "the name \"" + name + "\" is too long for an interface: " + std::to_string(IFNAMSIZ - 1) +
            " characters at most";
+  several_queues_ = options.several_queues;
   control_ = UniqueFd{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
   if (!control_) return "cannot open a socket: " + reason();
   queue_ = UniqueFd{::open(kDevice, O_RDWR | O_NONBLOCK | O_CLOEXEC)};

@@ -13,6 +13,7 @@ namespace millrace::drivers {
 struct TapInterfaceOptions {
   std::uint32_t mtu = 0;                 ///< 0: the kernel's default
   std::optional<IpPrefix> peer_address;  ///< of the kernel, which is then our peer; none: it gets no address
+  bool several_queues = false;           ///< this is one of them
 };
 
 /// A TAP interface: what the kernel sees as an Ethernet interface, and a queue of frames behind a descriptor.
@@ -41,6 +42,7 @@ class TapInterface {
 
   UniqueFd queue_;
   UniqueFd control_;
+  bool several_queues_ = false;
   std::string name_;
 };
 

@@ -81,6 +81,17 @@ struct RouteResult {
   std::uint32_t mtu = 0;       ///< path MTU: IP packet bytes
   std::uint32_t link_mtu = 0;  ///< of the first hop: whatever comes back from there may be as large
   bool broadcast = false;      ///< destination is a broadcast address of that interface
+
+  /// What the remote end sends back comes in by the queue of the device that is ours.
+  [[nodiscard]] bool comes_home(const Endpoint& local, const Endpoint& remote) const {
+    return interface == nullptr || broadcast || home_queue(local, remote) == own_queue();
+  }
+  /// Precondition: there is an interface. By which queue it comes in, and which is ours.
+  [[nodiscard]] std::uint32_t home_queue(const Endpoint& local, const Endpoint& remote) const {
+    return interface->device().queue_for(local.address.v4_value(), local.port, remote.address.v4_value(),
+                                         remote.port);
+  }
+  [[nodiscard]] std::uint32_t own_queue() const { return interface->device().queue_index(); }
 };
 
 enum class Counter : std::uint8_t;  // in ip/counters.h

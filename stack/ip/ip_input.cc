@@ -56,6 +56,7 @@ void IpLayer::input(PacketPtr packet, link::Interface* interface, Instant now) {
   if (header->more_fragments || header->fragment_offset != 0) {
     packet = reassembler_.add(std::move(packet), *header, now);
     if (packet == nullptr) return;
+    if (interface != nullptr && interface->device().take_reassembled(*packet)) return;
   }
   deliver(std::move(packet), info, now);
 }

@@ -239,7 +239,7 @@ void NeighbourCache::on_arp(PacketPtr packet, Instant now) {
     return;
   }
   if (interface_.owns(arp->sender_ip)) {
-    interface_.claims().on_conflict(arp->sender_ip, now);
+    if (config_.answers) interface_.claims().on_conflict(arp->sender_ip, now);
     return;
   }
 
@@ -254,7 +254,7 @@ void NeighbourCache::on_arp(PacketPtr packet, Instant now) {
     learn(*sender, arp->sender_mac, solicited, now);
   }
   if (for_us && is_request) {
-    reply(*arp, now);
+    if (config_.answers) reply(*arp, now);
   } else if (sender == nullptr) {
     counters_.add(NeighbourCounter::kArpIgnored);
   }

@@ -48,6 +48,8 @@ enum class NeighbourCounter : std::uint8_t {
 [[nodiscard]] bool counts_drop(NeighbourCounter counter);
 
 struct NeighbourConfig {
+  /// Of several queues of one device, one answers requests and defends our addresses; all of them learn.
+  bool answers = true;
   std::size_t entries = 1024;
   /// Packets that wait for one neighbour; the oldest goes (RFC 1122 §2.3.2.2 asks for one). 64 hold a whole
   /// 64 KiB datagram in fragments of MTU 1500.

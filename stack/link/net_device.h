@@ -120,6 +120,14 @@ class NetDevice {
     (void)local_address, (void)local_port, (void)remote_address, (void)remote_port;
     return 0;
   }
+  /// Which of them this one is.
+  [[nodiscard]] virtual std::uint32_t queue_index() const { return 0; }
+  /// A packet that was put together from fragments, data() behind its IP header. True: it belongs to another
+  /// queue, which has a copy now.
+  [[nodiscard]] virtual bool take_reassembled(const Packet& packet) {
+    (void)packet;
+    return false;
+  }
   /// Memory for the stack's Buffers (send queues, headers) that the device can send from without a copy.
   /// Null: it copies, or can send from any memory.
   [[nodiscard]] virtual SlabSource* slab_source() { return nullptr; }

@@ -65,10 +65,12 @@ void mr_finish(void) {
 }
 
 int mr_stats(void (*visit)(void* arg, const char* name, uint64_t value), void* arg) {
-  px::Context* context = px::Library::instance().context_if_any();
-  if (context == nullptr) return to_int(-ENETDOWN);
+  px::ContextGroup* group = px::Library::instance().contexts_if_any();
+  if (group == nullptr) return to_int(-ENETDOWN);
   if (visit == nullptr) return to_int(-EFAULT);
-  const std::vector<std::pair<std::string, std::uint64_t>> counters = px::snapshot(*context);
+  std::vector<px::Context*> contexts;
+  for (const auto& context : *group) contexts.push_back(context.get());
+  const std::vector<std::pair<std::string, std::uint64_t>> counters = px::snapshot(contexts);
   for (const auto& [name, value] : counters) visit(arg, name.c_str(), value);
   return static_cast<int>(counters.size());
 }

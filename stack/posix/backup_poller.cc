@@ -73,13 +73,25 @@ Duration BackupPoller::round() {
     return Duration::max();
   }
   const Instant now = clock_now();
+  if (context_.adopted_ != 0 && now - context_.last_turn_ < kQuietTick) return kQuietTick;
+  if (context_.adopted_ != 0 && now - context_.last_traffic_ >= kIdleAfter) {
+    idle_ = true;
+    return Duration::max();
+  }
   const bool program_leads = context_.leader_ != nullptr && context_.leader_ != &waiter_;
+  // Of several contexts, one may have sockets of threads that wait in another: they are told from here, and
+  // not only once a tick.
   const bool left_alone = !program_leads && now - context_.last_turn_ >= kTick / 2;
+  const bool alone = !program_leads && !context_.is_alone() && !context_.attended(now) &&
+                     (left_alone || context_.last_turn_ == own_turn_);
   tick_ = left_alone ? kTick : std::min(2 * tick_, kLongestTick);
-  if (left_alone) context_.take_all(kTick);
+  if (left_alone) {
+    context_.take_all(kTick);
+    own_turn_ = context_.last_turn_;
+  }
 
   const Duration quiet = now - context_.last_traffic_;
-  if (quiet < kQuietAfter) {
+  if (quiet < kQuietAfter && !alone) {
     if (!program_leads) context_.leader_ = nullptr;
     return tick_;
   }
@@ -89,10 +101,17 @@ Duration BackupPoller::round() {
     return Duration::max();
   }
   context_.leader_ = &waiter_;
+  const Instant turn_before = context_.last_turn_;
   (void)context_.sleep_on_devices(waiter_, kNever, {}, nullptr);
   waiter_.ready = false;
   if (context_.leader_ != &waiter_) return kQuietTick;
-  context_.turn(clock_now());
+  if (alone && (context_.last_turn_ != turn_before || context_.attended(clock_now()))) {
+    // The program looks by itself: a sleeper on the device would be woken for each of its frames.
+    context_.leader_ = nullptr;
+    return kTick;
+  }
+  own_turn_ = clock_now();
+  context_.turn(own_turn_);
   return Duration::zero();
 }
 

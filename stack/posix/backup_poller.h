@@ -57,7 +57,8 @@ class BackupPoller {
   Waiter waiter_;
   Duration tick_ = kTick;
   std::atomic<bool> stopping_{false};
-  bool idle_ = false;  ///< asleep until told
+  bool idle_ = false;   ///< asleep until told
+  Instant own_turn_{};  ///< the last turn, if nobody else has polled since
   pthread_t thread_{};
   bool running_ = false;
 };

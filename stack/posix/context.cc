@@ -7,6 +7,7 @@
 
 #include <cassert>
 #include <system_error>
+#include <utility>
 
 #include "posix/file.h"
 #include "posix/futex.h"
@@ -54,7 +55,8 @@ Context::Context(const ContextConfig& config, std::unique_ptr<NetDevice> device)
       shared_(map_state(config.shared_file)),
       backup_(*this) {
   // Only a launcher looks at the connections.
-  if (config_.shared_file >= 0) config_.stack.tcp.live = shared_->connections;
+  if (config_.shared_file >= 0)
+    config_.stack.tcp.live = shared_->share_of(config_.queue.index, config_.queue.count);
   const Instant now = clock_now();
   stack_ = std::make_unique<Stack>(config_.stack, system_seed(), now);
   if (device_) {
@@ -103,7 +105,8 @@ std::size_t Context::turn(Instant now) {
   }
   for (int round = 0; round < 8 && stack_->ip().loopback_pending(); ++round) stack_->poll(now, budget);
   if (!stack_->ready().empty()) dispatch();
-  if (device_sleeper_ != nullptr) check_device_sleeper(now);
+  if (device_sleeper_ != nullptr) [[unlikely]]
+    check_device_sleeper(now, frames != 0);
   return frames;
 }
 
@@ -135,7 +138,8 @@ void Context::settle(Instant now) {
   if (turn_if_older(now, kCallTurn)) return;
   for (int round = 0; round < 8 && stack_->ip().loopback_pending(); ++round) stack_->poll(now, budget_);
   if (!stack_->ready().empty()) dispatch();
-  if (device_sleeper_ != nullptr) check_device_sleeper(now);
+  if (device_sleeper_ != nullptr) [[unlikely]]
+    check_device_sleeper(now, false);
 }
 
 void Context::dispatch() {
@@ -163,7 +167,13 @@ bool Context::arm_devices() {
   return device_ && device_->arm();
 }
 
-void Context::check_device_sleeper(Instant now) {
+void Context::check_device_sleeper(Instant now, bool took_frames) {
+  // Where the program takes frames by itself, the backup poller ticks: asleep on the device, it would be rung
+  // for each of them.
+  if (took_frames && device_sleeper_ == backup_.waiter()) {
+    wake(*std::exchange(device_sleeper_, nullptr));
+    return;
+  }
   // This thread polled or sent while another sleeps on the device. What the device reports since it was
   // armed, this thread has taken: arm again. A new deadline before the sleeper's, or a full device, ends the
   // sleep.

@@ -23,8 +23,16 @@
 
 namespace millrace::posix {
 
+class ContextGroup;
+
+/// Which of the device's queues a context has.
+struct QueueOfContext {
+  std::uint32_t index = 0, count = 1;
+};
+
 struct ContextConfig {
   StackConfig stack;
+  QueueOfContext queue;
   link::InterfaceConfig interface;
   std::optional<IpAddress> gateway;
   /// How long a waiting call polls before it sleeps: nothing adapts up to kAdaptiveSpin, zero sleeps at once.
@@ -74,6 +82,12 @@ class Context {
   /// All files must be closed. Ends the backup poller.
   ~Context();
 
+  /// The others of the same device; null: it is alone. Set once, before it is used.
+  [[nodiscard]] ContextGroup* group() const { return group_; }
+  void join(ContextGroup& group) { group_ = &group; }
+  [[nodiscard]] std::uint32_t index() const { return config_.queue.index; }
+  [[nodiscard]] bool is_alone() const { return config_.queue.count == 1; }
+
   void lock() {
     signal_gate.enter();
     mutex_.lock();
@@ -113,6 +127,21 @@ class Context {
   /// meanwhile.
   [[nodiscard]] WaitResult wait(Waiter& waiter, const WaitRequest& request);
 
+  // --- for a thread that waits in another context of the group (wait.cc)
+  static constexpr Duration kAttended = 1ms;
+  /// Without the lock: a thread of the program waits here, or did a moment ago.
+  [[nodiscard]] bool attended(Instant now) const {
+    return now - last_led_.load(std::memory_order_relaxed) < kAttended;
+  }
+  /// Under the lock, of a thread that looks here and may find so much that it never waits.
+  void attend(Instant now) {
+    if (last_led_.load(std::memory_order_relaxed) != kNever) last_led_.store(now, std::memory_order_relaxed);
+  }
+  /// Polls once; then what to sleep on is appended to `fds`, and the result is until when, at most; now: do
+  /// not sleep, and nothing was adopted.
+  [[nodiscard]] Instant adopt(Instant now, std::vector<pollfd>& fds);
+  void end_adoption(Instant now);
+
   // --- processes (process.cc)
   /// Before fork(2), with no lock held; then one of the other two, each of which ends what this began.
   void before_fork() { lock(); }
@@ -142,7 +171,7 @@ class Context {
                          const sigset_t* mask);
   [[nodiscard]] bool arm_devices();
   /// Somebody sleeps on the device, and what this call did concerns the sleep.
-  void check_device_sleeper(Instant now);
+  void check_device_sleeper(Instant now, bool took_frames);
   void leave_leadership(Waiter& waiter);
   /// Steps aside for threads that sleep for the lock.
   void let_others_in();
@@ -160,6 +189,7 @@ class Context {
 
   Mutex mutex_;
   ContextConfig config_;
+  ContextGroup* group_ = nullptr;
   LentSends lent_sends_;  ///< outlives all that may hold lent memory
   AutoList<mr_loan> loans_;
   std::unique_ptr<NetDevice> device_;
@@ -176,8 +206,10 @@ class Context {
   bool single_cpu_ = false;
 
   Waiter* leader_ = nullptr;
-  AutoList<Waiter> followers_;        ///< asleep, last come first
-  Waiter* device_sleeper_ = nullptr;  ///< announced on the device: the leader, or none
+  std::atomic<Instant> last_led_{kEpoch};  ///< by a thread of the program; kNever: it leads now
+  std::uint32_t adopted_ = 0;              ///< by so many threads
+  AutoList<Waiter> followers_;             ///< asleep, last come first
+  Waiter* device_sleeper_ = nullptr;       ///< announced on the device: the leader, or none
   Instant device_sleeper_until_ = kNever;
   bool device_sleeper_wants_tx_ = false;
 

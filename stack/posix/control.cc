@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include "posix/context.h"
+#include "posix/context_group.h"
 #include "posix/control_answers.h"
 #include "posix/control_channel.h"
 #include "posix/run_directory.h"
@@ -75,7 +76,7 @@ class OwnFd {
 /// The thread's side. Destroyed by stop() after the thread has ended, or never.
 class Control::Server {
  public:
-  Server(Context& context, FdTable& fds) : context_(context), fds_(fds) {}
+  Server(std::vector<Context*> contexts, FdTable& fds) : contexts_(std::move(contexts)), fds_(fds) {}
 
   [[nodiscard]] std::string open();
   [[nodiscard]] std::string start_thread();
@@ -97,7 +98,7 @@ class Control::Server {
   void run();
   void serve(int client);
 
-  Context& context_;
+  std::vector<Context*> contexts_;
   FdTable& fds_;
   const pid_t pid_ = getpid();
   OwnFd listener_, stop_;
@@ -213,7 +214,7 @@ void Control::Server::run() {
 void Control::Server::serve(int client) {
   ControlChannel channel(client, stop_.get());
   try {
-    answer_request(context_, fds_, channel);
+    answer_request(contexts_, fds_, channel);
   } catch (const std::bad_alloc&) {
     // The client sees an answer without an end.
   }
@@ -221,9 +222,19 @@ void Control::Server::serve(int client) {
 
 // --- the program's side
 
+std::string Control::start(ContextGroup& group, FdTable& fds) {
+  std::vector<Context*> contexts;
+  for (const auto& context : group) contexts.push_back(context.get());
+  return start(std::move(contexts), fds);
+}
+
 std::string Control::start(Context& context, FdTable& fds) {
+  return start(std::vector{&context}, fds);
+}
+
+std::string Control::start(std::vector<Context*> contexts, FdTable& fds) {
   stop();
-  auto server = std::make_unique<Server>(context, fds);
+  auto server = std::make_unique<Server>(std::move(contexts), fds);
   std::string problem = server->open();
   if (problem.empty()) problem = server->start_thread();
   if (problem.empty()) {

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace millrace::posix {
 
 class Context;
+class ContextGroup;
 class FdTable;
 
 /// What `millrace ss` and `millrace stats` talk to: a stream socket at <run directory>/<pid>.sock, and a
@@ -23,6 +25,7 @@ class Control {
   ~Control() { stop(); }
 
   /// Both must stay until stop(). Returns one line that says why there is no control socket, or nothing.
+  std::string start(ContextGroup& group, FdTable& fds);
   std::string start(Context& context, FdTable& fds);
   /// Ends the thread and removes the socket; without the context's lock held. Idempotent. In a child made by
   /// fork() it does what after_fork_in_child() does.
@@ -36,6 +39,7 @@ class Control {
   [[nodiscard]] std::string path() const;
 
  private:
+  std::string start(std::vector<Context*> contexts, FdTable& fds);
   class Server;
   Server* server_ = nullptr;
 };

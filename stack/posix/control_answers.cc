@@ -84,6 +84,7 @@ class DescriptorIndex {
   void build() {
     for (int first = kFirstFd; fds_.slot(first) != nullptr; first += kDescriptors) {
       entries_.reserve(entries_.size() + kDescriptors);
+      built_ = true;
       ContextLock guard(context_);
       for (int fd = first; fd < first + kDescriptors; ++fd) {
         const FdTable::Slot* slot = fds_.slot(fd);
@@ -100,15 +101,24 @@ class DescriptorIndex {
     const auto at = std::lower_bound(
         entries_.begin(), entries_.end(), file,
         [](const Entry& entry, const File* wanted) { return std::less<>{}(entry.first, wanted); });
-    if (at == entries_.end() || at->first != file) return -1;
+    if (at == entries_.end() || at->first != file) return find_by_twin(*static_cast<const SocketFile*>(file));
     const FdTable::Slot* slot = fds_.slot(at->second);
     if (!is_ours(*slot) || slot->file != file) return -1;
-    const int known_as = slot->known_as.load(std::memory_order_relaxed);
-    return known_as >= 0 ? known_as : at->second;
+    return name_of(*slot, at->second);
   }
 
  private:
   using Entry = std::pair<const File*, int>;
+
+  /// Of a part of a socket whose descriptor stands for another one.
+  [[nodiscard]] int find_by_twin(const SocketFile& file) const {
+    const int fd = file.twins ? file.twins->fd.load(std::memory_order_relaxed) : -1;
+    return fd >= 0 && built_ ? name_of(*fds_.slot(fd), fd) : -1;
+  }
+  [[nodiscard]] static int name_of(const FdTable::Slot& slot, int fd) {
+    const int known_as = slot.known_as.load(std::memory_order_relaxed);
+    return known_as >= 0 ? known_as : fd;
+  }
 
   [[nodiscard]] bool is_ours(const FdTable::Slot& slot) const {
     return slot.context.load(std::memory_order_relaxed) == &context_;
@@ -117,7 +127,14 @@ class DescriptorIndex {
   Context& context_;
   FdTable& fds_;
   std::vector<Entry> entries_;
+  bool built_ = false;  ///< somebody asks for descriptors
 };
+
+/// Under the lock: of a socket that has parts in several contexts, its number; 0: it has not.
+std::uint64_t part_of(const Socket* socket) {
+  const auto* file = socket == nullptr ? nullptr : static_cast<const SocketFile*>(socket->user);
+  return file != nullptr && file->twins ? file->twins->number : 0;
+}
 
 /// Tells sockets piece by piece. `next(reports, now)` appends the next ones under the lock, and returns false
 /// with the last. False: the client is gone.
@@ -125,21 +142,28 @@ template <typename Next>
 bool send_sockets(Context& context, const DescriptorIndex& index, ControlChannel& channel, Next&& next) {
   std::vector<SocketReport> reports;
   std::vector<int> descriptors;
+  std::vector<std::uint64_t> parts;
   std::string text;
   for (bool more = true; more;) {
     reports.clear();
     descriptors.clear();
+    parts.clear();
     text.clear();
     reports.reserve(2 * kPiece);
     descriptors.reserve(2 * kPiece);
     {
       ContextLock guard(context);
       more = next(reports, clock_now());
-      for (const SocketReport& report : reports) descriptors.push_back(index.find(report.socket));
+      for (const SocketReport& report : reports) {
+        descriptors.push_back(index.find(report.socket));
+        parts.push_back(part_of(report.socket));
+      }
     }
     for (std::size_t i = 0; i < reports.size(); ++i) {
       append_socket(text, reports[i]);
       if (descriptors[i] >= 0) append_number(text, "fd", static_cast<std::uint64_t>(descriptors[i]));
+      if (!context.is_alone()) append_number(text, "queue", context.index());
+      if (parts[i] != 0) append_number(text, "part_of", parts[i]);
       text += '\n';
     }
     if (!text.empty() && !channel.write(text)) return false;
@@ -161,9 +185,9 @@ bool answer_sockets(Context& context, FdTable& fds, const Query& request, Contro
          });
 }
 
-bool answer_stats(Context& context, ControlChannel& channel) {
+bool answer_stats(std::span<Context* const> contexts, ControlChannel& channel) {
   std::string text;
-  for (const auto& [name, value] : snapshot(context)) {
+  for (const auto& [name, value] : snapshot(contexts)) {
     text += "stat";
     append_number(text, name.c_str(), value);
     text += '\n';
@@ -173,7 +197,7 @@ bool answer_stats(Context& context, ControlChannel& channel) {
 
 }  // namespace
 
-void answer_request(Context& context, FdTable& fds, ControlChannel& channel) {
+void answer_request(std::span<Context* const> contexts, FdTable& fds, ControlChannel& channel) {
   std::string line;
   switch (channel.read_line(line)) {
     case ControlChannel::Read::kGone:
@@ -190,8 +214,12 @@ void answer_request(Context& context, FdTable& fds, ControlChannel& channel) {
     return;
   }
   if (!channel.write(greeting())) return;
-  const bool whole = request.what == "stats" ? answer_stats(context, channel)
-                                             : answer_sockets(context, fds, request, channel);
+  bool whole = true;
+  if (request.what == "stats") {
+    whole = answer_stats(contexts, channel);
+  } else {
+    for (Context* context : contexts) whole = whole && answer_sockets(*context, fds, request, channel);
+  }
   if (whole) (void)channel.write("end\n");
 }
 

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "posix/context.h"
+#include "posix/epoll_spread.h"
 #include "posix/system.h"
 
 namespace millrace::posix {
@@ -23,11 +24,18 @@ constexpr int kMaxNesting = 5;
 
 /// What a kernel set reports for the kernel set of a nested set; an address that no program has.
 const char nested_mark = 0;
-std::uint64_t mark() {
+
+}  // namespace
+
+std::uint64_t EpollFile::mark() {
   return reinterpret_cast<std::uintptr_t>(&nested_mark);
 }
 
-}  // namespace
+EpollFile::EpollFile(Context& context, std::shared_ptr<EpollSpread> spread)
+    : File(Kind::kEpoll, context),
+      kernel_set_(spread->kernel_set()),
+      owns_kernel_set_(false),
+      spread_(std::move(spread)) {}
 
 EpollFile::~EpollFile() {
   if (kernel_set_ >= 0 && owns_kernel_set_) sys::close_own(kernel_set_);
@@ -62,6 +70,7 @@ int EpollFile::depth_below(const EpollFile& set, const EpollFile& sought) {
 
 long EpollFile::nest(EpollFile& inner) {
   if (depth_below(inner, *this) >= kMaxNesting - 1) return -ELOOP;
+  if (inner.spread_) inner.spread_->always_ring = true;
   if (const long wrong = make_kernel_set(); wrong != 0) return wrong;
   if (const long wrong = inner.make_kernel_set(); wrong != 0) return wrong;
   epoll_event watch{.events = EPOLLIN | EPOLLET, .data = {.u64 = mark()}};
@@ -86,6 +95,7 @@ long EpollFile::add(int fd, File& file, const epoll_event& event) {
   item->data = event.data.u64;
   file.epoll_items().push_back(*item);
   items_.push_back(*item);
+  if (spread_) spread_->occupied.fetch_or(std::uint64_t{1} << context().index());
   if ((file.poll_events() & item->events) != 0) item_ready(*item);
   return 0;
 }
@@ -118,7 +128,10 @@ long EpollFile::control_kernel(int operation, int fd, epoll_event* event) {
 
 bool EpollFile::item_ready(EpollItem& item) {
   if (!item.EpollItem::ReadyListHook::is_linked()) ready_.push_back(item);
-  return notify(EPOLLIN);
+  const bool told = notify(EPOLLIN);
+  if (spread_) [[unlikely]]
+    spread_->on_ready(context().index(), told);
+  return told;
 }
 
 void EpollFile::forget(EpollItem& item) {
@@ -132,33 +145,87 @@ void EpollFile::destroy(EpollItem& item) {
   }
   items_.erase(items_.iterator_to(item));
   delete &item;  // unlinks itself from the file and the ready list
+  if (spread_ && items_.empty()) spread_->occupied.fetch_and(~(std::uint64_t{1} << context().index()));
 }
 
 void EpollFile::move_to_kernel(EpollItem& item, int fd) {
   epoll_event event{.events = item.events, .data = {.u64 = item.data}};
   destroy(item);
+  if (spread_) {
+    static_cast<void>(spread_->control_kernel(EPOLL_CTL_ADD, fd, &event));
+    return;
+  }
   static_cast<void>(control_kernel(EPOLL_CTL_ADD, fd, &event));
+}
+
+EpollItem* EpollFile::next_ready(std::uint32_t& events) {
+  while (!ready_.empty()) {
+    EpollItem& item = ready_.front();
+    ready_.pop_front();
+    events = item.file->poll_events() & item.events;
+    if (events != 0) return &item;
+  }
+  return nullptr;
+}
+
+void EpollFile::reported(EpollItem& item, ReadyItems& again) {
+  if ((item.events & EPOLLONESHOT) != 0) {
+    item.events &= kPrivateBits;
+  } else if ((item.events & EPOLLET) == 0) {
+    again.push_back(item);
+  }
 }
 
 int EpollFile::harvest(epoll_event* events, int max) {
   int count = 0;
   ReadyItems again;
-  while (count < max && !ready_.empty()) {
-    EpollItem& item = ready_.front();
-    ready_.pop_front();
-    const std::uint32_t now = item.file->poll_events() & item.events;
-    if (now == 0) continue;
+  std::uint32_t now;
+  while (count < max) {
+    EpollItem* item = next_ready(now);
+    if (item == nullptr) break;
     events[count].events = now;
-    events[count].data.u64 = item.data;
+    events[count].data.u64 = item->data;
     ++count;
-    if ((item.events & EPOLLONESHOT) != 0) {
-      item.events &= kPrivateBits;
-    } else if ((item.events & EPOLLET) == 0) {
-      again.push_back(item);
-    }
+    reported(*item, again);
   }
   ready_.splice(ready_.end(), again);
   return count;
+}
+
+void EpollFile::harvest(SpreadHarvest& harvest) {
+  ReadyItems again;
+  std::uint32_t now;
+  while (harvest.count < harvest.max) {
+    EpollItem* item = next_ready(now);
+    if (item == nullptr) break;
+    if (item->several) {
+      if (item->shot && (item->events & EPOLLONESHOT) != 0 && !item->shot->exchange(false)) {
+        item->events &= kPrivateBits;  // another part has reported it
+        continue;
+      }
+      const auto before =
+          std::find_if(harvest.several.begin(), harvest.several.end(),
+                       [item](const SpreadHarvest::Reported& one) { return one.fd == item->fd; });
+      if (before != harvest.several.end()) {
+        harvest.events[before->index].events |= now;
+        reported(*item, again);
+        continue;
+      }
+      harvest.several.push_back({item->fd, harvest.count});
+    }
+    harvest.events[harvest.count].events = now;
+    harvest.events[harvest.count].data.u64 = item->data;
+    ++harvest.count;
+    reported(*item, again);
+  }
+  ready_.splice(ready_.end(), again);
+}
+
+void EpollFile::suspect_nested() {
+  for (EpollItem& item : items_) {
+    if (item.file->kind() == Kind::kEpoll && !item.EpollItem::ReadyListHook::is_linked())
+      ready_.push_back(item);
+  }
 }
 
 int EpollFile::harvest_kernel(epoll_event* events, int max) {
@@ -170,12 +237,7 @@ int EpollFile::harvest_kernel(epoll_event* events, int max) {
     nested |= marked;
     return marked;
   });
-  if (nested) {
-    for (EpollItem& item : items_) {
-      if (item.file->kind() == Kind::kEpoll && !item.EpollItem::ReadyListHook::is_linked())
-        ready_.push_back(item);
-    }
-  }
+  if (nested) suspect_nested();
   return static_cast<int>(end - events);
 }
 
@@ -188,6 +250,7 @@ std::uint32_t EpollFile::poll_events() const {
   for (const EpollItem& item : ready_) {
     if ((item.file->poll_events() & item.events) != 0) return EPOLLIN | EPOLLRDNORM;
   }
+  if (spread_ && spread_->has_news()) return EPOLLIN | EPOLLRDNORM;
   if (kernel_set_ >= 0) {
     pollfd fd{kernel_set_, POLLIN, 0};
     if (sys::poll_now(&fd, 1) > 0) return EPOLLIN | EPOLLRDNORM;

@@ -10,6 +10,7 @@
 
 #include "posix/calls.h"
 #include "posix/epoll.h"
+#include "posix/epoll_spread.h"
 #include "posix/library.h"
 #include "posix/system.h"
 
@@ -96,6 +97,22 @@ class EpollWait {
   int max_;
 };
 
+/// The set's part in `context`; the others are there, too. Null: no memory, or `error` says why.
+EpollFile* make_spread(Context& context, int kernel_set, long& error) {
+  const auto spread = std::make_shared<EpollSpread>(*context.group(), kernel_set);
+  error = spread->open();
+  if (error != 0) return nullptr;
+  for (std::size_t i = 0; i < spread->group.size(); ++i)
+    spread->parts[i] = new EpollFile(spread->group[i], spread);
+  return spread->parts[context.index()];
+}
+
+/// A set that is spread over several contexts; null: it is not.
+std::shared_ptr<EpollSpread> spread_of(const LockedFile& locked) {
+  if (locked.is_socket()) return nullptr;
+  return static_cast<EpollFile&>(locked.file()).spread();
+}
+
 }  // namespace
 
 long create_epoll(Context& context, int flags, int kernel_set) {
@@ -104,21 +121,22 @@ long create_epoll(Context& context, int flags, int kernel_set) {
   const int fd = fds.reserve();
   if (fd < 0) return fd;
   ContextLock guard(context);
-  auto* set = new (std::nothrow) EpollFile(context, kernel_set);
+  long error = -ENOMEM;
+  EpollFile* set = context.is_alone() ? new (std::nothrow) EpollFile(context, kernel_set)
+                                      : make_spread(context, kernel_set, error);
   if (set == nullptr) {
     fds.release(fd);
-    return -ENOMEM;
+    return error;
   }
   set->close_on_exec = (flags & EPOLL_CLOEXEC) != 0;
   fds.install(fd, *set);
   return fd;
 }
 
-long control_epoll(int epoll_fd, int operation, int fd, epoll_event* event, int known_as) {
-  if (known_as < 0) known_as = fd;
-  LockedFile locked(epoll_fd);
-  if (!locked) return -EBADF;
-  if (operation != EPOLL_CTL_DEL && event == nullptr) return -EFAULT;
+namespace {
+
+long control_locked(LockedFile& locked, int epoll_fd, int operation, int fd, epoll_event* event,
+                    int known_as) {
   if (fd < kFirstFd) {
     if (locked.is_socket()) return fcntl(fd, F_GETFD) < 0 ? -EBADF : -EINVAL;
     return static_cast<EpollFile&>(locked.file()).control_kernel(operation, fd, event);
@@ -142,6 +160,23 @@ long control_epoll(int epoll_fd, int operation, int fd, epoll_event* event, int 
   }
 }
 
+}  // namespace
+
+long control_epoll(int epoll_fd, int operation, int fd, epoll_event* event, int known_as) {
+  if (known_as < 0) known_as = fd;
+  std::shared_ptr<EpollSpread> spread;
+  {
+    LockedFile locked(epoll_fd);
+    if (!locked) return -EBADF;
+    if (operation != EPOLL_CTL_DEL && event == nullptr) return -EFAULT;
+    spread = spread_of(locked);
+    if (!spread) return control_locked(locked, epoll_fd, operation, fd, event, known_as);
+  }
+  if (fd == epoll_fd) return -EINVAL;
+  return fd < kFirstFd ? spread->control_kernel(operation, fd, event)
+                       : spread->control(operation, fd, known_as, event);
+}
+
 long leave_to_kernel(int fd, int kernel_fd) {
   {
     LockedFile locked(fd);
@@ -158,6 +193,11 @@ long wait_epoll(int epoll_fd, epoll_event* events, int max_events, Duration time
   LockedFile locked(epoll_fd);
   if (!locked) return -EBADF;
   if (locked.is_socket()) return -EINVAL;
+  if (!locked.context().is_alone()) [[unlikely]] {
+    const std::shared_ptr<EpollSpread> spread = spread_of(locked);
+    locked.release();
+    return wait_spread_epoll(spread, {events, static_cast<std::size_t>(max_events)}, timeout, mask);
+  }
   return EpollWait(locked, events, max_events).run(timeout, mask);
 }
 

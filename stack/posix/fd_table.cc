@@ -88,6 +88,12 @@ void FdTable::install(int fd, File& file) {
   entry.context.store(&file.context(), std::memory_order_release);
 }
 
+void FdTable::move(int fd, File& file) {
+  Slot& entry = *slot(fd);
+  entry.file = &file;
+  entry.context.store(&file.context(), std::memory_order_release);
+}
+
 void FdTable::remove(int fd) {
   Slot& entry = *slot(fd);
   entry.file = nullptr;

@@ -37,6 +37,8 @@ class FdTable {
   [[nodiscard]] int reserve();
   /// Under the file's context's lock: the descriptor now stands for it.
   void install(int fd, File& file);
+  /// Under the lock of the context it was in: the descriptor stands for a file of another one from now on.
+  void move(int fd, File& file);
   /// Under the context's lock: the descriptor stands for nothing and may be given out again.
   void remove(int fd);
   /// Gives a reserved number back that nothing was installed for.

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include <boost/intrusive/list.hpp>
 
@@ -30,6 +32,10 @@ struct EpollItem
   int fd = -1;
   std::uint32_t events = 0;  ///< as the program gave them; no event bits while a one-shot is disarmed
   std::uint64_t data = 0;
+  /// One of several for the same descriptor, which has a part in other contexts, too.
+  bool several = false;
+  /// Of those, with EPOLLONESHOT: still armed. Shared by them, so that one of them alone reports.
+  std::shared_ptr<std::atomic<bool>> shot;
 };
 
 /// What a descriptor stands for: a socket or an epoll set. Everything here belongs to the context's lock.

@@ -79,7 +79,8 @@ long receive_lent(int fd, iovec* slices, std::size_t& count, int flags, mr_loan*
   ReceivedMessage message;
   Received received;
   const std::span<const IoSlice> out(room.data(), std::min(count, room.size()));
-  if (const long wrong = receive_once(locked, out, receive_flags, flags, message, received); wrong != 0)
+  if (const long wrong = receive_once(locked.socket_file(), out, receive_flags, flags, message, received);
+      wrong != 0)
     return wrong;
   count = describe(made->loan.packets, slices);
   if (count == 0) return 0;

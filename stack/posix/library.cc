@@ -36,10 +36,31 @@ std::string& Library::last_error() {
   return line;
 }
 
+long Library::open_device(const Settings& settings, OpenedDevice& opened, std::string& error) {
+  if (settings.device == "none") {
+    opened.queues.resize(settings.queues);
+    return 0;
+  }
+  if (!opener_) {
+    error = "this build has no drivers: only device \"none\" can be used";
+    return -ENODEV;
+  }
+  opened = opener_(settings);
+  if (opened.queues.empty()) {
+    error = opened.error;
+    return -ENODEV;
+  }
+  const std::uint32_t mtu = opened.queues.front()->mtu();
+  if (settings.context.interface.mtu <= mtu) return 0;
+  error = "mtu " + std::to_string(settings.context.interface.mtu) + " is more than device " +
+          settings.device + " carries (" + std::to_string(mtu) + ")";
+  return -EINVAL;
+}
+
 long Library::start(const mr_config* config) {
   std::string& error = last_error();
   error.clear();
-  if (context_if_any() != nullptr) {
+  if (contexts_if_any() != nullptr) {
     error = "millrace is set up already";
     return -EALREADY;
   }
@@ -50,32 +71,17 @@ long Library::start(const mr_config* config) {
     return -EBUSY;
   }
   OpenedDevice opened;
-  if (settings.device != "none") {
-    if (!opener_) {
-      error = "this build has no drivers: only device \"none\" can be used";
-      return -ENODEV;
-    }
-    opened = opener_(settings);
-    if (!opened.device) {
-      error = opened.error;
-      return -ENODEV;
-    }
-    if (settings.context.interface.mtu > opened.device->mtu()) {
-      error = "mtu " + std::to_string(settings.context.interface.mtu) + " is more than device " +
-              settings.device + " carries (" + std::to_string(opened.device->mtu()) + ")";
-      return -EINVAL;
-    }
-  }
+  if (const long wrong = open_device(settings, opened, error); wrong != 0) return wrong;
   fds_.set_limit(settings.max_descriptors);
   settings.context.shared_file = read_inheritance().shared_file;
   try {
-    owned_ = std::make_unique<Context>(settings.context, std::move(opened.device));
+    owned_ = std::make_unique<ContextGroup>(settings.context, std::move(opened.queues));
   } catch (const std::exception& problem) {
     error = std::string("cannot start the stack: ") + problem.what();
     return -ENOMEM;
   }
-  context_.store(owned_.get(), std::memory_order_release);
-  (void)control_.start(*owned_, fds_);  // the program runs without one as well
+  group_.store(owned_.get(), std::memory_order_release);
+  start_control();  // the program runs without one as well
   if (!exit_handler_) {
     exit_handler_ = atexit([] { Library::instance().finish_at_exit(); }) == 0;
   }
@@ -97,10 +103,20 @@ Context* Library::context() {
   return context_if_any();
 }
 
-void Library::shut_down(Context& context) {
+void Library::close_all(const Context& context) {
   fds_.for_each([&](int fd, const Context& owner) {
     if (&owner == &context) (void)close_file(fd, false);
   });
+}
+
+void Library::shut_down(ContextGroup& group) {
+  for (const auto& context : group) close_all(*context);
+  group.drain();
+  group.stop_backups();
+}
+
+void Library::shut_down(Context& context) {
+  close_all(context);
   if (context.config().drain > Duration::zero()) (void)context.drain(context.config().drain);
   context.stop_backup();
 }
@@ -110,7 +126,7 @@ void Library::finish() {
   if (owned_) {
     shut_down(*owned_);
     control_.stop();
-    context_.store(nullptr, std::memory_order_release);
+    group_.store(nullptr, std::memory_order_release);
     owned_.reset();
   }
   init_mutex_.unlock();
@@ -136,11 +152,11 @@ void Library::after_fork_in_child() {
 }
 
 bool Library::claim() {
-  Context* context = context_if_any();
-  if (context == nullptr || !context->claim()) return false;
+  ContextGroup* group = contexts_if_any();
+  if (group == nullptr || !group->claim()) return false;
   // A child that has taken the stack over is seen by the tools from now on.
   init_mutex_.lock();
-  if (owned_ && !control_.running()) (void)control_.start(*owned_, fds_);
+  if (owned_ && !control_.running()) start_control();
   init_mutex_.unlock();
   return true;
 }
@@ -150,11 +166,11 @@ void Library::leave() {
 }
 
 void Library::finish_at_exit() {
-  Context* context = context_if_any();
-  if (context == nullptr) return;
-  if (!context->dormant()) {
-    context->begin_exit();
-    shut_down(*context);
+  ContextGroup* group = contexts_if_any();
+  if (group == nullptr) return;
+  if (!group->dormant()) {
+    group->begin_exit();
+    shut_down(*group);
   }
   control_.stop();
 }

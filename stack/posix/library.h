@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "posix/context.h"
+#include "posix/context_group.h"
 #include "posix/control.h"
 #include "posix/fd_table.h"
 #include "posix/file.h"
@@ -15,9 +16,9 @@ struct mr_config;
 
 namespace millrace::posix {
 
-/// An open device, or one line that says why there is none.
+/// The queues of an open device, or one line that says why there is none.
 struct OpenedDevice {
-  std::unique_ptr<NetDevice> device;
+  std::vector<std::unique_ptr<NetDevice>> queues;
   std::string error;
 };
 struct Settings;
@@ -25,7 +26,7 @@ struct Settings;
 /// with drivers.
 using DeviceOpener = std::function<OpenedDevice(const Settings& settings)>;
 
-/// What a process has one of: the descriptor table and the default context.
+/// What a process has one of: the descriptor table and the contexts of its stack.
 class Library {
  public:
   [[nodiscard]] static Library& instance();
@@ -36,14 +37,25 @@ class Library {
   [[nodiscard]] long init(const mr_config* config);
   /// mr_finish.
   void finish();
-  /// The default context, started from the environment when there is none. Null: it could not be.
+  /// The calling thread's context, started from the environment when there is none. Null: it could not be.
   [[nodiscard]] Context* context();
-  [[nodiscard]] Context* context_if_any() { return context_.load(std::memory_order_acquire); }
+  [[nodiscard]] Context* context_if_any() {
+    ContextGroup* group = contexts_if_any();
+    return group == nullptr ? nullptr : &group->home();
+  }
+  [[nodiscard]] ContextGroup* contexts_if_any() { return group_.load(std::memory_order_acquire); }
   [[nodiscard]] FdTable& fds() { return fds_; }
+  /// Of the contexts that a descriptor's is one of; null: it is none, or its context is alone.
+  [[nodiscard]] ContextGroup* group_of(int fd) {
+    FdTable::Slot* slot = fds_.slot(fd);
+    Context* context = slot == nullptr ? nullptr : slot->context.load(std::memory_order_acquire);
+    return context == nullptr || context->is_alone() ? nullptr : context->group();
+  }
   [[nodiscard]] Control& control() { return control_; }
 
-  /// Closes every descriptor of the context, lets TCP deliver what was sent, and ends the backup poller.
+  /// Closes every descriptor of the contexts, lets TCP deliver what was sent, and ends the backup pollers.
   void shut_down(Context& context);
+  void shut_down(ContextGroup& group);
 
   // --- processes: for a preloaded library, around fork(2)
   void before_fork();
@@ -62,14 +74,17 @@ class Library {
  private:
   Library() : fds_(1u << 20) {}
   long start(const mr_config* config);
+  [[nodiscard]] long open_device(const Settings& settings, OpenedDevice& opened, std::string& error);
+  void start_control() { (void)control_.start(*owned_, fds_); }
+  void close_all(const Context& context);
   /// At exit(): other threads may be inside, so that nothing is destroyed.
   void finish_at_exit();
 
   Mutex init_mutex_;
   DeviceOpener opener_;
   FdTable fds_;
-  std::unique_ptr<Context> owned_;
-  std::atomic<Context*> context_{nullptr};
+  std::unique_ptr<ContextGroup> owned_;
+  std::atomic<ContextGroup*> group_{nullptr};
   Control control_;  ///< of owned_
   bool exit_handler_ = false;
 };
@@ -80,20 +95,36 @@ class LockedFile {
   explicit LockedFile(int fd) {
     FdTable::Slot* slot = Library::instance().fds().slot(fd);
     if (slot == nullptr) return;
-    Context* context = slot->context.load(std::memory_order_acquire);
-    if (context == nullptr) return;
-    context->lock();
-    if (slot->context.load(std::memory_order_relaxed) != context) [[unlikely]] {
-      context->unlock();
-      return;
+    for (;;) {
+      Context* context = slot->context.load(std::memory_order_acquire);
+      if (context == nullptr) return;
+      context->lock();
+      if (slot->context.load(std::memory_order_relaxed) == context) [[likely]] {
+        context_ = context;
+        file_ = slot->file;
+        return;
+      }
+      context->unlock();  // closed, or moved to another context
     }
-    context_ = context;
-    file_ = slot->file;
   }
   LockedFile(const LockedFile&) = delete;
   LockedFile& operator=(const LockedFile&) = delete;
   ~LockedFile() {
     if (context_ != nullptr) context_->unlock();
+  }
+
+  /// Gives the lock back before the scope ends.
+  void release() {
+    if (context_ != nullptr) context_->unlock();
+    context_ = nullptr;
+    file_ = nullptr;
+  }
+
+  /// The same; says of which context it was.
+  [[nodiscard]] Context& hand_over() {
+    Context& context = *context_;
+    release();
+    return context;
   }
 
   explicit operator bool() const { return file_ != nullptr; }

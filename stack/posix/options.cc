@@ -192,6 +192,15 @@ long get_locked(SocketFile& file, int level, int option, OptionOutput output) {
   return output.store(out);
 }
 
+/// SO_ERROR of a socket with parts in several contexts: of the first that has one.
+long get_error(Twins& twins, OptionOutput output) {
+  int error = 0;
+  twins.for_each([&error](SocketFile& part, Context&) {
+    if (error == 0) error = static_cast<int>(-failure(part.socket().take_error()));
+  });
+  return output.store(error);
+}
+
 }  // namespace
 
 long set_option(int fd, int level, int option, const void* value, socklen_t length) {
@@ -202,6 +211,11 @@ long set_option(int fd, int level, int option, const void* value, socklen_t leng
   const Instant now = clock_now();
   const long result = set_locked(locked.socket_file(), level, option, {value, length}, now);
   locked.context().settle(now);  // uncorking sends
+  if (const std::shared_ptr<Twins> twins = locked.socket_file().twins; twins && result == 0) {
+    twins->for_each_but(locked.hand_over(), [&](SocketFile& part, Context&) {
+      static_cast<void>(set_locked(part, level, option, {value, length}, now));
+    });
+  }
   return result;
 }
 
@@ -211,6 +225,11 @@ long get_option(int fd, int level, int option, void* value, socklen_t* length) {
   if (!locked.is_socket()) return -ENOTSOCK;
   if (length == nullptr) return -EFAULT;
   if (static_cast<int>(*length) < 0) return -EINVAL;
+  const std::shared_ptr<Twins> twins = locked.socket_file().twins;
+  if (twins && level == SOL_SOCKET && option == SO_ERROR) {
+    locked.release();
+    return get_error(*twins, {value, length});
+  }
   return get_locked(locked.socket_file(), level, option, {value, length});
 }
 

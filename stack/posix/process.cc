@@ -12,6 +12,8 @@ void Context::Unmap::operator()(SharedState* state) const {
 
 void Context::fall_asleep() {
   leader_ = nullptr;
+  last_led_.store(kEpoch, std::memory_order_relaxed);
+  adopted_ = 0;
   dormant_ = true;
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "posix/context_group.h"
 #include "posix/fd_table.h"
 #include "tcp/settings.h"
 
@@ -151,7 +152,8 @@ std::string read_settings(const mr_config* config, Settings& settings) {
                4096,
                INT64_MAX,
                INT64_MAX};
-  for (Number* number : {&mtu, &pool, &busy_poll, &drain, &descriptors, &snap_length, &limit}) {
+  Number queues{given.queues, "queues", "MILLRACE_QUEUES", 1, ContextGroup::kMaxQueues, 1};
+  for (Number* number : {&mtu, &pool, &busy_poll, &drain, &descriptors, &snap_length, &limit, &queues}) {
     std::string error =
         number_of(number->given, number->name, number->variable, number->min, number->max, number->value);
     if (!error.empty()) return error;
@@ -163,6 +165,7 @@ std::string read_settings(const mr_config* config, Settings& settings) {
   if (drain.value != 0) context.drain = std::chrono::milliseconds(std::max<std::int64_t>(drain.value, 0));
   capture.snap_length = static_cast<std::uint32_t>(snap_length.value);
   capture.limit = static_cast<std::uint64_t>(limit.value);
+  settings.queues = static_cast<std::uint32_t>(queues.value);
   settings.max_descriptors = static_cast<std::uint32_t>(descriptors.value);
   return "";
 }

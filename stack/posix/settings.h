@@ -22,6 +22,7 @@ struct CaptureSettings {
 struct Settings {
   std::string device;
   std::uint32_t max_descriptors = 1u << 20;
+  std::uint32_t queues = 1;  ///< of the device, each with a context of its own
   CaptureSettings capture;
   ContextConfig context;
 };

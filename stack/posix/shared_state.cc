@@ -58,7 +58,7 @@ Inheritance read_inheritance() {
   const char* value = getenv(Inheritance::kVariable);
   if (value == nullptr) return found;
   std::string_view text = value;
-  for (int index = 0; !text.empty() && index <= static_cast<int>(found.device.size()); ++index) {
+  for (int index = 0; !text.empty(); ++index) {
     int fd = -1;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
     struct stat status {};
@@ -68,7 +68,7 @@ Inheritance read_inheritance() {
       found.shared_file = fd;
     } else {
       if (!S_ISSOCK(status.st_mode) && !S_ISCHR(status.st_mode)) return {};  // a packet socket, a TAP queue
-      found.device[found.device_count++] = fd;
+      found.device.push_back(fd);
     }
     text.remove_prefix(std::min(static_cast<std::size_t>(end - text.data()) + 1, text.size()));
   }

@@ -5,6 +5,8 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "tcp/live_table.h"
 
@@ -22,6 +24,12 @@ struct SharedState {
   std::atomic<std::uint32_t> version;
   std::atomic<pid_t> owner;  ///< 0: nobody has claimed the stack yet
   std::array<tcp::LiveEntry, kConnections> connections;
+
+  /// Of each of several contexts.
+  [[nodiscard]] std::span<tcp::LiveEntry> share_of(std::size_t index, std::size_t count) {
+    const std::size_t share = kConnections / count;
+    return std::span(connections).subspan(index * share, share);
+  }
 };
 
 /// A file of the right size; -1 with errno.
@@ -35,8 +43,7 @@ struct SharedState {
 struct Inheritance {
   static constexpr const char* kVariable = "MILLRACE_INHERIT";  // "SHARED,DEVICE,DEVICE"
   int shared_file = -1;
-  std::array<int, 4> device{};
-  std::size_t device_count = 0;
+  std::vector<int> device;
 };
 /// From the environment; shared_file is -1 when there is nothing there or it is not what it should be.
 [[nodiscard]] Inheritance read_inheritance();

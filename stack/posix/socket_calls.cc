@@ -10,6 +10,7 @@
 #include "posix/address.h"
 #include "posix/calls.h"
 #include "posix/epoll.h"
+#include "posix/epoll_spread.h"
 #include "posix/error.h"
 #include "posix/library.h"
 
@@ -110,16 +111,82 @@ long bind_socket(int fd, const sockaddr* address, socklen_t length) {
   Socket& socket = locked.socket_file().socket();
   const Result<Endpoint> local = to_endpoint(socket, AddressUse::kBind, address, length);
   if (!local) return failure(local.error());
-  return failure(socket.bind(*local).error());
+  if (locked.context().is_alone() || locked.socket_file().twins) return failure(socket.bind(*local).error());
+  locked.release();
+  return spread_socket(
+      fd, [&local](Socket& own, Instant) { return own.bind(*local); },
+      [](Socket&, Instant) { return Result<void>{}; });
 }
 
 long listen_socket(int fd, int backlog) {
-  LockedFile locked(fd);
-  if (!locked) return -EBADF;
-  if (!locked.is_socket()) return -ENOTSOCK;
-  const Instant now = clock_now();
-  return failure(locked.socket_file().socket().listen(backlog, now).error());
+  const auto listen = [backlog](Socket& socket, Instant now) { return socket.listen(backlog, now); };
+  std::shared_ptr<Twins> twins;
+  long result = 0;
+  {
+    LockedFile locked(fd);
+    if (!locked) return -EBADF;
+    if (!locked.is_socket()) return -ENOTSOCK;
+    twins = locked.socket_file().twins;
+    if (twins || locked.context().is_alone()) {
+      result = failure(listen(locked.socket_file().socket(), clock_now()).error());
+      if (!twins || result != 0) return result;
+      twins->for_each_but(locked.hand_over(), [&](SocketFile& part, Context&) {
+        const long listening = failure(listen(part.socket(), clock_now()).error());
+        if (result == 0) result = listening;
+      });
+      return result;
+    }
+  }
+  return spread_socket(fd, listen, listen);
 }
+
+namespace {
+
+/// What accept(2) was given, and a number for the socket.
+struct Acceptance {
+  sockaddr* address;
+  socklen_t* length;
+  int flags;
+  ReservedFd& number;
+};
+
+/// From one part of a listener, under its lock: the descriptor, or -errno.
+long accept_from(SocketFile& file, Context& context, const Acceptance& into) {
+  Result<std::unique_ptr<Socket>> accepted = file.socket().accept(clock_now());
+  if (!accepted) return failure(accepted.error());
+  const Endpoint peer = (*accepted)->accepted_from();
+  if (file.socket().readiness() & kReadable) file.pass_on(EPOLLIN);
+  // Linux drops the connection too when the address has nowhere to go.
+  if (into.address != nullptr && into.length == nullptr) return -EFAULT;
+  if (into.address != nullptr) {
+    const long stored = store_endpoint(file.socket().family(), peer, into.address, into.length);
+    if (stored < 0) return stored;
+  }
+  const long result = install_socket(context, into.number.use(), std::move(*accepted), into.flags, &file);
+  context.settle(clock_now());
+  return result;
+}
+
+/// With a listener that has parts in several contexts: the connection belongs where it came in.
+long accept_anywhere(Twins& twins, bool nonblocking, Duration timeout, const Acceptance& into) {
+  const Instant deadline = timeout == Duration::max() ? kNever : after(clock_now(), timeout);
+  for (bool polled = false;;) {
+    const long result = twins.try_each(
+        [&into](SocketFile& file, Context& context) { return accept_from(file, context, into); });
+    if (result != -EAGAIN) return result;
+    if (nonblocking) {
+      Context& home = twins.group.home();
+      ContextLock guard(home);
+      if (polled || !home.turn_if_stale(clock_now())) return -EAGAIN;
+      polled = true;
+      continue;
+    }
+    if (const long waited = twins.wait_for(kReadable | kError | kHangup, true, deadline); waited < 0)
+      return waited;
+  }
+}
+
+}  // namespace
 
 long accept_socket(int fd, sockaddr* address, socklen_t* length, int flags) {
   if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0) return -EINVAL;
@@ -130,23 +197,18 @@ long accept_socket(int fd, sockaddr* address, socklen_t* length, int flags) {
   Context& context = locked.context();
   ReservedFd number(Library::instance().fds());
   if (number.get() < 0) return number.get();
+  const Acceptance into{address, length, flags, number};
+  if (file.twins) {
+    const std::shared_ptr<Twins> twins = file.twins;
+    const bool nonblocking = file.nonblocking;
+    const Duration timeout = file.settings.receive_timeout;
+    locked.release();
+    return accept_anywhere(*twins, nonblocking, timeout, into);
+  }
   BlockingWait wait(file, file.settings.receive_timeout);
   for (bool polled = false;;) {
-    Result<std::unique_ptr<Socket>> accepted = file.socket().accept(clock_now());
-    if (accepted) {
-      const Endpoint peer = (*accepted)->accepted_from();
-      if (file.socket().readiness() & kReadable) file.pass_on(EPOLLIN);
-      // Linux drops the connection too when the address has nowhere to go.
-      if (address != nullptr && length == nullptr) return -EFAULT;
-      if (address != nullptr) {
-        const long stored = store_endpoint(file.socket().family(), peer, address, length);
-        if (stored < 0) return stored;
-      }
-      const long result = install_socket(context, number.use(), std::move(*accepted), flags, &file);
-      context.settle(clock_now());
-      return result;
-    }
-    if (accepted.error() != Error::kAgain) return failure(accepted.error());
+    const long result = accept_from(file, context, into);
+    if (result != -EAGAIN) return result;
     if (file.nonblocking) {
       if (polled || !context.turn_if_stale(clock_now())) return -EAGAIN;
       polled = true;
@@ -157,7 +219,44 @@ long accept_socket(int fd, sockaddr* address, socklen_t* length, int flags) {
   }
 }
 
+namespace {
+
+/// In a group of contexts, before connect(2): the socket is where the answers will come in. What is wrong
+/// with the call is left for connect_socket() to say.
+long prepare_to_connect(int fd, const sockaddr* address, socklen_t length) {
+  sa_family_t family;
+  if (check_address(address, length) != 0 || length < sizeof family) return 0;
+  std::memcpy(&family, address, sizeof family);
+  if (family == AF_UNSPEC) return 0;
+  std::optional<Result<Endpoint>> remote;
+  {
+    LockedFile locked(fd);
+    if (!locked || !locked.is_socket()) return 0;
+    remote = to_endpoint(locked.socket_file().socket(), AddressUse::kConnect, address, length);
+  }
+  return *remote ? come_home(fd, **remote) : 0;
+}
+
+/// A datagram socket's parts do as it did.
+void follow_in_parts(int fd, const std::shared_ptr<Twins>& twins, Context& home, const SocketAction& act) {
+  twins->for_each_but(home, [&](SocketFile& part, Context& context) {
+    const Instant now = clock_now();
+    static_cast<void>(act(part.socket(), now));
+    context.settle(now);
+  });
+  {
+    LockedFile locked(fd);
+    if (!locked || !locked.is_socket() || locked.socket_file().socket().local_endpoint().port != 0) return;
+  }
+  drop_twins(fd);  // it has no name any more
+}
+
+}  // namespace
+
 long connect_socket(int fd, const sockaddr* address, socklen_t length) {
+  if (Library::instance().group_of(fd) != nullptr) {
+    if (const long wrong = prepare_to_connect(fd, address, length); wrong != 0) return wrong;
+  }
   LockedFile locked(fd);
   if (!locked) return -EBADF;
   if (!locked.is_socket()) return -ENOTSOCK;
@@ -171,12 +270,21 @@ long connect_socket(int fd, const sockaddr* address, socklen_t length) {
   if (family == AF_UNSPEC) {
     const long result = failure(file.socket().disconnect(now).error());
     context.settle(now);
+    if (const std::shared_ptr<Twins> twins = file.twins) {
+      follow_in_parts(fd, twins, locked.hand_over(),
+                      [](Socket& part, Instant when) { return part.disconnect(when); });
+    }
     return result;
   }
   const Result<Endpoint> remote = to_endpoint(file.socket(), AddressUse::kConnect, address, length);
   if (!remote) return failure(remote.error());
   const Error started = file.socket().connect(*remote, now).error();
   context.settle(now);
+  if (const std::shared_ptr<Twins> twins = file.twins; twins && !file.is_stream()) {
+    follow_in_parts(fd, twins, locked.hand_over(),
+                    [&remote](Socket& part, Instant when) { return part.connect(*remote, when); });
+    return failure(started);
+  }
   const bool under_way = started == Error::kInProgress || started == Error::kAlready;
   if (!under_way || file.nonblocking) return failure(started);
   // Linux: SO_SNDTIMEO ends the wait with EINPROGRESS, or EALREADY the second time.
@@ -205,13 +313,46 @@ long shutdown_socket(int fd, int how) {
   const Instant now = clock_now();
   const long result = failure(locked.socket_file().socket().shutdown(which, now).error());
   locked.context().settle(now);
+  if (const std::shared_ptr<Twins> twins = locked.socket_file().twins) {
+    twins->for_each_but(locked.hand_over(), [&](SocketFile& part, Context& context) {
+      static_cast<void>(part.socket().shutdown(which, now));
+      context.settle(now);
+    });
+  }
   return result;
 }
+
+namespace {
+
+/// With parts in other contexts, which are closed after this one.
+long close_everywhere(LockedFile& locked, bool may_linger) {
+  const std::size_t index = locked.context().index();
+  if (locked.is_socket()) {
+    SocketFile& file = locked.socket_file();
+    const std::shared_ptr<Twins> twins = std::exchange(file.twins, nullptr);
+    if (twins) {
+      twins->unwatch(index);
+      twins->files[index] = nullptr;
+    }
+    file.close(clock_now(), may_linger);
+    if (twins) close_twins(twins, locked.hand_over());
+  } else {
+    auto& set = static_cast<EpollFile&>(locked.file());
+    const std::shared_ptr<EpollSpread> spread = set.spread();
+    spread->parts[index] = nullptr;
+    set.close();
+    spread->close_parts(locked.hand_over());
+  }
+  return 0;
+}
+
+}  // namespace
 
 long close_file(int fd, bool may_linger) {
   LockedFile locked(fd);
   if (!locked) return -EBADF;
   Library::instance().fds().remove(fd);
+  if (!locked.context().is_alone()) return close_everywhere(locked, may_linger);
   if (locked.is_socket()) {
     locked.socket_file().close(clock_now(), may_linger);
   } else {
@@ -312,6 +453,15 @@ long control_socket(int fd, unsigned long request, void* argument) {
     }
     case FIONREAD:  // SIOCINQ
       if (listening) return -EINVAL;
+      if (const std::shared_ptr<Twins> twins = file.twins) {
+        std::size_t bytes = 0;
+        locked.release();
+        twins->for_each([&bytes](SocketFile& part, Context& context) {
+          context.turn_if_stale(clock_now());
+          if (bytes == 0) bytes = part.socket().readable_bytes();
+        });
+        return store(bytes);
+      }
       locked.context().turn_if_stale(clock_now());
       return store(file.socket().readable_bytes());
     case TIOCOUTQ:  // SIOCOUTQ

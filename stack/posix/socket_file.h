@@ -5,6 +5,7 @@
 #include "posix/ancillary.h"
 #include "posix/file.h"
 #include "posix/hints.h"
+#include "posix/twins.h"
 #include "socket/socket.h"
 
 namespace millrace::posix {
@@ -44,6 +45,14 @@ class SocketFile final : public File {
     } inert;
     HintValues hints{};
   } settings;
+
+  /// Its parts in other contexts; null: it has none. One that is a part of another's has them too.
+  std::shared_ptr<Twins> twins;
+  /// Its name could not be had everywhere: starts again with a socket that has none.
+  void replace_socket(std::unique_ptr<Socket> socket) {
+    socket_ = std::move(socket);
+    socket_->user = this;
+  }
 
  private:
   std::unique_ptr<Socket> socket_;

@@ -1,13 +1,18 @@
 #include "posix/stats.h"
 
 #include <string_view>
+#include <unordered_map>
 
 #include "posix/context.h"
 
 namespace millrace::posix {
 
-std::vector<std::pair<std::string, std::uint64_t>> snapshot(Context& context) {
-  std::vector<std::pair<std::string, std::uint64_t>> counters;
+namespace {
+
+using Counters = std::vector<std::pair<std::string, std::uint64_t>>;
+
+Counters snapshot_of(Context& context) {
+  Counters counters;
   const auto add = [&](std::string_view room, std::string_view name, std::uint64_t value) {
     std::string full(room);
     full += '.';
@@ -38,6 +43,26 @@ std::vector<std::pair<std::string, std::uint64_t>> snapshot(Context& context) {
     for (const auto& [name, value] : context.device()->extended_stats()) add("device", name, value);
   }
   return counters;
+}
+
+}  // namespace
+
+Counters snapshot(std::span<Context* const> contexts) {
+  Counters sums = snapshot_of(*contexts.front());
+  if (contexts.size() == 1) return sums;
+  std::unordered_map<std::string, std::size_t> places;
+  for (const auto& [name, value] : sums) places.emplace(name, places.size());
+  for (Context* context : contexts.subspan(1)) {
+    for (auto& [name, value] : snapshot_of(*context)) {
+      const auto [place, fresh] = places.emplace(name, sums.size());
+      if (fresh) {
+        sums.emplace_back(name, value);
+      } else {
+        sums[place->second].second += value;
+      }
+    }
+  }
+  return sums;
 }
 
 }  // namespace millrace::posix

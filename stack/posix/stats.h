@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,7 +10,7 @@ namespace millrace::posix {
 
 class Context;
 
-/// Every counter of the context as of one moment: "room.Name", value.
-[[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> snapshot(Context& context);
+/// Every counter, "room.Name", value: as of one moment of each context, and their sums over several.
+[[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> snapshot(std::span<Context* const> contexts);
 
 }  // namespace millrace::posix

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -201,18 +202,35 @@ long finish_receive(SocketFile& file, const Received& received, long bytes, Rece
   return bytes;
 }
 
-long receive_datagram(LockedFile& locked, ReceiveSlices& slices, int flags, ReceivedMessage& message) {
+long receive_datagram(SocketFile& file, ReceiveSlices& slices, int flags, ReceivedMessage& message) {
   ReceiveFlags receive_flags;
   receive_flags.peek = (flags & MSG_PEEK) != 0;
   Received received;
-  if (const long wrong = receive_once(locked, slices.rest(), receive_flags, flags, message, received);
+  if (const long wrong = receive_once(file, slices.rest(), receive_flags, flags, message, received);
       wrong != 0)
     return wrong;
   message.from = received.from;
   message.from_set = true;
   if (received.datagram_bytes > received.bytes) message.flags |= MSG_TRUNC;
   const std::size_t bytes = (flags & MSG_TRUNC) != 0 ? received.datagram_bytes : received.bytes;
-  return finish_receive(locked.socket_file(), received, static_cast<long>(bytes), message);
+  return finish_receive(file, received, static_cast<long>(bytes), message);
+}
+
+/// From a socket with parts in several contexts, the thread's own first.
+long receive_anywhere(LockedFile& locked, ReceiveSlices& slices, int flags, ReceivedMessage& message) {
+  const std::shared_ptr<Twins> twins = locked.socket_file().twins;
+  const bool nonblocking = locked.socket_file().nonblocking || (flags & MSG_DONTWAIT) != 0;
+  const Duration timeout = locked.socket_file().settings.receive_timeout;
+  locked.release();
+  const Instant deadline = timeout == Duration::max() ? kNever : after(clock_now(), timeout);
+  for (;;) {
+    const long result = twins->try_each([&](SocketFile& file, Context&) {
+      return receive_datagram(file, slices, flags | MSG_DONTWAIT, message);
+    });
+    if (result != -EAGAIN || nonblocking) return result;
+    const long waited = twins->wait_for(kReadable | kReadHangup | kError | kHangup, false, deadline);
+    if (waited < 0) return waited;
+  }
 }
 
 long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, ReceivedMessage& message) {
@@ -289,16 +307,50 @@ long receive_locked(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
     return std::min(receive_stream(locked, slice, flags | MSG_PEEK, message), 0L);
   }
   if ((flags & MSG_ERRQUEUE) != 0) return -EAGAIN;
-  return stream ? receive_stream(locked, slices, flags, message)
-                : receive_datagram(locked, slices, flags, message);
+  if (stream) return receive_stream(locked, slices, flags, message);
+  SocketFile& file = locked.socket_file();
+  if (file.twins) return receive_anywhere(locked, slices, flags, message);
+  return receive_datagram(file, slices, flags, message);
 }
 
 }  // namespace
 
-long receive_once(LockedFile& locked, std::span<const IoSlice> out, ReceiveFlags receive_flags, int flags,
+namespace {
+
+/// In a group of contexts, before a call with an address: the socket has its parts, or is where the answers
+/// will come in. What is wrong with the call is left for send_data() to say.
+long prepare_to_send(int fd, int flags, const OutgoingMessage& message) {
+  std::optional<Endpoint> remote;
+  {
+    LockedFile locked(fd);
+    if (!locked || !locked.is_socket()) return 0;
+    SocketFile& file = locked.socket_file();
+    const bool stream = file.is_stream();
+    if (check_address(message.to, message.to_length) != 0 || file.twins ||
+        (stream ? (flags & MSG_FASTOPEN) == 0 : bool(file.socket().remote_endpoint())))
+      return 0;
+    if (stream) {
+      Endpoint to;
+      bool given = false;
+      if (fast_open_destination(file.socket(), message, to, given) != 0 || !given) return 0;
+      remote = to;
+    }
+  }
+  if (remote) return come_home(fd, *remote);
+  return spread_socket(
+      fd,
+      [](Socket& socket, Instant) {
+        const Endpoint local = socket.local_endpoint();
+        return local.port != 0 ? Result<void>{} : socket.bind({local.address, 0});
+      },
+      [](Socket&, Instant) { return Result<void>{}; });
+}
+
+}  // namespace
+
+long receive_once(SocketFile& file, std::span<const IoSlice> out, ReceiveFlags receive_flags, int flags,
                   ReceivedMessage& message, Received& result) {
-  SocketFile& file = locked.socket_file();
-  Context& context = locked.context();
+  Context& context = file.context();
   const bool nonblocking = file.nonblocking || (flags & MSG_DONTWAIT) != 0;
   BlockingWait wait(file, file.settings.receive_timeout);
   for (bool polled = false;;) {
@@ -341,6 +393,9 @@ long with_signal(long result, bool stream, int flags) {
 }
 
 long send_data(int fd, const iovec* slices, std::size_t count, int flags, const OutgoingMessage& message) {
+  if (message.to != nullptr && Library::instance().group_of(fd) != nullptr) [[unlikely]] {
+    if (const long wrong = prepare_to_send(fd, flags, message); wrong != 0) return wrong;
+  }
   long result;
   bool stream;
   {

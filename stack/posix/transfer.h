@@ -19,8 +19,8 @@ inline constexpr std::size_t kMaxTransfer = 0x7ffff000;
 /// SIGPIPE, to this thread: send(2).
 long with_signal(long result, bool stream, int flags);
 
-/// Receives once, when there is something: 0, or -errno.
-[[nodiscard]] long receive_once(LockedFile& locked, std::span<const IoSlice> out, ReceiveFlags receive_flags,
+/// Under the context's lock: receives once, when there is something: 0, or -errno.
+[[nodiscard]] long receive_once(SocketFile& file, std::span<const IoSlice> out, ReceiveFlags receive_flags,
                                 int flags, ReceivedMessage& message, Received& result);
 
 }  // namespace millrace::posix

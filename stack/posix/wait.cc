@@ -79,7 +79,10 @@ WaitResult Context::wait(Waiter& waiter, const WaitRequest& request) {
   {
     const AtEnd leave([&] { leave_leadership(waiter); });
     do {
-      if (leader_ == nullptr || leader_ == backup_.waiter()) leader_ = &waiter;
+      if (leader_ == nullptr || leader_ == backup_.waiter()) {
+        leader_ = &waiter;
+        last_led_.store(kNever, std::memory_order_relaxed);
+      }
       result = leader_ == &waiter ? lead(waiter, request, signals) : follow(waiter, request, signals);
       // A follower that was chosen to lead, or woken for nothing, goes round again.
     } while (result == WaitResult::kReady && !waiter.ready);
@@ -226,10 +229,33 @@ WaitResult Context::follow(Waiter& waiter, const WaitRequest& request, SignalHol
   return WaitResult::kReady;  // chosen as leader, or spurious: wait() looks
 }
 
+Instant Context::adopt(Instant now, std::vector<pollfd>& fds) {
+  turn(now);
+  if (dormant_) return kNever;
+  if (stack_->ip().loopback_pending() || arm_devices()) return now;
+  Instant until = stack_->next_deadline();
+  if (device_) {
+    until = std::min(until, after(now, device_->max_sleep(now)));
+    if (until <= now) return now;
+    for (const WaitFd& wait_fd : device_->wait_fds())
+      fds.push_back({wait_fd.fd,
+                     static_cast<short>((wait_fd.readable ? POLLIN : 0) | (wait_fd.writable ? POLLOUT : 0)),
+                     0});
+  }
+  if (until > now) ++adopted_;
+  return until;
+}
+
+void Context::end_adoption(Instant now) {
+  if (adopted_ != 0 && --adopted_ == 0) backup_.wake_up();
+  turn(now);
+}
+
 void Context::leave_leadership(Waiter& waiter) {
   if (leader_ != &waiter) return;
   leader_ = nullptr;
   if (followers_.empty()) {
+    last_led_.store(last_turn_, std::memory_order_relaxed);
     backup_.wake_up();
     return;
   }

@@ -35,7 +35,7 @@ class ThreadEventFd {
   int fd_ = -1;
 };
 
-thread_local ThreadEventFd thread_event_fd;
+thread_local ThreadEventFd thread_event_fd, second_thread_event_fd;
 
 }  // namespace
 
@@ -62,7 +62,8 @@ void Waiter::settle() {
 }
 
 void Waiter::reset_after_fork() {
-  ready = announced_ = false;
+  ready = false;
+  announced_ = false;
   told_.store(0, std::memory_order_relaxed);
   ringing_.store(0, std::memory_order_relaxed);
   if (event_fd_ >= 0) sys::close_own(event_fd_);
@@ -71,6 +72,11 @@ void Waiter::reset_after_fork() {
 
 void Waiter::forget_event_fd() {
   thread_event_fd.forget();
+  second_thread_event_fd.forget();
+}
+
+int Waiter::second_event_fd() {
+  return second_thread_event_fd.get();
 }
 
 bool Waiter::tell() {

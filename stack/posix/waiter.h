@@ -19,6 +19,21 @@ using AutoHook = boost::intrusive::list_base_hook<boost::intrusive::link_mode<bo
 template <typename T>
 using AutoList = boost::intrusive::list<T, boost::intrusive::constant_time_size<false>>;
 
+/// A flag that is set under a lock, and may be looked at without it.
+class RelaxedFlag {
+ public:
+  RelaxedFlag& operator=(bool on) {
+    on_.store(on, std::memory_order_relaxed);
+    return *this;
+  }
+  operator bool() const {
+    return on_.load(std::memory_order_relaxed);
+  }  // NOLINT(google-explicit-constructor)
+
+ private:
+  std::atomic<bool> on_{false};
+};
+
 /// One thread that waits, for the time of one call: on its stack, known to the context's lists. All but what
 /// is said to be atomic belongs to the context's lock.
 ///
@@ -39,7 +54,7 @@ class Waiter : public AutoHook {
   Waiter& operator=(const Waiter&) = delete;
 
   /// Something that this waiter watches happened.
-  bool ready = false;
+  RelaxedFlag ready;
 
   /// Under the lock, before it is released for the sleep.
   void announce(Bed bed);
@@ -58,6 +73,10 @@ class Waiter : public AutoHook {
 
   /// Without the lock. Until told or `timeout` (null: for ever) has gone.
   void sleep_on_futex(const timespec* timeout);
+  /// The descriptor to ring, instead of the thread's own: of one who sleeps in several contexts.
+  void ring_on(int event_fd) { event_fd_ = event_fd; }
+  /// Such a descriptor of the calling thread's; -1: it is out of them.
+  [[nodiscard]] static int second_event_fd();
   /// For the pollfd set of a Bed::kEventFd sleeper.
   [[nodiscard]] int event_fd() const { return event_fd_; }
 

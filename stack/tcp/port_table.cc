@@ -56,12 +56,15 @@ Listener* PortTable::find_listener(const Endpoint& local, std::uint32_t hash) co
   const auto found = ports_.find(local.port);
   if (found == ports_.end()) return nullptr;
   const auto pick = [&](auto&& matches) -> Listener* {
-    std::uint32_t count = 0;
-    for (const Binding& binding : found->second) count += matches(binding) ? 1 : 0;
-    if (count == 0) return nullptr;
-    std::uint32_t index = hash % count;
-    for (const Binding& binding : found->second) {
-      if (matches(binding) && index-- == 0) return binding.listener;
+    for (const bool guests : {false, true}) {
+      std::uint32_t count = 0;
+      for (const Binding& binding : found->second)
+        count += binding.guest == guests && matches(binding) ? 1 : 0;
+      if (count == 0) continue;
+      std::uint32_t index = hash % count;
+      for (const Binding& binding : found->second) {
+        if (binding.guest == guests && matches(binding) && index-- == 0) return binding.listener;
+      }
     }
     return nullptr;
   };

@@ -26,6 +26,7 @@ class PortTable {
     bool reuse_port = false;
     Listener* listener = nullptr;
     bool v6_only = false;  ///< the wildcard of IPv6 leaves IPv4 alone
+    bool guest = false;    ///< stands for a socket of another stack's
   };
 
   /// `in_use_by_flows`: connections or TIME-WAIT entries have this port, which only SO_REUSEADDR overlooks.
@@ -36,7 +37,7 @@ class PortTable {
   [[nodiscard]] bool is_bound(std::uint16_t port) const { return ports_.contains(port); }
 
   /// The listener for a SYN: the exact address before the wildcard of its family before that of both; among
-  /// several (SO_REUSEPORT) by hash.
+  /// several (SO_REUSEPORT) by hash, guests only where there is nobody else.
   [[nodiscard]] Listener* find_listener(const Endpoint& local, std::uint32_t hash) const;
   /// Those that are bound to it.
   [[nodiscard]] std::span<const Binding> bindings(std::uint16_t port) const {

@@ -197,6 +197,10 @@ std::unique_ptr<Socket> Tcp::create_socket(IpAddress::Family family) {
   return std::make_unique<TcpSocket>(*this, family);
 }
 
+std::unique_ptr<Socket> Tcp::create_twin(const TcpSocket& model, bool guest) {
+  return std::make_unique<TcpSocket>(*this, model, guest);
+}
+
 void Tcp::mark_pending(Connection& connection) {
   lists_->pending.push_back(connection);
 }

@@ -53,6 +53,8 @@ class Tcp final : public ip::Transport {
 
   // --- from above
   [[nodiscard]] std::unique_ptr<Socket> create_socket(IpAddress::Family family);
+  /// See Stack::create_twin().
+  [[nodiscard]] std::unique_ptr<Socket> create_twin(const TcpSocket& model, bool guest);
 
   /// What ReceiveFlags::loan gave out is not needed any more.
   void take_back(Loan& loan);

@@ -13,6 +13,18 @@ namespace millrace::tcp {
 TcpSocket::TcpSocket(Tcp& tcp, IpAddress::Family family)
     : Socket(SocketType::kStream, family, tcp.ready_list()), tcp_(tcp), options_(tcp.config()) {}
 
+TcpSocket::TcpSocket(Tcp& tcp, const TcpSocket& model, bool guest)
+    : Socket(SocketType::kStream, model.family(), tcp.ready_list()),
+      tcp_(tcp),
+      options_(model.options_),
+      reuse_address_(model.reuse_address_),
+      reuse_port_(model.reuse_port_),
+      broadcast_(model.broadcast_),
+      v6_only_(model.v6_only_),
+      free_bind_(model.free_bind_),
+      bind_without_port_(model.bind_without_port_),
+      guest_(guest) {}
+
 TcpSocket::TcpSocket(Tcp& tcp, const TcpSocket& listener, Connection& connection)
     : Socket(SocketType::kStream, listener.family(), tcp.ready_list()),
       tcp_(tcp),
@@ -36,7 +48,8 @@ void TcpSocket::unbind() {
 }
 
 Result<void> TcpSocket::bind_port(std::uint16_t port) {
-  const PortTable::Binding binding{this, bound_->address, reuse_address_, reuse_port_, nullptr, v6_only_};
+  const PortTable::Binding binding{this,    bound_->address, reuse_address_, reuse_port_,
+                                   nullptr, v6_only_,        guest_};
   if (auto result = tcp_.ports().bind(port, binding, tcp_.flows().flows_on_port(port) != 0); !result)
     return result;
   bound_->port = port;
@@ -109,26 +122,38 @@ std::optional<std::uint16_t> TcpSocket::take_oldest_port(const IpAddress& local,
 }
 
 Result<std::uint16_t> TcpSocket::choose_port(const IpAddress& local, const Endpoint& remote,
-                                             std::optional<SeqNum>& iss_after, Instant now) {
+                                             const ip::RouteResult& route, std::optional<SeqNum>& iss_after,
+                                             Instant now) {
   const std::uint32_t first = tcp_.config().ephemeral_first;
   const std::uint32_t count = tcp_.config().ephemeral_last - first + 1u;
   const std::uint32_t offset = tcp_.isn().port_offset(local, remote) + tcp_.next_port_increment();
+  const auto candidate = [&](std::uint32_t i) {
+    return static_cast<std::uint16_t>(first + (offset + i) % count);
+  };
+  const auto usable = [&](std::uint16_t port) {
+    return !tcp_.ports().is_bound(port) && route.comes_home({local, port}, remote);
+  };
   constexpr std::uint32_t kLookForUnused = 16;
+  std::uint32_t taken = 0;
   for (std::uint32_t i = 0; i < count; ++i) {
+    const std::uint16_t port = candidate(i);
+    if (!usable(port)) continue;
     // A client that has been through all ports would look at each of them for ever: after some that are
     // taken, the one that has been in TIME-WAIT for longest will do, or any that may be taken again.
-    if (i == kLookForUnused) {
-      if (const auto port = take_oldest_port(local, remote, iss_after, now)) return *port;
+    if (taken == kLookForUnused) {
+      if (const auto oldest = take_oldest_port(local, remote, iss_after, now)) return *oldest;
     }
-    const auto port = static_cast<std::uint16_t>(first + (offset + i) % count);
-    if (tcp_.ports().is_bound(port)) continue;
-    if (i >= kLookForUnused ? flow_free({local, port}, remote, iss_after, now)
-                            : tcp_.flows().find(FlowKey{{local, port}, remote}) == nullptr)
+    if (taken >= kLookForUnused ? flow_free({local, port}, remote, iss_after, now)
+                                : tcp_.flows().find(FlowKey{{local, port}, remote}) == nullptr)
       return port;
+    ++taken;
   }
-  for (std::uint32_t i = 0; i < std::min(count, kLookForUnused); ++i) {
-    const auto port = static_cast<std::uint16_t>(first + (offset + i) % count);
-    if (!tcp_.ports().is_bound(port) && flow_free({local, port}, remote, iss_after, now)) return port;
+  std::uint32_t left = std::min(taken, kLookForUnused);  // those of which only unused ones were taken above
+  for (std::uint32_t i = 0; left > 0; ++i) {
+    const std::uint16_t port = candidate(i);
+    if (!usable(port)) continue;
+    if (flow_free({local, port}, remote, iss_after, now)) return port;
+    --left;
   }
   return Error::kAddressNotAvailable;
 }
@@ -222,7 +247,7 @@ Result<void> TcpSocket::open(const Endpoint& remote, Opening how, Instant now) {
   const bool bound_to_port = bound_ && local.port != 0;
   if (local.address.is_unspecified()) local.address = route->source;
   if (!bound_to_port) {
-    const auto port = choose_port(local.address, to, iss_after, now);
+    const auto port = choose_port(local.address, to, *route, iss_after, now);
     if (!port) return port.error();
     local.port = *port;
   } else if (!flow_free(local, to, iss_after, now)) {

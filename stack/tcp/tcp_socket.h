@@ -6,6 +6,7 @@
 #include <boost/intrusive/list.hpp>
 
 #include "base/seq.h"
+#include "ip/ip.h"
 #include "socket/socket.h"
 #include "tcp/options.h"
 
@@ -25,6 +26,8 @@ using MemoryWaiterHook =
 class TcpSocket final : public Socket, public MemoryWaiterHook {
  public:
   TcpSocket(Tcp& tcp, IpAddress::Family family);
+  /// See Stack::create_twin().
+  TcpSocket(Tcp& tcp, const TcpSocket& model, bool guest);
   /// Accepted.
   TcpSocket(Tcp& tcp, const TcpSocket& listener, Connection& connection);
   ~TcpSocket() override;
@@ -59,7 +62,9 @@ class TcpSocket final : public Socket, public MemoryWaiterHook {
   [[nodiscard]] Result<void> bind_port(std::uint16_t port);
   [[nodiscard]] Result<void> bind_ephemeral();
   /// RFC 6056 algorithm 4 with random increments: a port whose 4-tuple is free.
+  /// One whose answers come in by our queue of the device.
   [[nodiscard]] Result<std::uint16_t> choose_port(const IpAddress& local, const Endpoint& remote,
+                                                  const ip::RouteResult& route,
                                                   std::optional<SeqNum>& iss_after, Instant now);
   /// May end a TIME-WAIT entry; `iss_after` is then what the new ISS must lie behind.
   [[nodiscard]] bool flow_free(const Endpoint& local, const Endpoint& remote,
@@ -86,6 +91,7 @@ class TcpSocket final : public Socket, public MemoryWaiterHook {
   bool in_port_table_ = false;
   bool reuse_address_ = false, reuse_port_ = false, broadcast_ = false, v6_only_ = false;
   bool free_bind_ = false, bind_without_port_ = false;
+  bool guest_ = false;
   bool connecting_ = false;
   bool closed_ = false;
   Instant last_now_{};

@@ -55,8 +55,16 @@ const SocketTable::Group* SocketTable::find_group(const Key& key) const {
 }
 
 UdpSocket* SocketTable::pick(const Group& group, const Endpoint& local, const Endpoint& remote) const {
-  if (group.size() > 1 && group.front()->reuse_port())
-    return group[hash_flow(local, remote, seed_) % group.size()];
+  if (group.size() == 1 || !group.front()->reuse_port()) return group.back();
+  const auto guests = static_cast<std::size_t>(
+      std::count_if(group.begin(), group.end(), [](const UdpSocket* socket) { return socket->is_guest(); }));
+  const std::size_t own = group.size() - guests;
+  const std::size_t hash = hash_flow(local, remote, seed_);
+  if (own == 0 || guests == 0) return group[hash % group.size()];
+  std::size_t index = hash % own;
+  for (UdpSocket* socket : group) {
+    if (!socket->is_guest() && index-- == 0) return socket;
+  }
   return group.back();
 }
 

@@ -31,8 +31,8 @@ class SocketTable {
   void insert(UdpSocket& socket);
   void erase(UdpSocket& socket);
 
-  /// The most specific one; among several equal ones, SO_REUSEPORT spreads flows by hash and SO_REUSEADDR
-  /// alone prefers the latest, as Linux does. Null: none.
+  /// The most specific one; among several equal ones, SO_REUSEPORT spreads flows by hash (guests only
+  /// where there is nobody else) and SO_REUSEADDR alone prefers the latest, as Linux does. Null: none.
   [[nodiscard]] UdpSocket* find(const Endpoint& local, const Endpoint& remote) const;
   /// Only a socket connected to `remote`.
   [[nodiscard]] UdpSocket* find_connected(const Endpoint& local, const Endpoint& remote) const;

@@ -69,6 +69,10 @@ std::unique_ptr<Socket> Udp::create_socket(IpAddress::Family family) {
   return std::make_unique<UdpSocket>(*this, family, ready_);
 }
 
+std::unique_ptr<Socket> Udp::create_twin(const UdpSocket& model, bool guest) {
+  return std::make_unique<UdpSocket>(*this, model, guest, ready_);
+}
+
 void Udp::on_packet(PacketPtr packet, const ip::PacketInfo& info, Instant now) {
   const std::uint32_t arrived = packet->length();
   if (arrived < kHeader || !packet->gather(kHeader)) {
@@ -161,13 +165,14 @@ void Udp::resume_senders() {
   }
 }
 
-std::uint16_t Udp::choose_port(const UdpSocket& socket, const IpAddress& address) {
+std::uint16_t Udp::choose_port(const UdpSocket& socket, const IpAddress& address, const PeerOf* peer) {
   const std::uint32_t count = std::uint32_t{config_.ephemeral_last} - config_.ephemeral_first + 1;
   const std::uint32_t start = rng_.below(count);
   // Rather a port that nobody has; then one that may be shared, or is free at this address.
   for (const bool shared : {false, true}) {
     for (std::uint32_t i = 0; i < count; ++i) {
       const auto port = static_cast<std::uint16_t>(config_.ephemeral_first + (start + i) % count);
+      if (peer != nullptr && !peer->route.comes_home({peer->source, port}, peer->remote)) continue;
       if (shared ? !table_.conflicts(socket, {address, port}) : !table_.port_in_use(port)) return port;
     }
   }

@@ -57,6 +57,8 @@ class Udp final : public ip::Transport {
 
   // --- from above
   [[nodiscard]] std::unique_ptr<Socket> create_socket(IpAddress::Family family);
+  /// See Stack::create_twin().
+  [[nodiscard]] std::unique_ptr<Socket> create_twin(const UdpSocket& model, bool guest);
   [[nodiscard]] const CounterSet<Counter>& counters() const { return counters_; }
   [[nodiscard]] std::size_t bound_sockets() const { return table_.size(); }
   [[nodiscard]] bool is_bound(std::uint16_t port) const { return table_.port_in_use(port); }
@@ -68,7 +70,15 @@ class Udp final : public ip::Transport {
   /// Until the device has taken some of what waits for it.
   void wait(UdpSocket& socket);
   /// RFC 6056 §3.3.1; 0 when all are taken.
-  [[nodiscard]] std::uint16_t choose_port(const UdpSocket& socket, const IpAddress& address);
+  struct PeerOf {
+    ip::RouteResult route;
+    IpAddress source;
+    Endpoint remote;
+  };
+  /// `peer`: the only one that will answer, so that the port can be one whose answers come in by our queue;
+  /// null: any port.
+  [[nodiscard]] std::uint16_t choose_port(const UdpSocket& socket, const IpAddress& address,
+                                          const PeerOf* peer);
 
   Config config_;
   ip::IpLayer& ip_;

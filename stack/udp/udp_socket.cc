@@ -32,6 +32,23 @@ UdpSocket::UdpSocket(Udp& udp, IpAddress::Family family, ReadyList& ready)
       receive_limit_(udp.config_.receive_buffer),
       send_limit_(udp.config_.send_buffer) {}
 
+UdpSocket::UdpSocket(Udp& udp, const UdpSocket& model, bool guest, ReadyList& ready)
+    : Socket(SocketType::kDatagram, model.family(), ready),
+      udp_(udp),
+      local_{IpAddress::any(model.family()), 0},
+      reuse_address_(model.reuse_address_),
+      reuse_port_(model.reuse_port_),
+      broadcast_(model.broadcast_),
+      v6_only_(model.v6_only_),
+      free_bind_(model.free_bind_),
+      bind_without_port_(model.bind_without_port_),
+      guest_(guest),
+      mtu_discover_(model.mtu_discover_),
+      tos_(model.tos_),
+      ttl_(model.ttl_),
+      receive_limit_(model.receive_limit_),
+      send_limit_(model.send_limit_) {}
+
 UdpSocket::~UdpSocket() {
   close(Instant{});
 }
@@ -84,9 +101,9 @@ Result<void> UdpSocket::bind(const Endpoint& local) {
   return {};
 }
 
-Result<void> UdpSocket::bind_to(const IpAddress& address, std::uint16_t port) {
+Result<void> UdpSocket::bind_to(const IpAddress& address, std::uint16_t port, const Udp::PeerOf* peer) {
   if (port == 0) {
-    port = udp_.choose_port(*this, address);
+    port = udp_.choose_port(*this, address, peer);
     if (port == 0) return Error::kAddressInUse;
   } else if (udp_.table_.conflicts(*this, {address, port})) {
     return Error::kAddressInUse;
@@ -95,18 +112,20 @@ Result<void> UdpSocket::bind_to(const IpAddress& address, std::uint16_t port) {
   return {};
 }
 
-Result<void> UdpSocket::ensure_bound() {
+Result<void> UdpSocket::ensure_bound(const Udp::PeerOf* peer) {
   if (local_.port != 0) return {};
   if (closed_) return Error::kInvalid;
-  return bind_to(local_.address, 0) ? Result<void>{} : Result<void>{Error::kAgain};
+  return bind_to(local_.address, 0, peer) ? Result<void>{} : Result<void>{Error::kAgain};
 }
 
 Result<void> UdpSocket::connect(const Endpoint& remote, Instant now) {
   if (remote.address.is_v6() && family() == IpAddress::Family::kV4) return Error::kAddressFamily;
-  if (Result<void> bound = ensure_bound(); !bound) return bound;
   const Endpoint peer = meant(remote);
-  if (address_chosen_ && !may_speak_to(peer.address)) return Error::kNetworkUnreachable;
   const Result<ip::RouteResult> route = udp_.ip_.route(peer.address, now);
+  const IpAddress source = address_chosen_ || !route ? local_.address : route->source;
+  const Udp::PeerOf answering{route ? *route : ip::RouteResult{}, source, peer};
+  if (Result<void> bound = ensure_bound(&answering); !bound) return bound;
+  if (address_chosen_ && !may_speak_to(peer.address)) return Error::kNetworkUnreachable;
   if (!route) return route.error();
   if (route->broadcast && !broadcast_) return Error::kAccess;
   rebind([&] {

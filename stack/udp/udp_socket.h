@@ -19,6 +19,8 @@ namespace millrace::udp {
 class UdpSocket final : public Socket {
  public:
   UdpSocket(Udp& udp, IpAddress::Family family, ReadyList& ready);
+  /// See Stack::create_twin().
+  UdpSocket(Udp& udp, const UdpSocket& model, bool guest, ReadyList& ready);
   ~UdpSocket() override;
 
   // --- Socket
@@ -49,6 +51,8 @@ class UdpSocket final : public Socket {
   [[nodiscard]] const Endpoint& remote() const { return remote_; }
   [[nodiscard]] bool reuse_address() const { return reuse_address_; }
   [[nodiscard]] bool reuse_port() const { return reuse_port_; }
+  /// Stands for a socket of another stack's.
+  [[nodiscard]] bool is_guest() const { return guest_; }
   void fill(SocketReport& report) const;
   [[nodiscard]] bool v6_only() const { return v6_only_; }
   /// True when it waited for its device and may go on.
@@ -65,9 +69,10 @@ class UdpSocket final : public Socket {
   [[nodiscard]] Endpoint meant(Endpoint to) const;
   /// False: a socket bound to an address of one family cannot speak to the other.
   [[nodiscard]] bool may_speak_to(const IpAddress& destination) const;
-  [[nodiscard]] Result<void> bind_to(const IpAddress& address, std::uint16_t port);
+  [[nodiscard]] Result<void> bind_to(const IpAddress& address, std::uint16_t port,
+                                     const Udp::PeerOf* peer = nullptr);
   /// Linux binds a socket without a port when it first sends or connects.
-  [[nodiscard]] Result<void> ensure_bound();
+  [[nodiscard]] Result<void> ensure_bound(const Udp::PeerOf* peer = nullptr);
   /// Changes the endpoints under which the table knows this socket.
   template <typename Change>
   void rebind(Change&& change);
@@ -96,6 +101,7 @@ class UdpSocket final : public Socket {
 
   bool reuse_address_ = false, reuse_port_ = false, broadcast_ = false, v6_only_ = false;
   bool free_bind_ = false, bind_without_port_ = false;
+  bool guest_ = false;
   MtuDiscover mtu_discover_ = MtuDiscover::kWant;
   std::uint8_t tos_ = 0, ttl_;
   std::size_t receive_limit_, send_limit_;

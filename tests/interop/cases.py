@@ -13,6 +13,7 @@ import doctor_cases
 import flood_cases
 import harness
 import mtu_cases
+import queue_cases
 import tap_cases
 from harness import SOAK, STACK, expect, field
 
@@ -434,7 +435,9 @@ def all_cases(programs):
     add("statistics", statistics)
     if programs.driver == "tap":
         tap_cases.add_cases(add)
+        queue_cases.add_cases(add)
     elif programs.driver == "af_packet":
+        queue_cases.add_cases(add)
         add_cases_of_settings(add)
         doctor_cases.add_cases(add)
         mtu_cases.add_cases(add)

@@ -52,9 +52,9 @@ class Tools:
     def say(self, *arguments):
         return self.start(*arguments).succeed(10)
 
-    def echo(self, *options):
+    def echo(self, *options, device=None):
         bench = self._bench
-        server = bench.start([bench.programs.echo, *bench.stack_options(), "--discard-port", 9, "--chargen-port", 19,
+        server = bench.start([bench.programs.echo, *bench.stack_options(device), "--discard-port", 9, "--chargen-port", 19,
                               *options], bench.stack, self.environment)
         server.wait_for("serving on")
         return server

@@ -108,8 +108,9 @@ TEST_F(Setup, TcpIsSetByTheProgramAndWhatItDoesNotNameByTheEnvironment) {
 
 TEST_F(Setup, AsksTheOpenerForTheDevice) {
   Library::instance().set_device_opener([](const Settings& settings) {
-    return OpenedDevice{nullptr, "device " + settings.device + " is broken, " + settings.capture.file +
-                                     " | " + settings.capture.filter};
+    return OpenedDevice{{},
+                        "device " + settings.device + " is broken, " + settings.capture.file + " | " +
+                            settings.capture.filter};
   });
   mr_config config = empty();
   config.device = "af_packet:veth1";

@@ -40,6 +40,15 @@
  * kinds are installed for signals that the thread does not block, EINTR.) Sending on a stream whose write
  * half is shut raises SIGPIPE unless MSG_NOSIGNAL was given.
  *
+ * QUEUES. With mr_config.queues above 1 a stack runs on each of so many queues of the device, and they share
+ * nothing, so that threads on as many cores do not wait for each other. A thread gets one of them, in turn,
+ * with its first call that makes or waits for a descriptor; a socket lives where the thread lives that made
+ * it, an accepted one where its frames come in. Any thread may use any descriptor all the same; what a thread
+ * finds in its own queue is cheapest. A listener, and a UDP socket that is bound or has sent to more than one
+ * peer, is there in every queue, each with a backlog and a receive buffer of its own: mr_accept and
+ * mr_recvfrom look in the thread's own queue first. Listeners that share a port by SO_REUSEPORT get what
+ * comes in by the queue they were made in.
+ *
  * OWNERSHIP. Nothing you pass is kept: buffers, addresses and configuration may be reused as soon as the call
  * returns.
  *
@@ -114,6 +123,9 @@ struct mr_config {
    * net.ipv4.tcp_ sysctls, with ';' between them. `millrace settings` lists all of them, their ranges and
    * defaults. What is not named here comes from the environment, name by name. */
   const char* tcp;
+  /* MILLRACE_QUEUES. Queues of the device that are used, up to 64, each with a stack of its own: see QUEUES
+   * above. What pool_bytes says is shared out among them. Default: 1. */
+  unsigned queues;
 };
 
 /*

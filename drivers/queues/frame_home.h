@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace millrace::drivers {
+
+/// Where a frame belongs whose device has several queues.
+struct FrameHome {
+  std::uint32_t queue = 0;
+  bool everybody = false;  ///< ARP: queue 0 answers, all of them learn
+
+  /// The least of a frame that tells: an ICMP error that quotes a header with options in a frame with a tag.
+  static constexpr std::size_t kLook = 18 + 60 + 8 + 60 + 8;
+
+  /// By the first bytes of a frame. TCP and UDP: by addresses and ports (link::FlowHome). An ICMP error is at
+  /// home with what it quotes. All else, and fragments, which have no ports until they are put together, in
+  /// queue 0.
+  [[nodiscard]] static FrameHome of(std::span<const std::uint8_t> frame, std::uint32_t queues);
+  /// By an IPv4 packet from its header on.
+  [[nodiscard]] static std::uint32_t of_packet(std::span<const std::uint8_t> packet, std::uint32_t queues);
+};
+
+}  // namespace millrace::drivers

@@ -1,0 +1,108 @@
+"""A device with several queues, each with a stack and a thread of its own."""
+
+import re
+import signal
+
+from command_cases import with_tools
+from harness import PEER, STACK, expect
+
+MB = 1_000_000
+QUEUES = 2
+
+
+def several(bench):
+    """A device with several queues; none: the driver's own will do. A TAP that is there has one queue."""
+    if bench.driver != "tap":
+        return None
+    bench.in_peer("ip", "link", "del", "peer0")
+    return f"tap(peer_address={PEER}/24):peer0"
+
+
+def echo(bench):
+    """A server with so many queues, on the driver's device."""
+    bench.connect()
+    return bench.echo("--queues", QUEUES, device=several(bench))
+
+
+def serves_from_all(bench):
+    """What the kernel's clients send comes back whole, whichever queue it came in by."""
+    server = echo(bench)
+    bench.load("rr", "--connections", 200, "--count", 20000).succeed()
+    bench.load("bulk", "--connections", 8, "--bytes", 200 * MB).succeed()
+    bench.load("udp", "--connections", 20, "--count", 2000).succeed()
+    bench.in_peer("ping", "-c", 5, "-i", 0.05, "-W", 2, STACK)
+    bench.in_peer("ping", "-c", 5, "-i", 0.05, "-W", 2, "-s", 5000, STACK)
+    counters = bench.counters(server)
+    expect(counters["echo.Errors"] == 0, str(counters))
+    expect(counters["ip.IcmpOutEchoReps"] == 10, "each ping is answered once")
+    expect(counters["neighbour.ArpRepliesSent"] <= 3, "ARP is answered once")
+    expect(counters["tcp.TcpOutRsts"] == 0, "nothing went to a queue that does not know it")
+    if bench.driver == "af_packet":
+        # ARP alone is handed over: the kernel's program steers the rest.
+        expect(counters["device.HandedOver"] <= 20, f"{counters['device.HandedOver']} frames came in by the wrong queue")
+
+
+@with_tools
+def stays_in_its_queue(bench, tools):
+    """A connection is in one queue from its first frame to its last, and its frames come in there."""
+    connections = 60
+    server = tools.echo("--queues", QUEUES, device=several(bench))
+    load = bench.load("rr", "--connections", connections, "--count", 60000)
+    queues = {}
+    while load.running():
+        for line in tools.say("ss", "-tne").splitlines():
+            found = re.search(r"ESTAB +\d+ +\d+ +(\S+) +(\S+) .*queue:(\d)", line)
+            if found:
+                queues.setdefault(found.groups()[:2], set()).add(int(found[3]))
+    load.succeed()
+    expect(len(queues) >= connections, f"{len(queues)} connections were seen")
+    expect(all(len(seen) == 1 for seen in queues.values()), f"a connection changed its queue: {queues}")
+    expect({queue for seen in queues.values() for queue in seen} == set(range(QUEUES)), f"all are used: {queues}")
+    counters = bench.counters(server)
+    # The kernel steers by a program of ours; on a TAP to where it last heard of a flow from, after the first frame.
+    strangers = connections + 20 if bench.driver == "tap" else 20
+    frames, handed_over = counters["device.RxPackets"], counters["device.HandedOver"]
+    expect(frames > 50 * strangers, f"{frames} frames are too few to tell")
+    expect(handed_over <= strangers, f"{handed_over} of {frames} frames came in by the wrong queue")
+
+
+@with_tools
+def is_listed_once(bench, tools):
+    """What the server has in each queue: listeners and the UDP socket of each of its threads, a line each."""
+    tools.echo("--queues", QUEUES, device=several(bench))
+    for flags, port in (("-tln", 7), ("-tln", 9), ("-uln", 7)):
+        lines = [line for line in tools.say("ss", flags).splitlines() if f"0.0.0.0:{port} " in line]
+        expect(len(lines) == QUEUES, f"one a thread: {lines}")
+    summary = tools.say("ss", "-s")
+    expect(re.search(rf"^TCP: +{3 * QUEUES} ", summary, re.MULTILINE), summary)
+    expect(re.search(rf"^UDP\s+{QUEUES} ", summary, re.MULTILINE), summary)
+
+
+def comes_and_goes(bench):
+    server = echo(bench)
+    for _ in range(3):
+        bench.load("hold", "--connections", 200, "--seconds", 0).succeed()
+    bench.until("all are gone", lambda: bench.counters(server)["echo.Open"] == 0, 5)
+    expect(bench.counters(server)["echo.Accepted"] == 600, "not every connection was accepted")
+    victims = [bench.load("bulk", "--bytes", 2000 * MB) for _ in range(3)]
+    bench.until("the load is on", lambda: bench.counters(server)["echo.Open"] == 3, 5)
+    for victim in victims:
+        victim.signal(signal.SIGKILL)
+    bench.until("the dead are gone", lambda: bench.counters(server)["echo.Open"] == 0, 10)
+    server.signal(signal.SIGTERM)
+    expect(server.wait(12) == 0, server.output())
+
+
+def too_many(bench):
+    """One line, and nothing else, where there is one queue."""
+    server = bench.connect().start([bench.programs.echo, "--dev", "pcap:out=/dev/null", "--addr", f"{STACK}/24",
+                                    "--queues", QUEUES], bench.stack)
+    expect(server.wait(10) != 0 and "has one queue, not 2" in server.output(), server.output())
+
+
+def add_cases(add):
+    add("several queues: all of them serve", serves_from_all)
+    add("several queues: a connection stays in its own", stays_in_its_queue)
+    add("several queues: millrace ss lists a socket once", is_listed_once)
+    add("several queues: connections come and go", comes_and_goes)
+    add("several queues: a device that has one", too_many)
