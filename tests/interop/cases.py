@@ -63,6 +63,8 @@ def expect_mtu(bench, size):
 
 def ping(bench, mtu=1500):
     expect_mtu(bench, mtu)
+    if bench.driver == "dpdk" and mtu > 1500:
+        raise harness.Skip("net_af_packet loses frames above 1514 bytes")
     bench.connect(mtu=mtu).echo()
     # net_af_packet has the kernel reassemble fragments, and drops what then is larger than a frame.
     for size in (0, 56, mtu - 28) if bench.driver == "dpdk" else (0, 56, mtu - 28, mtu - 27, 3000, 20000, 65507):
