@@ -75,6 +75,11 @@ class Program:
                 raise Failure(f"{self.describe()} did not say {pattern!r} in {seconds} s: {self.output().strip()}")
             time.sleep(0.02)
 
+    def write(self, text):
+        """To a standard input that is a pipe."""
+        self._process.stdin.write(text.encode())
+        self._process.stdin.flush()
+
     def signal(self, number):
         if self.running():
             self._process.send_signal(number)
