@@ -9,6 +9,7 @@ import time
 
 import capture_cases
 import command_cases
+import crowd_cases
 import doctor_cases
 import flood_cases
 import harness
@@ -444,6 +445,8 @@ def all_cases(programs):
         capture_cases.add_cases_of_files(add)
     if programs.flood and programs.driver == "af_packet":
         flood_cases.add_cases(add)
+    if programs.crowd and programs.driver == "af_packet":
+        crowd_cases.add_cases(add)
     command_cases.add_cases(add)
     capture_cases.add_cases(add)
     return cases
