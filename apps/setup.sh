@@ -17,6 +17,9 @@ test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-1
                apache2-utils bind9-dnsutils curl dnsmasq-base haproxy iperf3 libmemcached-tools memcached mosquitto
                mosquitto-clients nginx redis-server socat sockperf unbound wget wrk)
 
+# What the tests in virtual machines need besides; their kernel is downloaded, never installed.
+pci_packages=(qemu-system-x86 busybox-static cpio kmod)
+
 # What the comparison with the kernel needs besides the build.
 compare_packages=(iproute2 ethtool procps python3 gnuplot-nox redis-server redis-tools libbenchmark-dev libdpdk-dev
                   # The column of lwIP, which is left out without it.

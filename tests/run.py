@@ -224,8 +224,12 @@ class Run:
             names = {suite.name, *(label.split(":")[-1] for label in test["suite"])}
             if self.options.suite and not names & set(self.options.suite):
                 continue
-            if chosen is None or chosen(suite):
-                found.append(suite)
+            if chosen is not None and not chosen(suite):
+                continue
+            if suite.name in ON_REQUEST and not (self.options.suite or self.options.soak):
+                print(f"  {suite.name:<28} not run: {ON_REQUEST[suite.name]}; tests/run.sh --suite {suite.name}", flush=True)
+                continue
+            found.append(suite)
         return found
 
     def run_suites(self, suites, prefix=""):
@@ -311,10 +315,12 @@ class Tidy:
         run.note(self._outcome)
 
 
+# Suites that run when they are named, or with the full counts, and why not always.
+ON_REQUEST = {"pci": "boots virtual machines, on a kernel that it downloads (70 MB)"}
 # Suites that make no sense under a sanitizer: they look at the binaries or the sources, drive other programs and measure,
 # or run again what another suite runs (the table of conformance comes from the cases of tcp).
 NOT_SANITIZED = {"interop", "interop-tap", "interop-xdp", "interop-dpdk", "interop-dpdk-tap", "drivers-dpdk-pairs", "install",
-                 "symbols", "programs", "preload-differential", "kv-clients", "tcp-conformance", "house-purity",
+                 "pci", "symbols", "programs", "preload-differential", "kv-clients", "tcp-conformance", "house-purity",
                  "house-purity-selftest", "house-includes", "house-includes-selftest"}
 # The thread sanitizer loses track of a thread that is cancelled inside a call that it intercepts: what that thread does
 # while it unwinds looks unlocked. The same tests run under the other sanitizers.

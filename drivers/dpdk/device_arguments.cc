@@ -39,6 +39,18 @@ bool is_pci_address(std::string_view device) {
   return take(':', 2) && take('.', 2) && is_hex(address, 1);
 }
 
+std::string with_whole_address(std::string_view device) {
+  std::string all(device);
+  if (!is_pci_address(device)) return all;
+  const std::size_t end = device_name(device).size();
+  for (std::size_t i = 0; i < end; ++i) {
+    if (all[i] >= 'A' && all[i] <= 'F') all[i] = static_cast<char>(all[i] - 'A' + 'a');
+  }
+  if (std::count(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(end), ':') == 1)
+    all.insert(0, "0000:");
+  return all;
+}
+
 std::string with_defaults(std::string_view device, std::uint32_t slots) {
   std::string all(device);
   const std::string name = device_name(device);

@@ -12,6 +12,8 @@ namespace millrace::drivers::dpdk {
 [[nodiscard]] std::string argument_of(std::string_view device, std::string_view name);
 /// "0000:3b:00.0" or "3b:00.0".
 [[nodiscard]] bool is_pci_address(std::string_view device);
+/// A PCI address as the kernel and DPDK write it, "0000:3b:00.0"; other devices as they are.
+[[nodiscard]] std::string with_whole_address(std::string_view device);
 /// Adds what is better than the device's own defaults, where the user has not said otherwise: a ring of
 /// `slots` (virtio_user), super-frames (vhost).
 [[nodiscard]] std::string with_defaults(std::string_view device, std::uint32_t slots);

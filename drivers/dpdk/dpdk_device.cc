@@ -88,13 +88,14 @@ bool DpdkDevice::arm() {
 
 void DpdkDevice::disarm() {
   armed_ = false;
+  if (!interrupt_seen_) interrupt_seen_ = port_->rx_interrupt_pending(queue_);
   port_->set_rx_interrupt(queue_, false);
 }
 
 Duration DpdkDevice::max_sleep(Instant now) const {
   if (tx_full()) return kRetryFull;
   if (port_->ready() && port_->awaits_peer()) return kAwaitPeer;
-  if (!port_->ready() || wait_fds_[1].fd >= 0) return Duration::max();
+  if (!port_->ready() || (wait_fds_[1].fd >= 0 && interrupt_seen_)) return Duration::max();
   const Duration quiet = now - last_frame_;
   return std::clamp<Duration>(quiet / 8, kShortestSleep,
                               std::clamp<Duration>(quiet / 256, kLongSleep, kLongestSleep));

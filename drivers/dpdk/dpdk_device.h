@@ -46,6 +46,9 @@ class DpdkDevice final : public NetDevice {
   std::string name_;
   DeviceStats stats_;
   bool armed_ = false;
+  /// Its interrupt has woken us once. Until then nothing relies on it: with some devices (82574, in
+  /// DPDK 22.11) it can be turned on and never comes.
+  bool interrupt_seen_ = false;
   bool link_told_ = true;  ///< what take_event() has told; a stack starts with the link up
   Instant last_frame_{};
   std::array<WaitFd, 2> wait_fds_;

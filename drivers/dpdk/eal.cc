@@ -7,14 +7,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
 #include <future>
 #include <memory>
-#include <sstream>
 #include <thread>
 #include <utility>
 
@@ -46,40 +44,6 @@ std::uint64_t free_huge_mb() {
   return pages * kilobytes / 1024;
 }
 
-bool names(const std::vector<std::string>& arguments, std::string_view option) {
-  return std::any_of(arguments.begin(), arguments.end(), [option](const std::string& argument) {
-    return argument == option || argument.starts_with(std::string(option) + "=");
-  });
-}
-
-/// Nothing is mounted, created or shared: other processes with an EAL are none of our business.
-std::vector<std::string> arguments_for(const Eal::Options& options) {
-  std::vector<std::string> given;
-  std::istringstream words(options.arguments);
-  for (std::string word; words >> word;) given.push_back(word);
-
-  std::vector<std::string> all{"millrace", "--no-telemetry", "--lcores", "0@(" + allowed_cpus() + ")"};
-  const auto add = [&](std::initializer_list<std::string> more) { all.insert(all.end(), more); };
-  add({"--file-prefix", "millrace-" + std::to_string(getpid())});
-  if (options.pci_address.empty()) {
-    add({"--no-pci"});
-  } else {
-    add({"-a", options.pci_address});
-  }
-  const bool chosen = names(given, "--in-memory") || names(given, "--no-huge") ||
-                      names(given, "--huge-dir") || names(given, "-m") || names(given, "--socket-mem");
-  constexpr std::uint64_t kWorthwhileMb = 128;
-  if (!chosen && free_huge_mb() >= kWorthwhileMb) {
-    // One file a segment list: virtio_user hands few descriptors to its peer.
-    add({"--in-memory", "--single-file-segments"});
-    if (options.pci_address.empty()) add({"--iova-mode=va"});
-  } else if (!chosen) {
-    add({"--no-huge", "-m", std::to_string(options.memory_mb), "--no-shconf"});
-  }
-  all.insert(all.end(), given.begin(), given.end());
-  return all;
-}
-
 }  // namespace
 
 Eal& Eal::instance() {
@@ -88,7 +52,7 @@ Eal& Eal::instance() {
   return *eal;
 }
 
-std::string Eal::start(const Options& options) {
+std::string Eal::start(const EalOptions& options) {
   const std::lock_guard guard(start_mutex_);
   if (started_ && !options.pci_address.empty() && !with_pci_) {
     return "PCI devices must be opened before virtual ones: DPDK was started without PCI";
@@ -113,9 +77,11 @@ std::string Eal::start(const Options& options) {
   return failure_;
 }
 
-std::string Eal::initialise(const Options& options) {
+std::string Eal::initialise(const EalOptions& options) {
+  const EalMachine machine{allowed_cpus(), free_huge_mb()};
+  if (std::string missing = missing_memory(options, machine); !missing.empty()) return missing;
   open_log();
-  std::vector<std::string> arguments = arguments_for(options);
+  std::vector<std::string> arguments = eal_arguments(options, machine);
   // The EAL reorders and keeps them.
   static std::vector<std::string>* const kept = new std::vector<std::string>(std::move(arguments));
   static std::vector<char*>* const pointers = new std::vector<char*>;

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "dpdk/eal_arguments.h"
+
 namespace millrace::drivers::dpdk {
 
 /// DPDK's environment abstraction layer, which a process has once: started at the first device, never ended.
@@ -17,16 +19,10 @@ namespace millrace::drivers::dpdk {
 /// in the threads that it makes.
 class Eal {
  public:
-  struct Options {
-    std::string arguments;        ///< more of them, separated by spaces
-    std::string pci_address;      ///< empty: no PCI device is looked at
-    std::uint64_t memory_mb = 0;  ///< without hugepages
-  };
-
   [[nodiscard]] static Eal& instance();
 
   /// Empty, or what is wrong. Does nothing when it runs already.
-  [[nodiscard]] std::string start(const Options& options);
+  [[nodiscard]] std::string start(const EalOptions& options);
   /// Calls `job` on the EAL's thread and waits. False, and nothing done, in a process forked from the one
   /// that started it: threads do not survive fork(2).
   bool run(const std::function<void()>& job);
@@ -47,7 +43,7 @@ class Eal {
   };
 
   Eal() = default;
-  [[nodiscard]] std::string initialise(const Options& options);
+  [[nodiscard]] std::string initialise(const EalOptions& options);
   void serve();
   void open_log();
   static ssize_t on_log(void* cookie, const char* text, std::size_t size);

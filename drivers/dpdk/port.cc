@@ -8,18 +8,18 @@
 #include <rte_ethdev.h>
 #include <rte_vhost.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
+#include <set>
 
 #include "af_packet/interface_info.h"
 #include "dpdk/descriptor_signals.h"
 #include "dpdk/device_arguments.h"
 #include "dpdk/eal.h"
+#include "dpdk/pci_binding.h"
+#include "dpdk/peer_socket.h"
 #include "frame_headers.h"
 
 namespace millrace::drivers::dpdk {
@@ -46,33 +46,33 @@ std::string reason(int result) {
   return said.empty() ? rte_strerror(result < 0 ? -result : rte_errno) : said;
 }
 
-/// A process that was killed leaves its socket's file behind, where no other can listen then.
-void remove_dead_socket(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path) return;
-  std::memcpy(address.sun_path, path.data(), path.size());
-  const UniqueFd probe{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
-      errno == ECONNREFUSED) {
-    ::unlink(path.c_str());
-  }
+/// Of the devices that are open in this process; the EAL's thread alone looks here.
+std::set<std::string>& claimed_names() {
+  static auto* const names = new std::set<std::string>;
+  return *names;
+}
+
+bool is_readable(int fd) {
+  pollfd one{fd, POLLIN, 0};
+  return fd >= 0 && ::poll(&one, 1, 0) == 1;
 }
 
 void drain_eventfd(int fd) {
-  pollfd one{fd, POLLIN, 0};
   std::uint64_t count = 0;
-  if (fd >= 0 && ::poll(&one, 1, 0) == 1) (void)!::read(fd, &count, sizeof count);
+  if (is_readable(fd)) (void)!::read(fd, &count, sizeof count);
 }
 
 }  // namespace
 
 std::shared_ptr<Port> Port::open(const DpdkConfig& config, std::uint16_t queues, std::string& error) {
   Eal& eal = Eal::instance();
-  Eal::Options options;
+  EalOptions options;
   options.arguments = config.eal;
   options.memory_mb = config.memory_mb;
-  if (is_pci_address(config.device)) options.pci_address = device_name(config.device);
+  if (is_pci_address(config.device)) {
+    options.pci_address = device_name(with_whole_address(config.device));
+    options.physical_addresses = !PciBinding::of(options.pci_address).has_iommu;
+  }
   error = eal.start(options);
   if (!error.empty()) return nullptr;
   std::shared_ptr<Port> port{new Port};
@@ -88,18 +88,19 @@ Port::~Port() {
     eal.withdraw(this);
     close();
     queues_.clear();
+    if (claimed_) claimed_names().erase(device_name_);
   });
 }
 
 std::string Port::set_up(const DpdkConfig& config, std::uint16_t queues) {
   config_ = config;
-  device_ = with_defaults(config.device, config.rx_slots);
+  device_ = with_defaults(with_whole_address(config.device), config.rx_slots);
   device_name_ = device_name(device_);
   dies_with_peer_ = dpdk::dies_with_peer(device_);
   is_vhost_ = device_name_.starts_with("net_vhost");
   event_fd_ = UniqueFd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-  if (std::uint16_t there = 0; rte_eth_dev_get_port_by_name(device_name_.c_str(), &there) == 0)
-    return "device " + device_name_ + " is open already; its queues cannot be had one by one";
+  claimed_ = claimed_names().insert(device_name_).second;
+  if (!claimed_) return "device " + device_name_ + " is open already; its queues cannot be had one by one";
   if (std::string error = probe(); !error.empty()) return error;
   rte_eth_dev_info info;
   if (const int result = rte_eth_dev_info_get(id_, &info); result != 0)
@@ -123,7 +124,10 @@ std::string Port::probe() {
   const int result = rte_dev_probe(device_.c_str());
   if (result != 0 || rte_eth_dev_get_port_by_name(device_name_.c_str(), &id_) != 0) {
     id_ = RTE_MAX_ETHPORTS;
-    return "device \"" + device_ + "\" cannot be opened: " + reason(result);
+    std::string why;
+    if (is_pci_address(device_)) why = PciBinding::of(device_name_).obstacle(device_name_);
+    if (why.empty()) why = reason(result);
+    return "device \"" + device_ + "\" cannot be opened: " + why;
   }
   return {};
 }
@@ -144,9 +148,11 @@ void Port::read_capabilities(const rte_eth_dev_info& info) {
     mtu = static_cast<std::uint16_t>(std::min<std::uint32_t>(mtu, interface.mtu));
   mtu_ = config_.mtu != 0 ? config_.mtu : mtu;
   conf_.rxmode.mtu = mtu_;
+  one_interrupt_ = is_pci_address(device_) && PciBinding::of(device_name_).one_interrupt;
   // net_tap misses a change before it has started, and gives the state of the last one it saw ever after;
   // asked without, it looks.
-  tells_link_ = (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0 && !device_name_.starts_with("net_tap");
+  tells_link_ = !one_interrupt_ && (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0 &&
+                !device_name_.starts_with("net_tap");
   conf_.intr_conf.lsc = tells_link_ ? 1 : 0;
 
   max_segments_ = info.tx_desc_lim.nb_seg_max == UINT16_MAX ? std::uint16_t{0} : info.tx_desc_lim.nb_seg_max;
@@ -222,8 +228,8 @@ std::string Port::start() {
   rte_eth_dev_info info;
   if (const int result = rte_eth_dev_info_get(id_, &info); result != 0)
     return "device " + device_name_ + " does not say what it can do: " + reason(result);
-  std::string error = configure(info, true);
-  if (!error.empty()) {
+  std::string error = configure(info, !one_interrupt_);
+  if (!error.empty() && !one_interrupt_) {
     (void)rte_eth_dev_stop(id_);
     error = configure(info, false);
   }
@@ -348,6 +354,10 @@ int Port::rx_fd(std::uint16_t queue) const {
 void Port::set_rx_interrupt(std::uint16_t queue, bool on) {
   if (!has_interrupts_) return;
   (void)(on ? rte_eth_dev_rx_intr_enable(id_, queue) : rte_eth_dev_rx_intr_disable(id_, queue));
+}
+
+bool Port::rx_interrupt_pending(std::uint16_t queue) const {
+  return is_readable(rx_fd(queue));
 }
 
 void Port::clear_rx_interrupt(std::uint16_t queue) {

@@ -64,6 +64,8 @@ class Port {
   /// The descriptor that becomes readable when frames come to a queue whose interrupt is on; -1: none.
   [[nodiscard]] int rx_fd(std::uint16_t queue) const;
   void set_rx_interrupt(std::uint16_t queue, bool on);
+  /// The descriptor is readable.
+  [[nodiscard]] bool rx_interrupt_pending(std::uint16_t queue) const;
   /// Takes off that descriptor what woke its sleeper.
   void clear_rx_interrupt(std::uint16_t queue);
 
@@ -97,6 +99,7 @@ class Port {
   DpdkConfig config_;
   std::string device_;  ///< config_.device with what we add to it
   std::string device_name_;
+  bool claimed_ = false;  ///< nobody else in this process has the device
   std::uint16_t id_ = RTE_MAX_ETHPORTS;
   std::vector<std::unique_ptr<QueuePair>> queues_;
   rte_eth_conf conf_{};
@@ -105,6 +108,7 @@ class Port {
   std::uint32_t mtu_ = 0;
   bool multi_segment_ = false, prepare_ = false;
   std::uint16_t max_segments_ = 0;
+  bool one_interrupt_ = false;  ///< none is used then; frames and the link are looked for
   bool tells_link_ = false, has_interrupts_ = false, dies_with_peer_ = false, is_vhost_ = false;
   Instant next_look_{}, down_since_{};
   bool link_seen_ = true;

@@ -3,6 +3,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_memory.h>
 
 #include <algorithm>
 #include <cstring>
@@ -15,12 +16,14 @@ namespace {
 
 constexpr std::uint32_t kCacheMbufs = 256;
 
-/// Where the device finds these bytes; RTE_BAD_IOVA when they are not in one piece for it.
+/// Where the device finds these bytes; RTE_BAD_IOVA when they are not in one page, whose neighbours may be
+/// anywhere.
 rte_iova_t iova_of(const std::uint8_t* bytes, std::uint32_t length) {
   if (rte_eal_iova_mode() == RTE_IOVA_VA) return reinterpret_cast<rte_iova_t>(bytes);
-  const rte_iova_t first = rte_mem_virt2iova(bytes);
-  const rte_iova_t last = rte_mem_virt2iova(bytes + length - 1);
-  return first != RTE_BAD_IOVA && last == first + length - 1 ? first : RTE_BAD_IOVA;
+  const rte_memseg* page = rte_mem_virt2memseg(bytes, nullptr);
+  if (page == nullptr || page->iova == RTE_BAD_IOVA) return RTE_BAD_IOVA;
+  const auto offset = static_cast<std::size_t>(bytes - static_cast<const std::uint8_t*>(page->addr));
+  return offset + length <= page->len ? page->iova + offset : RTE_BAD_IOVA;
 }
 
 }  // namespace

@@ -102,8 +102,10 @@ class Sender {
   [[nodiscard]] SeqNum snd_nxt() const { return snd_nxt_; }
   /// SEG.SEQ of a segment without text: snd_nxt, or the right edge where the peer has taken back window that
   /// was used (RFC 9293 §3.8.6), as it would not look at the ACK otherwise. What its scale rounds off does
-  /// not count.
+  /// not count; but a closed window is none: a peer whose memory is full takes nothing behind it, and when
+  /// both ends are that full, each waits for the other's ACK.
   [[nodiscard]] SeqNum acceptable_seq() const {
+    if (snd_wnd_ == 0) return snd_una_;
     const SeqNum edge = snd_una_ + snd_wnd_;
     return snd_nxt_ <= edge || SeqNum::distance(edge, snd_nxt_) < (1u << snd_scale_) ? snd_nxt_ : edge;
   }

@@ -152,6 +152,21 @@ TEST(Iommu, WithoutOneVfioNeedsItsUnsafeMode) {
   EXPECT_EQ(only(check_iommu(machine.nic())).severity, Severity::kOk);
 }
 
+TEST(Iommu, WithAVfioThatNeedsOneAnotherDriverGivesTheDeviceAway) {
+  PciMachine machine;
+  machine.add_nic(kNic, "e1000e", "eth1");
+  machine.folder("/sys/module/vfio");
+  constexpr const char* kBind =
+      "modprobe uio_pci_generic && dpdk-devbind.py --bind=uio_pci_generic 0000:3b:00.0";
+  const Finding off = only(check_iommu(machine.nic()));
+  EXPECT_EQ(off.severity, Severity::kBad);
+  EXPECT_THAT(off.message, HasSubstr("no mode without one"));
+  EXPECT_EQ(off.remedy, kBind);
+  EXPECT_EQ(only(check_pci(machine.nic())).remedy, kBind);
+  machine.folder("/sys/kernel/iommu_groups/1/devices");
+  EXPECT_THAT(only(check_pci(machine.nic())).remedy, EndsWith("--bind=vfio-pci 0000:3b:00.0"));
+}
+
 TEST(Iommu, GroupsThatVfioMadeUpAreNone) {
   PciMachine machine;
   machine.file("/sys/kernel/iommu_groups/0/name", "vfio-noiommu");

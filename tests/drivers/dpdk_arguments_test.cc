@@ -28,6 +28,13 @@ TEST(DpdkArguments, PciAddressesHaveADomainOrNot) {
   EXPECT_FALSE(is_pci_address(""));
 }
 
+TEST(DpdkArguments, PciAddressesAreMadeWhole) {
+  EXPECT_EQ(with_whole_address("3b:00.0"), "0000:3b:00.0");
+  EXPECT_EQ(with_whole_address("0000:3B:1F.7"), "0000:3b:1f.7");
+  EXPECT_EQ(with_whole_address("3b:00.0,name=A:B"), "0000:3b:00.0,name=A:B");
+  EXPECT_EQ(with_whole_address("net_ring0,path=/A"), "net_ring0,path=/A");
+}
+
 TEST(DpdkArguments, DefaultsAreAddedWhereTheUserIsSilent) {
   EXPECT_EQ(with_defaults("net_virtio_user0,path=/p", 1024), "net_virtio_user0,path=/p,queue_size=1024");
   EXPECT_EQ(with_defaults("net_virtio_user0,queue_size=256,path=/p", 1024),

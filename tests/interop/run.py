@@ -21,9 +21,10 @@ def main():
     parser.add_argument("--driver", choices=harness.Bench.DEVICES, default="af_packet")
     parser.add_argument("--relay")
     parser.add_argument("--flood")
+    parser.add_argument("--crowd")
     testbed.add_case_options(parser)
     options = parser.parse_args()
-    for program in ("echo", "load", "peer", "relay", "flood", "millrace"):
+    for program in ("echo", "load", "peer", "relay", "flood", "crowd", "millrace"):
         path = getattr(options, program)
         setattr(options, program, os.path.abspath(path) if path else None)
     return testbed.run_cases(options, cases.all_cases(options), lambda: harness.Bench(options, options.driver))

@@ -75,6 +75,11 @@ class Program:
                 raise Failure(f"{self.describe()} did not say {pattern!r} in {seconds} s: {self.output().strip()}")
             time.sleep(0.02)
 
+    def write(self, text):
+        """To a standard input that is a pipe."""
+        self._process.stdin.write(text.encode())
+        self._process.stdin.flush()
+
     def signal(self, number):
         if self.running():
             self._process.send_signal(number)
@@ -190,7 +195,9 @@ class Bench:
             expect(not middle and not offloads, "a TAP has no other end, and its driver's offloads")
             self.stack = self.peer = self._namespace("peer")
             run(["ip", "-n", self.peer, "tuntap", "add", "dev", "peer0", "mode", "tap", *self.TAPS[self.driver]])
-            run(["ip", "-n", self.peer, "link", "set", "peer0", "mtu", str(mtu), "up"])
+            # net_tap takes a frame a call: bursts of a thousand connections wait in the interface's queue.
+            length = ["txqueuelen", "10000"] if self.driver == "dpdk-tap" else []
+            run(["ip", "-n", self.peer, "link", "set", "peer0", "mtu", str(mtu), *length, "up"])
         else:
             self._connect_by_cable(mtu, middle)
         run(["ip", "-n", self.peer, "addr", "add", f"{PEER}/{PREFIX}", "dev", "peer0"])

@@ -364,6 +364,21 @@ TEST(SendWindow, ShrunkOnWhatIsInFlightIsSurvived) {
   t.expect_stream(6001, 8001);
 }
 
+TEST(SendWindow, AcksBeforeWhatAClosedWindowRefuses) {
+  rfc("9293", "3.8.6", "MUST-34: the sender is robust against a window that shrinks");
+  // Both ends are full: what we have sent is refused, and with it the ACK that it carries. The peer sees that
+  // its own data arrived by an ACK that it may look at, however little more than its closed window is out.
+  TcpScript t;
+  t.establish(syn().mss(1000).win(4000).wscale(10));
+  t.write(1000);
+  t.expect(data(1, 1001));
+  t.inject(ack(1).win(0));
+  t.inject(data(1, 501).ack(1).win(0));
+  t.expect(ack(501).seq(1));
+  t.inject(data(501, 1001).ack(1).win(0));
+  t.expect(ack(1001).seq(1));
+}
+
 TEST(SendWindow, ReopenedOverLostDataKeepsTheRetransmissionTimer) {
   TcpScript t;
   t.establish(syn().mss(1000).win(4000));

@@ -20,6 +20,12 @@ bool no_iommu_allowed(const Files& files) {
   return files.read("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode") == "Y";
 }
 
+/// The kernel was built without CONFIG_VFIO_NOIOMMU, as Debian's are; seen once the module is there.
+bool vfio_needs_iommu(const Files& files) {
+  return files.exists("/sys/module/vfio") &&
+         !files.exists("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode");
+}
+
 /// The file through which a program opens the device's group.
 std::string vfio_file(const Files& files, const PciNic& nic) {
   return "/dev/vfio/" + std::string(is_unsafe_group(files, nic.iommu_group) ? "noiommu-" : "") +
@@ -37,8 +43,9 @@ std::string text_of(const PciNic& nic) {
 }
 
 std::string bind_command(const Files& files, const PciNic& nic) {
-  const std::string bind = "dpdk-devbind.py --bind=vfio-pci " + nic.address;
-  return files.exists("/sys/bus/pci/drivers/vfio-pci") ? bind : "modprobe vfio-pci && " + bind;
+  const std::string driver = !has_iommu(files) && vfio_needs_iommu(files) ? "uio_pci_generic" : "vfio-pci";
+  const std::string bind = "dpdk-devbind.py --bind=" + driver + " " + nic.address;
+  return files.exists("/sys/bus/pci/drivers/" + driver) ? bind : "modprobe " + driver + " && " + bind;
 }
 
 Finding check_binding(const Files& files, const PciNic& nic) {
@@ -130,6 +137,11 @@ Findings check_iommu(const Examination& examination) {
     return {ok("IOMMU", "off; " + nic->driver + " needs none")};
   if (no_iommu_allowed(files))
     return {ok("IOMMU", "off; VFIO works in its unsafe mode: the device can reach all memory")};
+  if (nic && vfio_needs_iommu(files)) {
+    return {bad("IOMMU",
+                "off, and this kernel's VFIO has no mode without one: another driver gives the device away",
+                bind_command(files, *nic))};
+  }
   const std::string boot = is_intel(files) ? "intel_iommu=on iommu=pt" : "iommu=pt";
   return {bad("IOMMU",
               "off: VFIO gives the device away only in its unsafe mode, where it can reach all memory "

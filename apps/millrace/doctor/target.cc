@@ -29,6 +29,8 @@ std::string parse_dpdk(const SpecLayer& layer, Target& target) {
   if (std::regex_match(name, pci)) {
     target.kind = Target::Kind::kPci;
     target.pci = std::count(name.begin(), name.end(), ':') == 1 ? "0000:" + name : name;
+    for (char& digit : target.pci)
+      digit = digit >= 'A' && digit <= 'F' ? static_cast<char>(digit - 'A' + 'a') : digit;
     return {};
   }
   if (!name.starts_with("net_"))

@@ -1,0 +1,59 @@
+"""millrace-crowd: clients that only seem to be there, against the stack and against the kernel's sockets."""
+
+import json
+import re
+
+from harness import PEER, STACK, expect
+
+COUNT, ASKED = 2000, 100
+
+
+def crowd(bench, device, namespace, host):
+    program = bench.start([bench.programs.crowd, "--dev", device, "--host", host, "--connections", COUNT, "--rate", 20000,
+                           "--seconds", 1, "--ask", ASKED], namespace)
+    program.wait_for("^connected", 30)
+    return program
+
+
+def result_of(program):
+    found = re.search(r"^\{.*\}$", program.succeed(30), re.MULTILINE)
+    expect(found, f"no result: {program.output()}")
+    return json.loads(found.group(0))
+
+
+def expect_all(result):
+    for key, value in (("connections", COUNT), ("answers", ASKED), ("ended", 0), ("intact", "yes")):
+        expect(result[key] == value, f"{key}: {result}")
+
+
+def of_the_stack(bench):
+    """All are there at once, answer when they are asked, and are gone after their resets."""
+    bench.connect()
+    server = bench.echo()
+    program = crowd(bench, "af_packet:peer0", bench.peer, STACK)
+    bench.until("all are open", lambda: bench.counters(server)["echo.Open"] == COUNT, 10)
+    expect_all(result_of(program))
+    bench.until("none is left", lambda: bench.counters(server)["echo.Open"] == 0, 10)
+
+
+def of_the_kernel(bench):
+    """The same: so a difference is the servers' and not the crowd's."""
+    bench.connect()
+    bench.kernel_echo()
+    expect_all(result_of(crowd(bench, "af_packet:stack0", bench.stack, PEER)))
+
+
+def nobody_there(bench):
+    """A server that refuses: one line says so."""
+    bench.connect()
+    program = bench.start([bench.programs.crowd, "--dev", "af_packet:stack0", "--host", PEER, "--connections", 10, "--to-connect", 2],
+                          bench.stack)
+    status = program.wait(20)
+    lines = program.output().strip().splitlines()
+    expect(status != 0 and len(lines) == 1 and lines[0].startswith("millrace-crowd: "), f"status {status}: {program.output()}")
+
+
+def add_cases(add):
+    add("a crowd at the stack", of_the_stack)
+    add("a crowd at the kernel", of_the_kernel)
+    add("a crowd whom nobody answers", nobody_there)
