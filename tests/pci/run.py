@@ -89,6 +89,13 @@ def before_binding(machine, spec, server, kernel_driver, driver, iommu, hugepage
     expect(all(severity != "bad" for severity, _ in findings.values()), "doctor finds something bad on a machine that is ready")
 
 
+def start(machine, server):
+    """In the background; waits until it serves, or has ended."""
+    machine.do(f"{server} >/tmp/log 2>&1 &")
+    machine.do("while ! grep -q serving /tmp/log && pidof millrace-echo; do sleep 0.2; done; cat /tmp/log; "
+               "grep -q serving /tmp/log")
+
+
 def counters(machine):
     said = machine.do("millrace stats -z")
     values = {name: int(value) for name, value in re.findall(r"^(\S*?[a-zA-Z_]) *(\d+)$", said, re.MULTILINE)}
@@ -106,9 +113,7 @@ def serves(bench, nic, kernel_driver, driver, iommu, hugepages):
     server = f"millrace-echo --dev '{spec}' --addr {STACK}/{PREFIX}"
     before_binding(machine, spec, server, kernel_driver, driver, iommu, hugepages)
     if not bench.programs.no_server:
-        machine.do(f"{server} >/tmp/log 2>&1 &")
-        machine.do("for i in 0 1 2 3 4 5 6 7 8 9 a b c d e; do grep serving /tmp/log && break; sleep 1; done; cat /tmp/log; "
-                   "grep -q serving /tmp/log")
+        start(machine, server)
     # Its sleep has to end when a frame comes.
     bench.load("rr", "--count", 200, "--size", 64)
     bench.load("bulk", "--direction", "echo", "--bytes", BULK)
@@ -123,7 +128,7 @@ def serves(bench, nic, kernel_driver, driver, iommu, hugepages):
     expect(re.search(rf"LISTEN .*0\.0\.0\.0:7 ", machine.do("millrace ss -tan")), "millrace ss does not show the server")
     machine.do("kill $(pidof millrace-echo); wait; grep -v serving /tmp/log; true")
     # The device was given back: it can be had again.
-    machine.do(f"{server} >/tmp/log 2>&1 & sleep 3; grep serving /tmp/log")
+    start(machine, server)
     bench.load("rr", "--count", 20, "--size", 64)
     machine.power_off()
 
