@@ -32,8 +32,9 @@ class FdTable;
 /// Sockets are told in pieces, between which the lock is free: no piece is long, and what is listed is not
 /// one moment's truth, as it is not in the kernel's lists.
 ///
-/// Of several contexts, sockets are told one context after the other, with `queue`, and counters are sums. What
-/// the program sees as one socket, and is in each of them, is told so often, with the same number after `part_of`.
+/// Of several contexts, sockets are told one context after the other, with `queue`, and counters are sums.
+/// What the program sees as one socket, and is in each of them, is told so often, with the same number after
+/// `part_of`.
 void answer_request(std::span<Context* const> contexts, FdTable& fds, ControlChannel& channel);
 
 }  // namespace millrace::posix
