@@ -75,14 +75,7 @@ long BlockingWait::until(Ready mask, bool exclusive) {
   request.restartable = timeout_ == Duration::max();
   const WaitResult result = context.wait(waiter, request);
   if (file_.closed()) return -EBADF;
-  switch (result) {
-    case WaitResult::kTimedOut:
-      return -EAGAIN;
-    case WaitResult::kInterrupted:
-      return -EINTR;
-    default:
-      return 0;
-  }
+  return error_of(result);
 }
 
 long open_socket(Context& context, int domain, int type, int protocol) {

@@ -188,14 +188,7 @@ long Twins::wait_for(Ready mask, bool exclusive, Instant deadline) {
   WaitRequest request;
   request.deadline = deadline;
   request.restartable = deadline == kNever;
-  switch (wait.wait(request)) {
-    case WaitResult::kTimedOut:
-      return -EAGAIN;
-    case WaitResult::kInterrupted:
-      return -EINTR;
-    default:
-      return 0;
-  }
+  return error_of(wait.wait(request));
 }
 
 void Twins::unwatch(std::size_t index) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <errno.h>
 #include <signal.h>
 
 #include <atomic>
@@ -104,5 +105,18 @@ struct WaitRequest {
 };
 
 enum class WaitResult : std::uint8_t { kReady, kTimedOut, kInterrupted, kKernelReady };
+
+/// What a blocking call on a socket returns that could not do anything before: 0 (it tries again), -EAGAIN,
+/// -EINTR.
+[[nodiscard]] constexpr long error_of(WaitResult result) {
+  switch (result) {
+    case WaitResult::kTimedOut:
+      return -EAGAIN;
+    case WaitResult::kInterrupted:
+      return -EINTR;
+    default:
+      return 0;
+  }
+}
 
 }  // namespace millrace::posix
