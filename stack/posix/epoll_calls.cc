@@ -11,6 +11,7 @@
 #include "posix/calls.h"
 #include "posix/epoll.h"
 #include "posix/epoll_spread.h"
+#include "posix/epoll_wait.h"
 #include "posix/library.h"
 #include "posix/system.h"
 
@@ -27,28 +28,6 @@ class EpollWait {
         events_(events),
         max_(max) {}
 
-  long run(Duration timeout, const sigset_t* mask) {
-    Instant now = clock_now();
-    const bool at_once = timeout == Duration::zero();
-    if (const int count = look(now, at_once, at_once); count != 0) return count;
-    if (at_once) {
-      // As the system call: a pending signal that the mask lets through ends even a wait of no time.
-      return mask != nullptr && sys::poll_now(nullptr, 0, mask) < 0 ? -EINTR : 0;
-    }
-    const Instant deadline = timeout == Duration::max() ? kNever : after(now, timeout);
-    FileHold hold(set_);
-    for (;;) {
-      const WaitResult result = sleep(deadline, mask);
-      if (set_.closed()) return -EBADF;
-      now = clock_now();
-      const bool kernel = result == WaitResult::kKernelReady || result == WaitResult::kTimedOut;
-      if (const int count = look(now, false, kernel); count != 0) return count;
-      if (result == WaitResult::kTimedOut) return 0;
-      if (result == WaitResult::kInterrupted) return -EINTR;
-    }
-  }
-
- private:
   /// What is ready now. `poll`, `kernel`: when no socket is, poll the device, and look at kernel descriptors
   /// in any case. The device is polled, too, when that was long ago: a set in which something is always ready
   /// must not keep frames out.
@@ -71,12 +50,8 @@ class EpollWait {
     return count;
   }
 
-  int look_at_kernel(int max, Instant now) {
-    set_.kernel_looked(now);
-    return set_.harvest_kernel(events_, max);
-  }
-
-  WaitResult sleep(Instant deadline, const sigset_t* mask) {
+  long sleep(Instant deadline, const sigset_t* mask, WaitResult& result) {
+    FileHold hold(set_);
     Waiter waiter;
     WaitLink link;
     link.waiter = &waiter;
@@ -88,7 +63,14 @@ class EpollWait {
     request.deadline = deadline;
     request.mask = mask;
     if (kernel.fd >= 0) request.kernel_fds = std::span(&kernel, 1);
-    return context_.wait(waiter, request);
+    result = context_.wait(waiter, request);
+    return set_.closed() ? -EBADF : 0;
+  }
+
+ private:
+  int look_at_kernel(int max, Instant now) {
+    set_.kernel_looked(now);
+    return set_.harvest_kernel(events_, max);
   }
 
   Context& context_;
@@ -198,7 +180,8 @@ long wait_epoll(int epoll_fd, epoll_event* events, int max_events, Duration time
     locked.release();
     return wait_spread_epoll(spread, {events, static_cast<std::size_t>(max_events)}, timeout, mask);
   }
-  return EpollWait(locked, events, max_events).run(timeout, mask);
+  EpollWait wait(locked, events, max_events);
+  return run_epoll_wait(wait, timeout, mask);
 }
 
 }  // namespace millrace::posix

@@ -10,6 +10,7 @@
 
 #include "posix/adoption.h"
 #include "posix/epoll.h"
+#include "posix/epoll_wait.h"
 #include "posix/library.h"
 #include "posix/system.h"
 
@@ -185,24 +186,6 @@ class SpreadEpollWait {
                                           : set.group.home().index();
   }
 
-  long run(Duration timeout, const sigset_t* mask) {
-    Instant now = clock_now();
-    const bool at_once = timeout == Duration::zero();
-    if (const int count = look(now, at_once, at_once); count != 0) return count;
-    if (at_once) return mask != nullptr && sys::poll_now(nullptr, 0, mask) < 0 ? -EINTR : 0;
-    const Instant deadline = timeout == Duration::max() ? kNever : after(now, timeout);
-    for (;;) {
-      WaitResult result = WaitResult::kReady;
-      if (const long wrong = sleep(deadline, mask, result); wrong != 0) return wrong;
-      now = clock_now();
-      const bool kernel = result == WaitResult::kKernelReady || result == WaitResult::kTimedOut;
-      if (const int count = look(now, false, kernel); count != 0) return count;
-      if (result == WaitResult::kTimedOut) return 0;
-      if (result == WaitResult::kInterrupted) return -EINTR;
-    }
-  }
-
- private:
   /// As of a set in one context (epoll_calls.cc), and then in the other parts that have news.
   int look(Instant now, bool poll, bool kernel) {
     SpreadHarvest harvest{events_.data(), max_};
@@ -218,6 +201,38 @@ class SpreadEpollWait {
     return harvest.count;
   }
 
+  long sleep(Instant deadline, const sigset_t* mask, WaitResult& result) {
+    Context& context = set_.group[home_];
+    Adoption adoption(set_.group);
+    for (std::uint64_t left = elsewhere(); left != 0; left &= left - 1) {
+      if (!adoption.take(static_cast<std::size_t>(std::countr_zero(left)), clock_now())) return 0;
+    }
+    std::vector<pollfd>& fds = adoption.fds();
+    fds.push_back({set_.kernel_set(), POLLIN, 0});
+    ContextLock guard(context);
+    EpollFile* part = set_.parts[home_];
+    if (part == nullptr) return -EBADF;
+    FileHold hold(*part);
+    Waiter waiter;
+    WaitLink link;
+    link.waiter = &waiter;
+    link.mask = EPOLLIN;
+    link.exclusive = true;
+    part->add_waiter(link);
+    const Sleeper sleeper(set_);
+    // News of this part are the waiter's, if they come from now on; here are those from before.
+    if (set_.has_news()) return 0;
+    WaitRequest request;
+    request.deadline = std::min(deadline, adoption.deadline());
+    request.mask = mask;
+    request.kernel_fds = fds;
+    result = context.wait(waiter, request);
+    if (result == WaitResult::kTimedOut && request.deadline < deadline) result = WaitResult::kReady;
+    if (result == WaitResult::kKernelReady && fds.back().revents == 0) result = WaitResult::kReady;
+    return part->closed() ? -EBADF : 0;
+  }
+
+ private:
   void look_at_parts(SpreadHarvest& harvest, Instant now, bool poll) {
     {
       Context& context = set_.group[home_];
@@ -268,37 +283,6 @@ class SpreadEpollWait {
     if (harvest.count != 0) part.pass_on_rest();
   }
 
-  long sleep(Instant deadline, const sigset_t* mask, WaitResult& result) {
-    Context& context = set_.group[home_];
-    Adoption adoption(set_.group);
-    for (std::uint64_t left = elsewhere(); left != 0; left &= left - 1) {
-      if (!adoption.take(static_cast<std::size_t>(std::countr_zero(left)), clock_now())) return 0;
-    }
-    std::vector<pollfd>& fds = adoption.fds();
-    fds.push_back({set_.kernel_set(), POLLIN, 0});
-    ContextLock guard(context);
-    EpollFile* part = set_.parts[home_];
-    if (part == nullptr) return -EBADF;
-    FileHold hold(*part);
-    Waiter waiter;
-    WaitLink link;
-    link.waiter = &waiter;
-    link.mask = EPOLLIN;
-    link.exclusive = true;
-    part->add_waiter(link);
-    const Sleeper sleeper(set_);
-    // News of this part are the waiter's, if they come from now on; here are those from before.
-    if (set_.has_news()) return 0;
-    WaitRequest request;
-    request.deadline = std::min(deadline, adoption.deadline());
-    request.mask = mask;
-    request.kernel_fds = fds;
-    result = context.wait(waiter, request);
-    if (result == WaitResult::kTimedOut && request.deadline < deadline) result = WaitResult::kReady;
-    if (result == WaitResult::kKernelReady && fds.back().revents == 0) result = WaitResult::kReady;
-    return part->closed() ? -EBADF : 0;
-  }
-
   class Sleeper {
    public:
     explicit Sleeper(EpollSpread& set) : set_(set) { ++set_.sleepers; }
@@ -320,7 +304,8 @@ class SpreadEpollWait {
 
 long wait_spread_epoll(const std::shared_ptr<EpollSpread>& set, std::span<epoll_event> events,
                        Duration timeout, const sigset_t* mask) {
-  return SpreadEpollWait(*set, events).run(timeout, mask);
+  SpreadEpollWait wait(*set, events);
+  return run_epoll_wait(wait, timeout, mask);
 }
 
 }  // namespace millrace::posix
