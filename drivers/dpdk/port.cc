@@ -98,6 +98,7 @@ std::string Port::set_up(const DpdkConfig& config, std::uint16_t queues) {
   device_name_ = device_name(device_);
   dies_with_peer_ = dpdk::dies_with_peer(device_);
   is_vhost_ = device_name_.starts_with("net_vhost");
+  is_tap_ = device_name_.starts_with("net_tap");
   event_fd_ = UniqueFd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
   claimed_ = claimed_names().insert(device_name_).second;
   if (!claimed_) return "device " + device_name_ + " is open already; its queues cannot be had one by one";
@@ -151,8 +152,7 @@ void Port::read_capabilities(const rte_eth_dev_info& info) {
   one_interrupt_ = is_pci_address(device_) && PciBinding::of(device_name_).one_interrupt;
   // net_tap misses a change before it has started, and gives the state of the last one it saw ever after;
   // asked without, it looks.
-  tells_link_ = !one_interrupt_ && (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0 &&
-                !device_name_.starts_with("net_tap");
+  tells_link_ = !one_interrupt_ && (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0 && !is_tap_;
   conf_.intr_conf.lsc = tells_link_ ? 1 : 0;
 
   max_segments_ = info.tx_desc_lim.nb_seg_max == UINT16_MAX ? std::uint16_t{0} : info.tx_desc_lim.nb_seg_max;
@@ -165,7 +165,7 @@ void Port::read_capabilities(const rte_eth_dev_info& info) {
   const bool segments = (conf_.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0 ||
                         (is_vhost_ && argument_of(device_, "tso") == "1");
   // net_tap cuts them in software, with 128 mbufs, and refuses what needs more: the stack does that better.
-  caps_.tso = segments && caps_.tx_checksum && multi_segment_ && !device_name_.starts_with("net_tap");
+  caps_.tso = segments && caps_.tx_checksum && multi_segment_ && !is_tap_;
   caps_.max_gso_bytes = caps_.tso ? kMaxGsoBytes : 0;
   // What virtio_user would do there, our checksum field needs none of; see set_tx_offload().
   prepare_ = (conf_.txmode.offloads & kTxChecksums) != 0 && !device_name_.starts_with("net_virtio_user");
@@ -234,7 +234,7 @@ std::string Port::start() {
     error = configure(info, false);
   }
   if (!error.empty()) return error;
-  if (device_name_.starts_with("net_tap")) take_tap_signals();
+  if (is_tap_) take_tap_signals();
   has_interrupts_ = conf_.intr_conf.rxq != 0 && rte_eth_dev_rx_intr_enable(id_, 0) == 0;
   if (has_interrupts_) (void)rte_eth_dev_rx_intr_disable(id_, 0);
   caps_.can_sleep = has_interrupts_;
@@ -255,12 +255,11 @@ void Port::apply_mac() {
   // A device probed anew may have drawn another address: the stack goes on with the first.
   if (config_.mac) mac_ = *config_.mac;
   // The kernel's end of net_tap has the device's address; the stack is somebody else.
-  const bool tap = device_name_.starts_with("net_tap");
   if (mac_.is_zero()) {
     mac_ = own;
-    if (tap) mac_.bytes.back() ^= 1;
+    if (is_tap_) mac_.bytes.back() ^= 1;
   }
-  if (tap || mac_ == own) return;
+  if (is_tap_ || mac_ == own) return;
   std::memcpy(address.addr_bytes, mac_.bytes.data(), mac_.bytes.size());
   if (rte_eth_dev_default_mac_addr_set(id_, &address) != 0) (void)rte_eth_promiscuous_enable(id_);
 }

@@ -110,6 +110,7 @@ class Port {
   std::uint16_t max_segments_ = 0;
   bool one_interrupt_ = false;  ///< none is used then; frames and the link are looked for
   bool tells_link_ = false, has_interrupts_ = false, dies_with_peer_ = false, is_vhost_ = false;
+  bool is_tap_ = false;
   Instant next_look_{}, down_since_{};
   bool link_seen_ = true;
   bool was_up_ = false;  ///< since it was opened last
