@@ -19,7 +19,9 @@ import threading
 import time
 import xml.etree.ElementTree
 
-import tidy_units
+sys.dont_write_bytecode = True
+
+import tidy_units  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CORES = os.cpu_count() or 1

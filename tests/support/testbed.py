@@ -166,7 +166,8 @@ class Bench:
     # From these no frame comes that is larger than the MTU.
     WITHOUT_SUPER_FRAMES = (*WITHOUT_OFFLOADS, "dpdk-tap")
     # An interface that is there before the program, and what it is made with: DPDK opens each as one of several queues.
-    TAPS = {"tap": [], "dpdk-tap": ["multi_queue"]}
+    # net_tap takes a frame a call, too: bursts of a thousand connections wait in the interface's queue.
+    TAPS = {"tap": ([], []), "dpdk-tap": (["multi_queue"], ["txqueuelen", "10000"])}
 
     def __init__(self, programs, driver="af_packet"):
         self.programs = programs
@@ -194,10 +195,9 @@ class Bench:
         if self.driver in self.TAPS:
             expect(not middle and not offloads, "a TAP has no other end, and its driver's offloads")
             self.stack = self.peer = self._namespace("peer")
-            run(["ip", "-n", self.peer, "tuntap", "add", "dev", "peer0", "mode", "tap", *self.TAPS[self.driver]])
-            # net_tap takes a frame a call: bursts of a thousand connections wait in the interface's queue.
-            length = ["txqueuelen", "10000"] if self.driver == "dpdk-tap" else []
-            run(["ip", "-n", self.peer, "link", "set", "peer0", "mtu", str(mtu), *length, "up"])
+            kind, settings = self.TAPS[self.driver]
+            run(["ip", "-n", self.peer, "tuntap", "add", "dev", "peer0", "mode", "tap", *kind])
+            run(["ip", "-n", self.peer, "link", "set", "peer0", "mtu", str(mtu), *settings, "up"])
         else:
             self._connect_by_cable(mtu, middle)
         run(["ip", "-n", self.peer, "addr", "add", f"{PEER}/{PREFIX}", "dev", "peer0"])
