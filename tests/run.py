@@ -40,6 +40,7 @@ class Outcome:
     seconds: float = 0.0
     why: str = ""  # one line, when something is wrong
     output: str = ""
+    failures: list = dataclasses.field(default_factory=list)  # the failed cases, where the suite names them
 
 
 @dataclasses.dataclass
@@ -113,6 +114,10 @@ def tail(text):
     return "\n".join("    " + line for line in lines[-TAIL_LINES:])
 
 
+def one_line(text):
+    return " ".join(text.split())[:500]
+
+
 def count_gtest(path, outcome):
     """Adds the cases of a GoogleTest XML report; False when there is none."""
     try:
@@ -120,8 +125,10 @@ def count_gtest(path, outcome):
     except (OSError, xml.etree.ElementTree.ParseError):
         return False
     for case in cases:
-        if case.find("failure") is not None:
+        failure = case.find("failure")
+        if failure is not None:
             outcome.failed += 1
+            outcome.failures.append(f"{case.get('classname')}.{case.get('name')}: {one_line(failure.get('message', ''))}")
         elif case.get("result") == "skipped" or case.find("skipped") is not None:
             outcome.skipped += 1
         elif case.get("status") == "run":
@@ -137,6 +144,7 @@ def count_tap(text, outcome):
             outcome.passed += 1
         else:
             outcome.failed += 1
+            outcome.failures.append(one_line(match.group(2)))
     plan = re.search(r"^1\.\.(\d+)", text, re.MULTILINE)
     return int(plan.group(1)) if plan else None
 
@@ -250,6 +258,8 @@ class Run:
         print(f"== done in {time.monotonic() - self.started:.0f} s")
         for outcome in failed:
             print(f"  FAILED {outcome.name}: {outcome.why}")
+            for failure in outcome.failures[:5]:
+                print(f"    {failure}")
         totals = [sum(getattr(outcome, key) for outcome in self.outcomes) for key in ("passed", "failed", "skipped")]
         print(f"{totals[0]} passed, {totals[1]} failed" + (f", {totals[2]} skipped" if totals[2] else ""), flush=True)
         return 1 if failed or totals[0] == 0 else 0
