@@ -39,8 +39,8 @@ void EventLoop::remove(int fd) {
   control(EPOLL_CTL_DEL, fd, nullptr, 0);
 }
 
-int EventLoop::wait() {
-  const int ready = api_.epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout_);
+int EventLoop::wait(int timeout_ms) {
+  const int ready = api_.epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout_ms);
   if (ready < 0 && errno != EINTR) fail("epoll_wait");
   return ready < 0 ? 0 : ready;
 }

@@ -35,10 +35,10 @@ class EventLoop {
 
   void run_once() { dispatch(wait()); }
   /// The two halves of a turn. Returns how many handlers dispatch() will call.
-  int wait();
+  int wait() { return wait(timeout_); }
+  /// `timeout_ms`: of this turn.
+  int wait(int timeout_ms);
   void dispatch(int ready);
-  /// From the next turn on.
-  void set_timeout(int timeout_ms) { timeout_ = timeout_ms; }
   [[nodiscard]] const SocketApi& api() const { return api_; }
 
  private:

@@ -13,14 +13,24 @@ namespace {
 [[noreturn]] void fail(const char* doing) {
   throw std::system_error(errno, std::generic_category(), doing);
 }
-}  // namespace
 
-Signals::Signals(EventLoop& loop, std::initializer_list<int> numbers, std::function<void(int)> came)
-    : came_(std::move(came)), fd_(-1) {
+sigset_t set_of(std::span<const int> numbers) {
   sigset_t set;
   sigemptyset(&set);
   for (const int number : numbers) sigaddset(&set, number);
+  return set;
+}
+}  // namespace
+
+void block_signals(std::span<const int> numbers) {
+  const sigset_t set = set_of(numbers);
   if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) fail("sigprocmask");
+}
+
+Signals::Signals(EventLoop& loop, std::span<const int> numbers, std::function<void(int)> came)
+    : came_(std::move(came)), fd_(-1) {
+  block_signals(numbers);
+  const sigset_t set = set_of(numbers);
   fd_ = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
   if (fd_ < 0) fail("signalfd");
   loop.add(fd_, *this, EPOLLIN);

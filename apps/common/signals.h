@@ -2,18 +2,21 @@
 
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
+#include <span>
 
 #include "common/event_loop.h"
 
 namespace millrace::apps {
+
+/// In the calling thread, and so in those it starts later. Throws std::system_error.
+void block_signals(std::span<const int> numbers);
 
 /// Signals as readable events: the loop is the only place where anything happens. They are blocked in the
 /// calling thread, and so in those it starts later.
 class Signals final : public Handler {
  public:
   /// Throws std::system_error.
-  Signals(EventLoop& loop, std::initializer_list<int> numbers, std::function<void(int)> came);
+  Signals(EventLoop& loop, std::span<const int> numbers, std::function<void(int)> came);
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
   ~Signals() override;

@@ -38,10 +38,6 @@ const std::array kSettings{
     EchoSetting{{"stats", Shape::kOptionalValue, "SECONDS",
                  "print counters at the end and every so often, default 10", "10"},
                 [](Config& config, const std::string& text) { config.stats = to_number(text, 0, 86400); }},
-    EchoSetting{
-        {"queues", Shape::kValue, "N",
-         "queues of the device, each with a stack and a thread of its own, default 1"},
-        [](Config& config, const std::string& text) { config.stack.queues = to_number(text, 1, 64); }},
     EchoSetting{{"zero_copy", Shape::kSwitch, "",
                  "discard and character generator copy nothing: mr_recv_zc, mr_send_zc"},
                 [](Config& config, const std::string& text) { config.zero_copy = to_switch(text); }},

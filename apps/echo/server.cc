@@ -4,6 +4,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -122,7 +123,7 @@ class Server::Postbox final : public apps::Handler {
 Server::Server(const apps::SocketApi& api, const Config& config, const Events* events)
     : loop_(api, spin(config) ? 0 : -1), shared_(loop_, config.zero_copy), config_(config), events_(events) {
   if (events_ != nullptr) {
-    signals_ = std::make_unique<apps::Signals>(loop_, std::initializer_list<int>{SIGTERM, SIGINT, SIGUSR1},
+    signals_ = std::make_unique<apps::Signals>(loop_, std::array{SIGTERM, SIGINT, SIGUSR1},
                                                [this](int number) { on_signal(number); });
   } else {
     postbox_ = std::make_unique<Postbox>(*this);

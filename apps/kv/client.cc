@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "common/socket_api.h"
 #include "server.h"
@@ -13,6 +14,7 @@ namespace {
 constexpr std::size_t kMostWaiting = std::size_t{256} << 10;  // then its commands wait, too
 constexpr std::size_t kBodyAtOnce = std::size_t{256} << 10;
 constexpr std::size_t kKeptPending = 256;
+constexpr std::size_t kMostOutstanding = 64;  // commands
 
 std::string text_of(int (*name_of)(int, sockaddr*, socklen_t*), int fd) {
   sockaddr_in address{};
@@ -31,12 +33,14 @@ Client::Client(Server& server, int fd, std::uint64_t id)
       id_(id),
       interest_(EPOLLIN),
       output_(server.buffers()),
-      reply_(output_) {
+      reply_(output_),
+      awaited_(server.messages()) {
   server_.loop().add(fd_, *this, interest_);
 }
 
 Client::~Client() {
   server_.loop().api().close(fd_);
+  if (postponed_ != nullptr) server_.messages().give_back(*postponed_);
 }
 
 std::string Client::address() const {
@@ -48,7 +52,7 @@ std::string Client::local_address() const {
 }
 
 std::size_t Client::footprint() const {
-  return sizeof *this + pending_.capacity() + parser_.held() + output_.footprint();
+  return sizeof *this + pending_.capacity() + parser_.held() + output_.footprint() + awaited_.waiting();
 }
 
 void Client::on_event(std::uint32_t events) {
@@ -60,7 +64,7 @@ void Client::on_event(std::uint32_t events) {
       execute(pending_);
     }
   }
-  if (!doomed_ && !paused_ && !closing_ && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
+  if (!doomed_ && !paused_ && !waiting_ && !closing_ && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
     if (parser_.body_missing() > 0) {
       receive_body();
     } else {
@@ -78,7 +82,11 @@ bool Client::received(ssize_t got) {
     server_.counters().bytes_in += static_cast<std::uint64_t>(got);
     return true;
   }
-  if (got == 0 || (errno != EAGAIN && errno != EINTR)) doom();
+  if (got == 0 && has_outstanding()) {
+    close_after_replies();
+  } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+    doom();
+  }
   return false;
 }
 
@@ -100,7 +108,7 @@ void Client::receive_body() {
 }
 
 void Client::execute(std::string_view bytes) {
-  while (!bytes.empty() && !closing_ && !doomed_) {
+  while (!bytes.empty() && !closing_ && !doomed_ && !must_wait()) {
     if (output_.pending() >= kMostWaiting) {
       paused_ = true;
       break;
@@ -117,6 +125,7 @@ void Client::execute(std::string_view bytes) {
     parser_.forget();
     bytes.remove_prefix(parser_.consumed());
   }
+  waiting_ = must_wait();
   keep(closing_ || doomed_ ? std::string_view() : bytes);
   if (output_.pending() > 0) server_.has_output(*this);
 }
@@ -143,7 +152,7 @@ void Client::flush() {
   server_.counters().bytes_out += before - output_.pending();
   blocked_ = progress == Output::Progress::kBlocked;
   const std::uint64_t limit = server_.limits().output_buffer;
-  if (progress == Output::Progress::kBroken || (closing_ && !blocked_)) {
+  if (progress == Output::Progress::kBroken || (closing_ && !blocked_ && !has_outstanding())) {
     doom();
   } else if (limit != 0 && output_.pending() > limit) {
     ++server_.counters().slow_clients_closed;
@@ -154,11 +163,40 @@ void Client::flush() {
 }
 
 void Client::update_interest() {
-  std::uint32_t interest = paused_ || closing_ ? 0U : std::uint32_t{EPOLLIN};
+  std::uint32_t interest = paused_ || waiting_ || closing_ ? 0U : std::uint32_t{EPOLLIN};
   if (blocked_ || paused_) interest |= EPOLLOUT;
   if (interest == interest_) return;
   interest_ = interest;
   server_.loop().modify(fd_, *this, interest);
+}
+
+bool Client::must_wait() const {
+  if (!has_outstanding()) return false;
+  return postponed_ != nullptr || awaited_.size() >= kMostOutstanding || awaited_.waiting() >= kMostWaiting;
+}
+
+void Client::await(Message& message) {
+  awaited_.add(message);
+  reply_.redirect(message.after);
+}
+
+void Client::answered(Message& message) {
+  message.answered = true;
+  awaited_.collect(output_);
+  reply_.redirect(awaited_.tail(output_));
+  if (doomed_) return;
+  if (waiting_ && !has_outstanding()) go_on();
+  if (output_.pending() > 0 || closing_) server_.has_output(*this);
+  if (!doomed_) update_interest();
+}
+
+void Client::go_on() {
+  if (postponed_ != nullptr) {
+    server_.execute_everywhere(*postponed_);
+    server_.messages().give_back(*std::exchange(postponed_, nullptr));
+  }
+  waiting_ = false;
+  if (!paused_) execute(pending_);
 }
 
 void Client::close_after_replies() {

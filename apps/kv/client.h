@@ -9,6 +9,7 @@
 #include "command.h"
 #include "common/event_loop.h"
 #include "output.h"
+#include "pending_replies.h"
 #include "reply.h"
 #include "resp_parser.h"
 
@@ -29,7 +30,9 @@ using ClientHook =
 /// owns it, and buries it at the end of a turn.
 ///
 /// A client that does not read its answers is not listened to while more than a bound of them waits: what it
-/// costs is that bound and one command's answer.
+/// costs is that bound and one command's answer. Where other threads have keys, it is not listened to either
+/// while a bound of its commands is under way to them, or while a command that needs all threads waits until
+/// those before it are answered.
 class Client final : public apps::Handler, public ClientHook<tag::All>, public ClientHook<tag::Unsent> {
  public:
   /// What CLIENT REPLY has asked for.
@@ -48,13 +51,22 @@ class Client final : public apps::Handler, public ClientHook<tag::All>, public C
   void close_after_replies();
   [[nodiscard]] bool doomed() const { return doomed_; }
 
+  // Commands that are carried out elsewhere, or later.
+  /// Another thread carries it out: what is answered from now on waits behind it.
+  void await(Message& message);
+  /// It has come back.
+  void answered(Message& message);
+  [[nodiscard]] bool has_outstanding() const { return !awaited_.empty(); }
+  /// Carried out when nothing is outstanding, before what follows.
+  void postpone(Message& message) { postponed_ = &message; }
+
   [[nodiscard]] std::uint64_t id() const { return id_; }
   [[nodiscard]] int fd() const { return fd_; }
   [[nodiscard]] Reply& reply() { return reply_; }
   [[nodiscard]] std::string address() const;
   [[nodiscard]] std::string local_address() const;
   [[nodiscard]] std::size_t pending_query() const { return pending_.size() + parser_.held(); }
-  [[nodiscard]] std::size_t pending_output() const { return output_.pending(); }
+  [[nodiscard]] std::size_t pending_output() const { return output_.pending() + awaited_.waiting(); }
   [[nodiscard]] std::size_t footprint() const;
 
   // What the commands know of it.
@@ -73,6 +85,9 @@ class Client final : public apps::Handler, public ClientHook<tag::All>, public C
   void execute(std::string_view bytes);
   void keep(std::string_view rest);
   void update_interest();
+  /// Whether it must not go on before something has come back.
+  [[nodiscard]] bool must_wait() const;
+  void go_on();
 
   Server& server_;
   int fd_;
@@ -80,12 +95,15 @@ class Client final : public apps::Handler, public ClientHook<tag::All>, public C
   std::uint32_t interest_;
   bool blocked_ = false;  // the socket takes no more now
   bool paused_ = false;   // too much waits to be sent
+  bool waiting_ = false;  // see must_wait()
   bool closing_ = false;
   bool doomed_ = false;
   std::string pending_;  // received, not carried out
   RespParser parser_;
   Output output_;
   Reply reply_;
+  PendingReplies awaited_;
+  Message* postponed_ = nullptr;  // its own
 };
 
 }  // namespace millrace::kv

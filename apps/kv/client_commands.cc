@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -47,11 +48,20 @@ std::string describe(Server& server, const Client& client) {
          " user=default redir=-1 resp=" + std::to_string(const_cast<Client&>(client).reply().protocol());
 }
 
-Client* find_client(Server& server, std::int64_t id) {
-  for (Client& client : server.clients()) {
-    if (static_cast<std::int64_t>(client.id()) == id) return &client;
+/// Those of all threads that may be looked at.
+void for_each_client(const Call& call, const std::function<void(Client&)>& visit) {
+  for (Server* server : call.servers) {
+    auto& clients = server->clients();
+    for (auto next = clients.begin(); next != clients.end();) visit(*next++);
   }
-  return nullptr;
+}
+
+const Client* find_client(const Call& call, std::int64_t id) {
+  const Client* found = nullptr;
+  for_each_client(call, [&](const Client& client) {
+    if (static_cast<std::int64_t>(client.id()) == id) found = &client;
+  });
+  return found;
 }
 
 void list_by_id(Call& call) {
@@ -59,7 +69,7 @@ void list_by_id(Call& call) {
   for (std::size_t i = 3; i < call.count(); ++i) {
     const auto id = parse_integer(call.text(i));
     if (!id) return call.reply.error(kBadId);
-    if (const Client* client = find_client(call.server, *id)) lines += describe(call.server, *client) + "\n";
+    if (const Client* client = find_client(call, *id)) lines += describe(call.server, *client) + "\n";
   }
   call.reply.text(lines);
 }
@@ -78,7 +88,7 @@ void list(Call& call) {
   }
   std::string lines;
   if (wanted) {
-    for (const Client& client : call.server.clients()) lines += describe(call.server, client) + "\n";
+    for_each_client(call, [&](const Client& client) { lines += describe(call.server, client) + "\n"; });
   }
   call.reply.text(lines);
 }
@@ -173,18 +183,16 @@ struct Victims {
 
 std::int64_t kill_all(Call& call, const Victims& victims) {
   std::int64_t killed = 0;
-  auto& clients = call.server.clients();
-  for (auto next = clients.begin(); next != clients.end();) {
-    Client& client = *next++;
+  for_each_client(call, [&](Client& client) {
     const bool self = &client == &call.client;
-    if ((self && victims.skip_self) || !victims.include(client)) continue;
+    if ((self && victims.skip_self) || !victims.include(client)) return;
     ++killed;
     if (self) {
       client.close_after_replies();
     } else {
       client.doom();
     }
-  }
+  });
   return killed;
 }
 
@@ -203,8 +211,8 @@ void kill(Call& call) {
 
 constexpr std::array kSubcommands{
     Subcommand{"getname", 2, get_name},   Subcommand{"id", 2, tell_id},
-    Subcommand{"info", 2, describe_self}, Subcommand{"kill", -3, kill},
-    Subcommand{"list", -2, list},         Subcommand{"no-evict", 3, set_no_evict},
+    Subcommand{"info", 2, describe_self}, Subcommand{"kill", -3, kill, true},
+    Subcommand{"list", -2, list, true},   Subcommand{"no-evict", 3, set_no_evict},
     Subcommand{"reply", 3, set_replies},  Subcommand{"setinfo", 4, set_info},
     Subcommand{"setname", 3, set_name},
 };

@@ -21,6 +21,19 @@ struct Call {
   Keyspace& keys;
   const Arguments& args;  ///< the first is the command's name
   Reply& reply;
+  /// Whose keys and clients may be used: the thread's own alone, or those of all while the others stand
+  /// still.
+  std::span<Server* const> servers;
+
+  /// Where that key is.
+  [[nodiscard]] Keyspace& keys_of(std::string_view key) const {
+    return servers.size() == 1 ? keys : other_keys_of(key);
+  }
+  [[nodiscard]] Keyspace& other_keys_of(std::string_view key) const;
+  /// Writes the value of one of these keyspaces. References to it stay in its thread.
+  void reply_value(const Keyspace& from, const ValueRef& value) const {
+    &from == &keys ? reply.bulk(value) : reply.bulk(value->bytes());
+  }
 
   [[nodiscard]] std::string_view text(std::size_t index) const { return args[index].text; }
   [[nodiscard]] std::size_t count() const { return args.size(); }
@@ -36,6 +49,7 @@ enum class Flag : std::uint16_t {
   kLoading = 64,
   kStale = 128,
   kNoScript = 256,
+  kEverywhere = 512,  ///< of all threads' keys or clients
 };
 
 /// A command's second word that is a command of its own: CLIENT LIST.
@@ -43,6 +57,7 @@ struct Subcommand {
   const char* name;
   int arity;  ///< both names included
   void (*handler)(Call&);
+  bool everywhere = false;  ///< see Flag::kEverywhere
 };
 
 struct Command {
@@ -70,6 +85,9 @@ struct Resolved {
   const Subcommand* subcommand = nullptr;
   [[nodiscard]] void (*handler() const)(Call&) {
     return subcommand != nullptr ? subcommand->handler : command->handler;
+  }
+  [[nodiscard]] bool everywhere() const {
+    return subcommand != nullptr ? subcommand->everywhere : command->is(Flag::kEverywhere);
   }
 };
 

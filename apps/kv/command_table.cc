@@ -12,6 +12,7 @@ namespace {
 constexpr unsigned bits(Flag flag) {
   return static_cast<unsigned>(flag);
 }
+constexpr unsigned kAll = bits(Flag::kEverywhere);
 constexpr unsigned kRead = bits(Flag::kReadOnly);
 constexpr unsigned kReadFast = kRead | bits(Flag::kFast);
 constexpr unsigned kWrite = bits(Flag::kWrite);
@@ -34,7 +35,7 @@ constexpr std::array kCommands{
     Command{"config", -2, 0, 0, 0, 0, nullptr, "server", "2.0.0", "Reads and changes settings",
             commands::config_subcommands},
     Command{"copy", -3, kGrow, 1, 2, 1, commands::copy, "generic", "6.2.0", "Copies a key"},
-    Command{"dbsize", 1, kReadFast, 0, 0, 0, commands::dbsize, "server", "1.0.0", "Counts the keys"},
+    Command{"dbsize", 1, kReadFast | kAll, 0, 0, 0, commands::dbsize, "server", "1.0.0", "Counts the keys"},
     Command{"decr", 2, kGrowFast, 1, 1, 1, commands::decr, "string", "1.0.0", "Takes one from an integer"},
     Command{"decrby", 3, kGrowFast, 1, 1, 1, commands::decrby, "string", "1.0.0",
             "Takes a number from an integer"},
@@ -49,8 +50,8 @@ constexpr std::array kCommands{
             "Sets an end in Unix seconds"},
     Command{"expiretime", 2, kReadFast, 1, 1, 1, commands::expiretime, "generic", "7.0.0",
             "Tells the end in Unix seconds"},
-    Command{"flushall", -1, kWrite, 0, 0, 0, commands::flush, "server", "1.0.0", "Deletes all keys"},
-    Command{"flushdb", -1, kWrite, 0, 0, 0, commands::flush, "server", "1.0.0",
+    Command{"flushall", -1, kWrite | kAll, 0, 0, 0, commands::flush, "server", "1.0.0", "Deletes all keys"},
+    Command{"flushdb", -1, kWrite | kAll, 0, 0, 0, commands::flush, "server", "1.0.0",
             "Deletes all keys of the database"},
     Command{"get", 2, kReadFast, 1, 1, 1, commands::get, "string", "1.0.0", "Returns the value of a key"},
     Command{"getdel", 2, kWriteFast, 1, 1, 1, commands::getdel, "string", "6.2.0",
@@ -68,8 +69,9 @@ constexpr std::array kCommands{
             "Adds a number to an integer"},
     Command{"incrbyfloat", 3, kGrowFast, 1, 1, 1, commands::incrbyfloat, "string", "2.6.0",
             "Adds to a number"},
-    Command{"info", -1, kTalk, 0, 0, 0, commands::info, "server", "1.0.0", "Tells about the server"},
-    Command{"keys", 2, kRead, 0, 0, 0, commands::keys, "generic", "1.0.0", "Returns the keys that match"},
+    Command{"info", -1, kTalk | kAll, 0, 0, 0, commands::info, "server", "1.0.0", "Tells about the server"},
+    Command{"keys", 2, kRead | kAll, 0, 0, 0, commands::keys, "generic", "1.0.0",
+            "Returns the keys that match"},
     Command{"mget", -2, kReadFast, 1, -1, 1, commands::mget, "string", "1.0.0", "Returns values of keys"},
     Command{"mset", -3, kGrow, 1, -1, 2, commands::mset, "string", "1.0.1", "Sets values of keys"},
     Command{"msetnx", -3, kGrow, 1, -1, 2, commands::msetnx, "string", "1.0.1",
@@ -88,12 +90,13 @@ constexpr std::array kCommands{
     Command{"pttl", 2, kReadFast, 1, 1, 1, commands::pttl, "generic", "2.6.0",
             "Tells the time to live in ms"},
     Command{"quit", -1, kStranger, 0, 0, 0, commands::quit, "connection", "1.0.0", "Closes the connection"},
-    Command{"randomkey", 1, kRead, 0, 0, 0, commands::randomkey, "generic", "1.0.0", "Returns some key"},
+    Command{"randomkey", 1, kRead | kAll, 0, 0, 0, commands::randomkey, "generic", "1.0.0",
+            "Returns some key"},
     Command{"rename", 3, kWrite, 1, 2, 1, commands::rename, "generic", "1.0.0", "Renames a key"},
     Command{"renamenx", 3, kWriteFast, 1, 2, 1, commands::renamenx, "generic", "1.0.0",
             "Renames if nobody has the name"},
     Command{"reset", 1, kStranger, 0, 0, 0, commands::reset, "connection", "6.2.0", "Resets the connection"},
-    Command{"scan", -2, kRead, 0, 0, 0, commands::scan, "generic", "2.8.0", "Goes through the keys"},
+    Command{"scan", -2, kRead | kAll, 0, 0, 0, commands::scan, "generic", "2.8.0", "Goes through the keys"},
     Command{"select", 2, kTalk | bits(Flag::kFast), 0, 0, 0, commands::select, "connection", "1.0.0",
             "Takes database 0"},
     Command{"set", -3, kGrow, 1, 1, 1, commands::set, "string", "1.0.0", "Sets the value of a key"},
@@ -103,7 +106,7 @@ constexpr std::array kCommands{
             "Sets a value if there is none"},
     Command{"setrange", 4, kGrow, 1, 1, 1, commands::setrange, "string", "2.2.0",
             "Overwrites a part of a value"},
-    Command{"shutdown", -1, kAdmin, 0, 0, 0, commands::shutdown, "server", "1.0.0", "Ends the server"},
+    Command{"shutdown", -1, kAdmin | kAll, 0, 0, 0, commands::shutdown, "server", "1.0.0", "Ends the server"},
     Command{"strlen", 2, kReadFast, 1, 1, 1, commands::strlen, "string", "2.2.0",
             "Tells the length of a value"},
     Command{"substr", 4, kRead, 1, 1, 1, commands::getrange, "string", "1.0.0", "Returns a part of a value"},

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -38,6 +39,8 @@ struct Config : apps::ServerConfig {
   std::string store;       ///< directory; empty: what is in memory is all there is
   Sync sync = Sync::kEverySecond;
   Limits limits;
+
+  [[nodiscard]] unsigned threads() const { return std::max(stack.queues, 1U); }
 };
 
 /// Reads all sources. Nothing: the user asked for help or the version, which has been printed. Throws

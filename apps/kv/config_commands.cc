@@ -165,13 +165,16 @@ void set_parameters(Call& call) {
       return call.reply.error(failed(call.text(2 * i + 2), problem));
     }
   }
-  call.server.limits_changed();
+  const Limits limits = call.server.limits();
+  for (Server* server : call.servers) server->set_limits(limits);
   call.reply.ok();
 }
 
 void reset_statistics(Call& call) {
-  call.server.counters() = {};
-  call.keys.reset_counters();
+  for (Server* server : call.servers) {
+    server->counters() = {};
+    server->keys().reset_counters();
+  }
   call.reply.ok();
 }
 
@@ -181,9 +184,9 @@ void rewrite(Call& call) {
 
 constexpr std::array kSubcommands{
     Subcommand{"get", -3, get_parameters},
-    Subcommand{"resetstat", 2, reset_statistics},
+    Subcommand{"resetstat", 2, reset_statistics, true},
     Subcommand{"rewrite", 2, rewrite},
-    Subcommand{"set", -4, set_parameters},
+    Subcommand{"set", -4, set_parameters, true},
 };
 
 }  // namespace

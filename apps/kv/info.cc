@@ -52,13 +52,15 @@ std::string for_people(std::uint64_t bytes) {
   return text.data();
 }
 
-std::string server_section(Server& server) {
+std::string server_section(const Call& call) {
+  const Server& server = call.server;
   const std::int64_t seconds = (server.now_ms() - server.started_ms()) / 1000;
   return Section("Server")
       .add("redis_version", "7.0.15")
       .add("redis_mode", "standalone")
       .add("millrace_version", MILLRACE_VERSION)
       .add("sockets", server.config().kernel ? "kernel" : "millrace")
+      .add("threads", call.servers.size())
       .add("arch_bits", 64)
       .add("process_id", getpid())
       .add("run_id", server.run_id())
@@ -69,16 +71,20 @@ std::string server_section(Server& server) {
       .text();
 }
 
-std::string clients_section(Server& server) {
+std::string clients_section(const Call& call) {
   return Section("Clients")
-      .add("connected_clients", server.client_count())
-      .add("maxclients", server.limits().clients)
+      .add("connected_clients", call.server.client_count())
+      .add("maxclients", call.server.limits().clients)
       .add("blocked_clients", 0)
       .text();
 }
 
-std::string memory_section(Server& server) {
-  const std::size_t data = server.keys().memory(), clients = server.clients_memory();
+std::string memory_section(const Call& call) {
+  std::size_t data = 0, clients = 0;
+  for (Server* server : call.servers) {
+    data += server->keys().memory();
+    clients += server->clients_memory();
+  }
   const std::size_t resident = resident_bytes();
   return Section("Memory")
       .add("used_memory", data + clients)
@@ -87,17 +93,24 @@ std::string memory_section(Server& server) {
       .add("used_memory_rss_human", for_people(resident))
       .add("used_memory_dataset", data)
       .add("mem_clients_normal", clients)
-      .add("maxmemory", server.limits().memory)
-      .add("maxmemory_human", for_people(server.limits().memory))
-      .add("maxmemory_policy", to_text(server.limits().eviction))
+      .add("maxmemory", call.server.limits().memory)
+      .add("maxmemory_human", for_people(call.server.limits().memory))
+      .add("maxmemory_policy", to_text(call.server.limits().eviction))
       .text();
 }
 
-std::string persistence_section(Server& server) {
+std::string persistence_section(const Call& call) {
+  const Server& server = call.server;
   Section section("Persistence");
   section.add("loading", 0).add("aof_enabled", server.storage() != nullptr ? 1 : 0);
   if (server.storage() == nullptr) return section.text();
-  const Storage::Counters& counters = server.storage()->counters();
+  ChangeLog::Counters counters;
+  for (Server* one : call.servers) {
+    const ChangeLog::Counters& own = one->log().counters();
+    counters.commits += own.commits;
+    counters.keys += own.keys;
+    counters.bytes += own.bytes;
+  }
   return section.add("store", server.config().store)
       .add("store_fsync", to_text(server.config().sync))
       .add("store_commits", counters.commits)
@@ -106,9 +119,13 @@ std::string persistence_section(Server& server) {
       .text();
 }
 
-std::string stats_section(Server& server) {
-  const Counters& counters = server.counters();
-  const Keyspace::Counters& keys = server.keys().counters();
+std::string stats_section(const Call& call) {
+  Counters counters;
+  Keyspace::Counters keys;
+  for (Server* server : call.servers) {
+    counters.add(server->counters());
+    keys.add(server->keys().counters());
+  }
   return Section("Stats")
       .add("total_connections_received", counters.connections)
       .add("total_commands_processed", counters.commands)
@@ -123,7 +140,7 @@ std::string stats_section(Server& server) {
       .text();
 }
 
-std::string cpu_section(Server& /*server*/) {
+std::string cpu_section(const Call& /*call*/) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   const auto seconds = [](const timeval& time) {
@@ -135,23 +152,27 @@ std::string cpu_section(Server& /*server*/) {
       .text();
 }
 
-std::string replication_section(Server& /*server*/) {
+std::string replication_section(const Call& /*call*/) {
   return Section("Replication").add("role", "master").add("connected_slaves", 0).text();
 }
 
-std::string keyspace_section(Server& server) {
+std::string keyspace_section(const Call& call) {
   Section section("Keyspace");
-  const std::size_t keys = server.keys().size();
+  std::size_t keys = 0, expiring = 0;
+  for (Server* server : call.servers) {
+    keys += server->keys().size();
+    expiring += server->keys().expiring();
+  }
   if (keys > 0) {
-    section.add("db0", "keys=" + std::to_string(keys) +
-                           ",expires=" + std::to_string(server.keys().expiring()) + ",avg_ttl=0");
+    section.add("db0",
+                "keys=" + std::to_string(keys) + ",expires=" + std::to_string(expiring) + ",avg_ttl=0");
   }
   return section.text();
 }
 
 struct NamedSection {
   const char* name;
-  std::string (*make)(Server&);
+  std::string (*make)(const Call&);
 };
 constexpr std::array kSections{
     NamedSection{"server", server_section}, NamedSection{"clients", clients_section},
@@ -177,7 +198,7 @@ void info(Call& call) {
   for (const NamedSection& one : kSections) {
     if (!wants(call, one.name)) continue;
     if (!text.empty()) text += "\r\n";
-    text += one.make(call.server);
+    text += one.make(call);
   }
   call.reply.text(text);
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <vector>
@@ -5,6 +6,7 @@
 #include "command.h"
 #include "glob.h"
 #include "numbers.h"
+#include "server.h"
 
 namespace millrace::kv::commands {
 
@@ -12,22 +14,32 @@ namespace {
 
 void count_keys(Call& call, bool (*counts)(Keyspace&, std::string_view)) {
   std::int64_t count = 0;
-  for (std::size_t i = 1; i < call.count(); ++i) count += counts(call.keys, call.text(i)) ? 1 : 0;
+  for (std::size_t i = 1; i < call.count(); ++i) {
+    count += counts(call.keys_of(call.text(i)), call.text(i)) ? 1 : 0;
+  }
   call.reply.integer(count);
 }
 
-/// A key with this value and this end; 0: none.
-void put(Call& call, std::string_view key, const ValueRef& value, std::int64_t expires_at) {
-  Entry& entry = call.keys.set(key, value);
-  if (expires_at != 0) call.keys.set_expiry(entry, expires_at);
+std::size_t count_all(const Call& call) {
+  std::size_t count = 0;
+  for (Server* server : call.servers) count += server->keys().size();
+  return count;
+}
+
+/// The second key becomes what the first one is.
+void duplicate(Call& call, const Entry& from) {
+  Keyspace& there = call.keys_of(call.text(2));
+  // Values are not shared between threads.
+  const bool together = &there == &call.keys_of(call.text(1));
+  const std::int64_t expires_at = from.expires_at;
+  Entry& entry = there.set(call.text(2), together ? from.value : Value::copy_of(from.value->bytes()));
+  if (expires_at != 0) there.set_expiry(entry, expires_at);
 }
 
 void move_key(Call& call, const Entry& from) {
   if (call.text(1) == call.text(2)) return;
-  const ValueRef value = from.value;
-  const std::int64_t expires_at = from.expires_at;
-  call.keys.erase(call.text(1));
-  put(call, call.text(2), value, expires_at);
+  duplicate(call, from);
+  call.keys_of(call.text(1)).erase(call.text(1));
 }
 
 }  // namespace
@@ -49,16 +61,16 @@ void type(Call& call) {
 }
 
 void rename(Call& call) {
-  const Entry* entry = call.keys.find(call.text(1));
+  const Entry* entry = call.keys_of(call.text(1)).find(call.text(1));
   if (entry == nullptr) return call.reply.error("ERR no such key");
   move_key(call, *entry);
   call.reply.ok();
 }
 
 void renamenx(Call& call) {
-  const Entry* entry = call.keys.find(call.text(1));
+  const Entry* entry = call.keys_of(call.text(1)).find(call.text(1));
   if (entry == nullptr) return call.reply.error("ERR no such key");
-  if (call.keys.find(call.text(2)) != nullptr) return call.reply.integer(0);
+  if (call.keys_of(call.text(2)).find(call.text(2)) != nullptr) return call.reply.integer(0);
   move_key(call, *entry);
   call.reply.integer(1);
 }
@@ -76,41 +88,51 @@ void copy(Call& call) {
   }
   if (call.text(1) == call.text(2))
     return call.reply.error("ERR source and destination objects are the same");
-  const Entry* entry = call.keys.find(call.text(1));
+  const Entry* entry = call.keys_of(call.text(1)).find(call.text(1));
   if (entry == nullptr) return call.reply.integer(0);
-  if (!replace && call.keys.peek(call.text(2)) != nullptr) return call.reply.integer(0);
-  put(call, call.text(2), entry->value, entry->expires_at);
+  if (!replace && call.keys_of(call.text(2)).peek(call.text(2)) != nullptr) return call.reply.integer(0);
+  duplicate(call, *entry);
   call.reply.integer(1);
 }
 
 void keys(Call& call) {
   const std::string_view pattern = call.text(1);
   std::vector<std::string_view> found;
-  std::uint64_t cursor = 0;
-  do {
-    cursor = call.keys.scan(cursor, [&](Entry& entry) {
-      if (matches(pattern, entry.key())) found.push_back(entry.key());
-    });
-  } while (cursor != 0);
+  for (Server* server : call.servers) {
+    std::uint64_t cursor = 0;
+    do {
+      cursor = server->keys().scan(cursor, [&](Entry& entry) {
+        if (matches(pattern, entry.key())) found.push_back(entry.key());
+      });
+    } while (cursor != 0);
+  }
   call.reply.array(found.size());
   for (const std::string_view key : found) call.reply.bulk(key);
 }
 
 void randomkey(Call& call) {
-  const Entry* entry = call.keys.random();
-  if (entry == nullptr) return call.reply.null();
-  call.reply.bulk(entry->key());
+  // Looking may find that what a keyspace has has expired.
+  for (std::size_t all = count_all(call); all > 0; all = count_all(call)) {
+    auto chosen = static_cast<std::size_t>(call.keys.random_number() % all);
+    for (Server* server : call.servers) {
+      Keyspace& keys = server->keys();
+      const Entry* entry = chosen < keys.size() ? keys.random() : nullptr;
+      if (entry != nullptr) return call.reply.bulk(entry->key());
+      chosen -= std::min(chosen, keys.size());
+    }
+  }
+  call.reply.null();
 }
 
 void dbsize(Call& call) {
-  call.reply.integer(static_cast<std::int64_t>(call.keys.size()));
+  call.reply.integer(static_cast<std::int64_t>(count_all(call)));
 }
 
 void flush(Call& call) {
   const bool has_mode = call.count() == 2 && (same_ignoring_case(call.text(1), "async") ||
                                               same_ignoring_case(call.text(1), "sync"));
   if (call.count() > 2 || (call.count() == 2 && !has_mode)) return call.reply.error(kSyntaxError);
-  call.keys.clear();
+  for (Server* server : call.servers) server->keys().clear();
   call.reply.ok();
 }
 

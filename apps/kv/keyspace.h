@@ -34,6 +34,12 @@ class Keyspace {
  public:
   struct Counters {
     std::uint64_t hits = 0, misses = 0, expired = 0, evicted = 0;
+    void add(const Counters& other) {
+      hits += other.hits;
+      misses += other.misses;
+      expired += other.expired;
+      evicted += other.evicted;
+    }
   };
 
   explicit Keyspace(const Rng::Seed& seed);
@@ -66,6 +72,7 @@ class Keyspace {
   std::uint64_t scan(std::uint64_t cursor, const std::function<void(Entry&)>& visit);
   /// Null when there is none.
   Entry* random();
+  [[nodiscard]] std::uint64_t random_number() { return rng_.u64(); }
   [[nodiscard]] std::size_t size() const { return table_.size(); }
   [[nodiscard]] std::size_t expiring() const { return expiring_.size(); }
 

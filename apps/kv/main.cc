@@ -3,9 +3,12 @@
 
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <string>
 
 #include "common/process.h"
+#include "common/server_threads.h"
+#include "common/signals.h"
 #include "config.h"
 #include "server.h"
 
@@ -15,9 +18,11 @@ using millrace::kv::Config;
 
 void announce(const Config& config) {
   const std::string where = config.kernel ? std::string("the kernel's sockets") : config.stack.device;
-  std::printf("millrace-kv: serving on %s%s%s, port %u\n", where.c_str(),
+  const std::string threads =
+      config.threads() > 1 ? ", " + std::to_string(config.threads()) + " threads" : "";
+  std::printf("millrace-kv: serving on %s%s%s, port %u%s\n", where.c_str(),
               config.stack.address.empty() ? "" : " ", config.stack.address.c_str(),
-              static_cast<unsigned>(config.port));
+              static_cast<unsigned>(config.port), threads.c_str());
   std::fflush(stdout);
 }
 
@@ -29,11 +34,16 @@ int main(int argc, char** argv) {
     if (!config) return 0;
     millrace::apps::allow_many_descriptors();
     const millrace::apps::StackRun stack(!config->kernel, config->stack);
+    // The store's threads have them blocked, too.
+    millrace::apps::block_signals(millrace::kv::kEndingSignals);
+    millrace::kv::Shards shards(*config);
     {
-      millrace::kv::Server server(
-          config->kernel ? millrace::apps::kernel_sockets() : millrace::apps::stack_sockets(), *config);
+      const auto& api = config->kernel ? millrace::apps::kernel_sockets() : millrace::apps::stack_sockets();
+      millrace::apps::ServerThreads<millrace::kv::Server> servers(config->threads(), [&](unsigned index) {
+        return std::make_unique<millrace::kv::Server>(api, *config, shards, index);
+      });
       announce(*config);
-      server.run();
+      servers.run();
     }
     return 0;
   } catch (const std::exception& error) {

@@ -63,6 +63,34 @@ void Output::append(const ValueRef& value) {
   pending_ += value->size();
 }
 
+void Output::take_from(Output& other) {
+  if (other.pending_ == 0) return;
+  std::size_t from = 0;
+  const std::string_view bytes = other.bytes_;
+  for (Piece& piece : other.pieces_) {
+    append(bytes.substr(from, piece.at - from));
+    from = piece.at;
+    append(piece.value);
+  }
+  if (from < bytes.size()) append(bytes.substr(from));
+  other.clear();
+}
+
+void Output::move_to(std::string& bytes) {
+  std::size_t from = 0;
+  for (const Piece& piece : pieces_) {
+    bytes.append(bytes_, from, piece.at - from).append(piece.value->bytes());
+    from = piece.at;
+  }
+  bytes.append(bytes_, from);
+  clear();
+}
+
+void Output::clear() {
+  pending_ = 0;
+  release();
+}
+
 Output::Progress Output::flush(const apps::SocketApi& api, int fd) {
   while (pending_ > 0) {
     const ssize_t sent = send_some(api, fd);

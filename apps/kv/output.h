@@ -35,6 +35,10 @@ class Output {
   void append(std::string_view bytes);
   /// A copy when it is short, else a reference.
   void append(const ValueRef& value);
+  /// What the other one has, of which nothing has been sent; it is empty afterwards.
+  void take_from(Output& other);
+  /// All there is as bytes, of which nothing has been sent; it is empty afterwards.
+  void move_to(std::string& bytes);
 
   [[nodiscard]] std::size_t pending() const { return pending_; }
   /// Pending bytes and what they take besides: references are not free either.
@@ -52,6 +56,7 @@ class Output {
   void take_buffer();
   ssize_t send_some(const apps::SocketApi& api, int fd);
   void advance(std::size_t sent);
+  void clear();
   void release();
 
   BufferPool& pool_;

@@ -47,7 +47,7 @@ void Reply::bulk(std::string_view bytes) {
 
 void Reply::bulk(const ValueRef& value) {
   header('$', value->size());
-  if (!muted_) output_.append(value);
+  if (!muted_) output_->append(value);
   put("\r\n");
 }
 

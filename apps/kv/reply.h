@@ -12,12 +12,15 @@ namespace millrace::kv {
 /// null for all.
 class Reply {
  public:
-  explicit Reply(Output& output) : output_(output) {}
+  explicit Reply(Output& output) : output_(&output) {}
+  /// What is written from now on goes there.
+  void redirect(Output& output) { output_ = &output; }
 
   void set_protocol(int protocol) { protocol_ = protocol; }
   [[nodiscard]] int protocol() const { return protocol_; }
   /// CLIENT REPLY OFF and SKIP: what is written goes nowhere.
   void mute(bool yes) { muted_ = yes; }
+  [[nodiscard]] bool muted() const { return muted_; }
   [[nodiscard]] std::uint64_t errors() const { return errors_; }
 
   void ok() { put("+OK\r\n"); }
@@ -41,11 +44,11 @@ class Reply {
 
  private:
   void put(std::string_view bytes) {
-    if (!muted_) output_.append(bytes);
+    if (!muted_) output_->append(bytes);
   }
   void header(char type, std::size_t count);
 
-  Output& output_;
+  Output* output_;
   int protocol_ = 2;
   bool muted_ = false;
   std::uint64_t errors_ = 0;

@@ -33,7 +33,8 @@ class RespParser {
   /// touched; empty: nothing was said. kError: error() says what to answer; nothing else can be read.
   Outcome parse(std::string_view buffer, const Limits& limits);
 
-  [[nodiscard]] const Arguments& arguments() const { return arguments_; }
+  /// Whoever wants to keep some may move them away.
+  [[nodiscard]] Arguments& arguments() { return arguments_; }
   /// Bytes at the buffer's start that are done with. Counted from the last kCommand; 0 amid a command.
   [[nodiscard]] std::size_t consumed() const { return consumed_; }
   [[nodiscard]] const std::string& error() const { return error_; }

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstring>
 #include <stdexcept>
+#include <vector>
 
 namespace millrace::kv {
 
@@ -44,6 +45,28 @@ void check(const rocksdb::Status& status, const char* doing) {
   if (!status.ok()) throw std::runtime_error(std::string(doing) + ": " + status.ToString());
 }
 
+void add(rocksdb::WriteBatch& batch, std::string_view key, const Entry* entry) {
+  const std::array<rocksdb::Slice, 2> key_parts{rocksdb::Slice(&kFirst, 1), slice(key)};
+  const rocksdb::SliceParts record_key(key_parts.data(), static_cast<int>(key_parts.size()));
+  if (entry == nullptr) {
+    check(batch.Delete(record_key), "cannot write to the store");
+    return;
+  }
+  Expiry expiry;
+  std::memcpy(expiry.data(), &entry->expires_at, expiry.size());
+  const std::array<rocksdb::Slice, 2> parts{rocksdb::Slice(expiry.data(), expiry.size()),
+                                            slice(entry->value->bytes())};
+  check(batch.Put(record_key, rocksdb::SliceParts(parts.data(), static_cast<int>(parts.size()))),
+        "cannot write to the store");
+}
+
+void add(rocksdb::WriteBatch& batch, ChangeLog& log) {
+  // Looking may find that a key has expired, which is a change of its own: for the next turn.
+  const std::vector<std::string> changed = log.take();
+  for (const std::string& key : changed) add(batch, key, log.keys().peek(key));
+  log.counters().keys += changed.size();
+}
+
 }  // namespace
 
 RocksdbStorage::RocksdbStorage(const std::string& directory, Sync sync) : sync_(sync) {
@@ -67,7 +90,7 @@ RocksdbStorage::~RocksdbStorage() {
   static_cast<void>(db_->Close());
 }
 
-void RocksdbStorage::load(Keyspace& keys) {
+void RocksdbStorage::load(const std::function<ChangeLog&(std::string_view key)>& log_of) {
   rocksdb::ReadOptions reading;
   reading.fill_cache = false;
   reading.readahead_size = kReadAhead;
@@ -79,8 +102,10 @@ void RocksdbStorage::load(Keyspace& keys) {
     if (content.size() < sizeof expires_at)
       throw std::runtime_error("the store is damaged: a record is too short");
     std::memcpy(&expires_at, content.data(), sizeof expires_at);
+    ChangeLog& log = log_of(key);
+    Keyspace& keys = log.keys();
     if (expires_at != 0 && expires_at < keys.now()) {
-      changed(key);
+      log.changed(key);
       continue;
     }
     Entry& entry = keys.set(key, Value::copy_of(content.substr(sizeof expires_at)));
@@ -89,49 +114,18 @@ void RocksdbStorage::load(Keyspace& keys) {
   check(record->status(), "cannot read the store");
 }
 
-void RocksdbStorage::changed(std::string_view key) {
-  if (!changed_.empty() && changed_.back() == key) return;
-  changed_.emplace_back(key);
-}
-
-void RocksdbStorage::cleared() {
-  cleared_ = true;
-  changed_.clear();
-}
-
-void RocksdbStorage::add(rocksdb::WriteBatch& batch, std::string_view key, const Entry* entry) {
-  const std::array<rocksdb::Slice, 2> key_parts{rocksdb::Slice(&kFirst, 1), slice(key)};
-  const rocksdb::SliceParts record_key(key_parts.data(), static_cast<int>(key_parts.size()));
-  ++counters_.keys;
-  if (entry == nullptr) {
-    check(batch.Delete(record_key), "cannot write to the store");
-    return;
-  }
-  Expiry expiry;
-  std::memcpy(expiry.data(), &entry->expires_at, expiry.size());
-  const std::array<rocksdb::Slice, 2> parts{rocksdb::Slice(expiry.data(), expiry.size()),
-                                            slice(entry->value->bytes())};
-  check(batch.Put(record_key, rocksdb::SliceParts(parts.data(), static_cast<int>(parts.size()))),
-        "cannot write to the store");
-}
-
-void RocksdbStorage::commit(Keyspace& keys) {
+void RocksdbStorage::commit(std::span<ChangeLog* const> logs) {
   if (failed_.load()) throw std::runtime_error("cannot sync the store");
-  if (changed_.empty() && !cleared_) return;
+  if (std::all_of(logs.begin(), logs.end(), [](const ChangeLog* log) { return log->empty(); })) return;
   rocksdb::WriteBatch batch;
-  if (cleared_) check(batch.DeleteRange(slice({&kFirst, 1}), slice(kBehindAll)), "cannot clear the store");
-  cleared_ = false;
-  // Looking may find that a key has expired, which is a change of its own: for the next turn.
-  std::vector<std::string> changed;
-  std::swap(changed, changed_);
-  std::sort(changed.begin(), changed.end());
-  changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
-  for (const std::string& key : changed) add(batch, key, keys.peek(key));
+  if (std::any_of(logs.begin(), logs.end(), [](const ChangeLog* log) { return log->was_cleared(); }))
+    check(batch.DeleteRange(slice({&kFirst, 1}), slice(kBehindAll)), "cannot clear the store");
+  for (ChangeLog* log : logs) add(batch, *log);
   rocksdb::WriteOptions writing;
   writing.sync = sync_ == Sync::kAlways;
   check(db_->Write(writing, &batch), "cannot write to the store");
-  ++counters_.commits;
-  counters_.bytes += batch.GetDataSize();
+  ++logs.front()->counters().commits;
+  logs.front()->counters().bytes += batch.GetDataSize();
   if (sync_ == Sync::kEverySecond) unsynced_.store(true);
 }
 

@@ -2,11 +2,13 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
+#include <string_view>
 #include <thread>
-#include <vector>
 
 #include "storage.h"
 
@@ -23,19 +25,14 @@ class RocksdbStorage final : public Storage {
   RocksdbStorage(const std::string& directory, Sync sync);
   ~RocksdbStorage() override;
 
-  void load(Keyspace& keys) override;
-  void commit(Keyspace& keys) override;
-  void changed(std::string_view key) override;
-  void cleared() override;
+  void load(const std::function<ChangeLog&(std::string_view key)>& log_of) override;
+  void commit(std::span<ChangeLog* const> logs) override;
 
  private:
-  void add(rocksdb::WriteBatch& batch, std::string_view key, const Entry* entry);
   void sync_every_second();
 
   std::unique_ptr<rocksdb::DB> db_;
   Sync sync_;
-  std::vector<std::string> changed_;
-  bool cleared_ = false;
 
   // The thread that syncs once a second.
   std::atomic<bool> unsynced_{false}, failed_{false};

@@ -1,13 +1,16 @@
 #include <cctype>
 #include <cerrno>
 #include <cstdlib>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "command.h"
 #include "glob.h"
 #include "numbers.h"
+#include "server.h"
 
 namespace millrace::kv::commands {
 
@@ -52,6 +55,24 @@ struct ScanOptions {
   }
 };
 
+/// Where a walk through all keyspaces is, one after the other: a cursor says in which, and where in it.
+class Position {
+ public:
+  Position(std::uint64_t cursor, std::span<Server* const> servers)
+      : servers_(servers), at_(cursor % servers.size()), inside_(cursor / servers.size()) {}
+
+  void advance(const std::function<void(Entry&)>& visit) {
+    inside_ = servers_[at_]->keys().scan(inside_, visit);
+    if (inside_ == 0) at_ = (at_ + 1) % servers_.size();
+  }
+  /// 0: this is the end.
+  [[nodiscard]] std::uint64_t cursor() const { return inside_ * servers_.size() + at_; }
+
+ private:
+  std::span<Server* const> servers_;
+  std::uint64_t at_, inside_;
+};
+
 }  // namespace
 
 void scan(Call& call) {
@@ -64,18 +85,18 @@ void scan(Call& call) {
   const bool none = options.type && !same_ignoring_case(*options.type, "string");
   std::vector<std::string_view> found;
   std::int64_t seen = 0;
-  std::uint64_t next = *cursor;
   std::int64_t steps = 0;
+  Position next(*cursor, call.servers);
   do {
-    next = call.keys.scan(next, [&](Entry& entry) {
+    next.advance([&](Entry& entry) {
       ++seen;
       if (!none && (!options.pattern || matches(*options.pattern, entry.key()))) found.push_back(entry.key());
     });
     ++steps;
-  } while (next != 0 && seen < options.count && steps / kEmptySteps < options.count);
+  } while (next.cursor() != 0 && seen < options.count && steps / kEmptySteps < options.count);
 
   call.reply.array(2);
-  call.reply.bulk(std::to_string(next));
+  call.reply.bulk(std::to_string(next.cursor()));
   call.reply.array(found.size());
   for (const std::string_view key : found) call.reply.bulk(key);
 }

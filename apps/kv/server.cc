@@ -1,14 +1,8 @@
 #include "server.h"
 
-#include <sys/random.h>
-
-#include <array>
-#include <cerrno>
-#include <chrono>
-#include <csignal>
-#include <initializer_list>
 #include <new>
-#include <system_error>
+
+#include "clock.h"
 
 namespace millrace::kv {
 
@@ -17,55 +11,42 @@ namespace {
 constexpr std::size_t kScratch = std::size_t{64} << 10;
 constexpr std::int64_t kWorkEvery = 100, kMoreWorkEvery = 10;  // ms
 
-std::int64_t wall_clock_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
-
-Rng::Seed system_seed() {
-  Rng::Seed seed;
-  if (getrandom(seed.data(), seed.size(), 0) != static_cast<ssize_t>(seed.size())) {
-    throw std::system_error(errno, std::generic_category(), "getrandom");
-  }
-  return seed;
-}
-
-std::string make_run_id() {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  Rng rng(system_seed());
-  std::string id(40, ' ');
-  for (char& c : id) c = kDigits[rng.below(16)];
-  return id;
-}
-
 }  // namespace
 
-Server::Server(const apps::SocketApi& api, const Config& config)
+void Counters::add(const Counters& other) {
+  connections += other.connections;
+  rejected += other.rejected;
+  commands += other.commands;
+  bytes_in += other.bytes_in;
+  bytes_out += other.bytes_out;
+  slow_clients_closed += other.slow_clients_closed;
+}
+
+Server::Server(const apps::SocketApi& api, const Config& config, Shards& shards, unsigned index)
     : config_(config),
+      shards_(shards),
+      index_(index),
+      shard_(shards[index]),
+      keys_(shard_.keys),
       limits_(config.limits),
       loop_(api, -1),
       scratch_(kScratch),
-      keys_(system_seed()),
-      run_id_(make_run_id()),
-      started_ms_(wall_clock_ms()) {
-  keys_.set_now(started_ms_);
-  signals_ = std::make_unique<apps::Signals>(loop_, std::initializer_list<int>{SIGTERM, SIGINT},
-                                             [this](int) { stop(); });
-  // Behind the signals: its threads have them blocked, too.
-  if (!config.store.empty()) {
-    storage_ = open_storage(config.store, config.sync);
-    storage_->load(keys_);
-    keys_.set_journal(storage_.get());
+      requests_(shards.count()),
+      replies_(shards.count()),
+      next_client_(index + 1) {
+  if (index == 0) {
+    signals_ = std::make_unique<apps::Signals>(loop_, kEndingSignals, [this](int) { stop(); });
   }
+  if (!alone()) loop_.add(shard_.waker.fd(), shard_.waker, EPOLLIN);
   listener_ = std::make_unique<apps::Listener>(
-      loop_, apps::listen_address(config.kernel, config.stack.address, config.port), config.timeout, false,
+      loop_, apps::listen_address(config.kernel, config.stack.address, config.port), config.timeout, !alone(),
       apps::Listener::Events{.accepted = [this](int fd) { adopt(fd); },
                              .out_of_descriptors =
                                  [this] {
                                    accepting_ = false;
                                    listener_->accept_more(false);
                                  }});
+  shards_.join(index, *this);
 }
 
 Server::~Server() {
@@ -74,17 +55,18 @@ Server::~Server() {
 }
 
 void Server::adopt(int fd) {
-  if (client_count_ >= limits_.clients) {
+  if (client_count() >= limits_.clients) {
     constexpr std::string_view kFull = "-ERR max number of clients reached\r\n";
     static_cast<void>(loop_.api().send(fd, kFull.data(), kFull.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
     loop_.api().close(fd);
     ++counters_.rejected;
     return;
   }
-  auto client = std::make_unique<Client>(*this, fd, next_client_++);
+  auto client = std::make_unique<Client>(*this, fd, next_client_);
+  next_client_ += shards_.count();
   client->authenticated = limits_.password.empty();
   clients_.push_back(*client.release());
-  ++client_count_;
+  ++shards_.clients();
   ++counters_.connections;
 }
 
@@ -95,7 +77,7 @@ void Server::has_output(Client& client) {
 void Server::bury(Client& client) {
   static_cast<ClientHook<tag::All>&>(client).unlink();
   doomed_.push_back(client);
-  --client_count_;
+  --shards_.clients();
 }
 
 std::size_t Server::clients_memory() const {
@@ -104,30 +86,50 @@ std::size_t Server::clients_memory() const {
   return bytes;
 }
 
-bool Server::may_run(Call& call, const Command& command) {
-  if (!call.client.authenticated && !command.is(Flag::kNoAuth)) {
-    call.reply.error("NOAUTH Authentication required.");
-    return false;
-  }
+void Server::set_limits(const Limits& limits) {
+  limits_ = limits;
+  next_work_ms_ = 0;
+}
+
+bool Server::may_talk(Call& call, const Command& command) {
+  if (call.client.authenticated || command.is(Flag::kNoAuth)) return true;
+  call.reply.error("NOAUTH Authentication required.");
+  return false;
+}
+
+bool Server::has_room(Call& call, const Command& command) {
   if (limits_.memory == 0) return true;
-  const bool room = keys_.make_room(limits_.memory, limits_.eviction, limits_.samples);
+  const std::size_t share = limits_.memory / shards_.count();
+  bool room = true;
+  for (Server* server : call.servers) {
+    room &= server->keys_.make_room(share, limits_.eviction, limits_.samples);
+  }
   if (room || !command.is(Flag::kDenyOom)) return true;
   call.reply.error("OOM command not allowed when used memory > 'maxmemory'.");
   return false;
 }
 
-void Server::execute(Client& client, const Arguments& arguments) {
+void Server::run(Call& call, const Resolved& command) {
+  if (!has_room(call, *command.command)) return;
+  try {
+    command.handler()(call);
+  } catch (const std::bad_alloc&) {
+    call.reply.error("OOM out of memory");
+  }
+}
+
+void Server::execute(Client& client, Arguments& arguments) {
   using Replies = Client::Replies;
-  Call call{*this, client, keys_, arguments, client.reply()};
+  Call call{*this, client, keys_, arguments, client.reply(), {&self_, 1}};
   ++counters_.commands;
   call.reply.mute(client.replies == Replies::kOff || client.replies == Replies::kSkip);
   const auto resolved = resolve(call);
-  if (resolved && may_run(call, *resolved->command)) {
+  if (resolved && may_talk(call, *resolved->command)) {
     client.last_command = *resolved;
-    try {
-      resolved->handler()(call);
-    } catch (const std::bad_alloc&) {
-      call.reply.error("OOM out of memory");
+    if (alone()) {
+      run(call, *resolved);
+    } else {
+      execute_sharded(call, *resolved, arguments);
     }
   }
   if (client.replies == Replies::kSkip) client.replies = Replies::kOn;
@@ -135,7 +137,17 @@ void Server::execute(Client& client, const Arguments& arguments) {
 }
 
 void Server::finish_turn() {
-  if (storage_) storage_->commit(keys_);
+  if (alone()) {
+    shards_.commit(index_);
+  } else {
+    publish(requests_);
+    if (still_) {
+      go_on();
+    } else {
+      shards_.commit(index_);
+    }
+    publish(replies_);
+  }
   while (!unsent_.empty()) {
     Client& client = unsent_.front();
     unsent_.pop_front();
@@ -144,13 +156,18 @@ void Server::finish_turn() {
   bury_doomed();
 }
 
+void Server::accept_again() {
+  if (accepting_) return;
+  accepting_ = true;
+  listener_->accept_more(true);
+}
+
 void Server::bury_doomed() {
   if (doomed_.empty()) return;
-  doomed_.clear_and_dispose([](Client* client) { delete client; });
-  if (!accepting_) {
-    accepting_ = true;
-    listener_->accept_more(true);
-  }
+  // Who has a command elsewhere stays until it comes back.
+  doomed_.remove_and_dispose_if([](const Client& client) { return !client.has_outstanding(); },
+                                [](Client* client) { delete client; });
+  accept_again();
 }
 
 void Server::close_silent_clients() {
@@ -168,24 +185,48 @@ void Server::work() {
     keys_.work();
     close_silent_clients();
     bury_doomed();
+    // The descriptors that there are may be other threads' to close.
+    if (!alone()) accept_again();
     pause = keys_.has_more_work() ? kMoreWorkEvery : kWorkEvery;
     next_work_ms_ = now_ms() + pause;
   }
-  const bool needed = keys_.has_work() || limits_.timeout != 0;
-  loop_.set_timeout(config_.stack.busy_poll && config_.kernel ? 0 : needed ? static_cast<int>(pause) : -1);
+  const bool needed = keys_.has_work() || limits_.timeout != 0 || (!accepting_ && !alone());
+  pause_ms_ = config_.stack.busy_poll && config_.kernel ? 0 : needed ? static_cast<int>(pause) : -1;
+}
+
+int Server::wait() {
+  if (alone()) return loop_.wait(pause_ms_);
+  Standstill& standstill = shards_.standstill();
+  standstill.rest(index_);
+  shard_.waker.going_to_sleep();
+  const int ready = loop_.wait(shard_.mailbox.empty() ? pause_ms_ : 0);
+  shard_.waker.awake();
+  standstill.resume(index_);
+  return ready;
 }
 
 void Server::turn() {
-  const int ready = loop_.wait();
+  const int ready = wait();
   keys_.set_now(wall_clock_ms());
   loop_.dispatch(ready);
+  if (!alone()) take_mail();
   finish_turn();
   work();
 }
 
 void Server::run() {
-  while (!ended_) turn();
-  for (Client& client : clients_) client.flush();
+  Standstill& standstill = shards_.standstill();
+  standstill.resume(index_);
+  try {
+    while (!shards_.stopped()) turn();
+    for (Client& client : clients_) client.flush();
+  } catch (...) {
+    shards_.stop();
+    if (still_) standstill.end(index_);
+    standstill.rest(index_);
+    throw;
+  }
+  standstill.rest(index_);
 }
 
 }  // namespace millrace::kv

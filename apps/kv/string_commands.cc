@@ -82,7 +82,9 @@ void increment(Call& call, std::int64_t by) {
 }
 
 void set_pairs(Call& call) {
-  for (std::size_t i = 1; i < call.count(); i += 2) call.keys.set(call.text(i), call.args[i + 1].take());
+  for (std::size_t i = 1; i < call.count(); i += 2) {
+    call.keys_of(call.text(i)).set(call.text(i), call.args[i + 1].take());
+  }
 }
 
 /// False: it has been answered that a value is missing.
@@ -176,7 +178,15 @@ void getex(Call& call) {
 
 void mget(Call& call) {
   call.reply.array(call.count() - 1);
-  for (std::size_t i = 1; i < call.count(); ++i) reply_value(call, call.keys.read(call.text(i)));
+  for (std::size_t i = 1; i < call.count(); ++i) {
+    Keyspace& keys = call.keys_of(call.text(i));
+    const Entry* entry = keys.read(call.text(i));
+    if (entry == nullptr) {
+      call.reply.null();
+    } else {
+      call.reply_value(keys, entry->value);
+    }
+  }
 }
 
 void mset(Call& call) {
@@ -188,7 +198,7 @@ void mset(Call& call) {
 void msetnx(Call& call) {
   if (!are_pairs(call)) return;
   for (std::size_t i = 1; i < call.count(); i += 2) {
-    if (call.keys.find(call.text(i)) != nullptr) return call.reply.integer(0);
+    if (call.keys_of(call.text(i)).find(call.text(i)) != nullptr) return call.reply.integer(0);
   }
   set_pairs(call);
   call.reply.integer(1);

@@ -3,15 +3,15 @@
 import os
 import re
 
-from harness import PORT, PYTHON, SOAK, STACK, expect
+from harness import PORT, PYTHON, SOAK, STACK, THREADED, expect
 
 SIDES = ((False, "on the stack"), (True, "on the kernel's sockets"))
 
 
-def talk(bench, kernel):
+def talk(bench, kernel, *options):
     """A conversation with redis-cli in RESP2 and RESP3, and an end by SHUTDOWN."""
     bench.connect()
-    server = bench.start_server(kernel=kernel)
+    server = bench.start_server(*options, kernel=kernel)
     for protocol in ((), ("-3",)):
         def said(*words):
             return bench.redis_cli(*protocol, *words).strip()
@@ -42,9 +42,9 @@ def typing(bench):
     expect(answers == ["OK", "2", "OK", "me", "ERR DB index is out of range", "OK", "2"], said)
 
 
-def benchmark(bench, kernel, pipeline):
+def benchmark(bench, kernel, pipeline, *options):
     bench.connect()
-    bench.start_server(kernel=kernel)
+    bench.start_server(*options, kernel=kernel)
     count = 200_000 if SOAK else 20_000
     said = bench.on_kernel("redis-benchmark", "-h", STACK, "-p", PORT, "-t", "ping,set,get,incr,mset", "-n", count, "-P", pipeline, "-c", 50,
                            "-r", 1000, "-d", 100, "--csv").succeed(100)
@@ -62,17 +62,18 @@ def hiredis(bench, kernel):
     expect("checks" in bench.on_kernel(bench.programs.hiredis, STACK, PORT).succeed(60), "")
 
 
-def redis_py(bench, kernel):
+def redis_py(bench, kernel, *options):
     bench.connect()
-    bench.start_server(kernel=kernel)
+    bench.start_server(*options, kernel=kernel)
     expect("all is well" in bench.on_kernel(PYTHON, bench.script("redis_py.py"), STACK, PORT).succeed(60), "")
 
 
 def add_cases(add):
     for kernel, where in SIDES:
-        add(f"redis-cli, {where}", talk, kernel)
-        for pipeline in (1, 16):
-            add(f"redis-benchmark with a pipeline of {pipeline}, {where}", benchmark, kernel, pipeline)
+        for options, threads in THREADED:
+            add(f"redis-cli, {where}, {threads}", talk, kernel, *options)
+            add(f"redis-benchmark with a pipeline of 16, {where}, {threads}", benchmark, kernel, 16, *options)
+            add(f"python3-redis, {where}, {threads}", redis_py, kernel, *options)
+        add(f"redis-benchmark with a pipeline of 1, {where}", benchmark, kernel, 1)
         add(f"hiredis, {where}", hiredis, kernel)
-        add(f"python3-redis, {where}", redis_py, kernel)
     add("redis-cli with commands typed in", typing)

@@ -6,7 +6,7 @@ Where they may differ is said here (`normalize`), and in apps/kv/README.md.
 import random
 import re
 
-from harness import SOAK, expect, in_namespace
+from harness import SOAK, THREADED, expect, in_namespace
 from random_commands import Generator
 import resp
 
@@ -54,12 +54,12 @@ def same(words, first, second):
 class Pair:
     """Both servers, in one namespace, on its loopback."""
 
-    def __init__(self, bench):
+    def __init__(self, bench, *options):
         bench.connect()
         redis = bench.start(["redis-server", "--port", REDIS_PORT, "--bind", LOOPBACK, "--save", "", "--databases", 1,
                              "--appendonly", "no"], bench.peer)
         redis.wait_for("Ready to accept connections")
-        kv = bench.start([bench.programs.kv, "--kernel", "--addr", LOOPBACK, "--port", KV_PORT], bench.peer)
+        kv = bench.start([bench.programs.kv, "--kernel", "--addr", LOOPBACK, "--port", KV_PORT, *options], bench.peer)
         kv.wait_for(r"^millrace-kv: serving on ")
         self._bench = bench
 
@@ -91,8 +91,8 @@ def shorten(words):
     return [word if len(word) < 50 else word[:20] + b"... %d bytes" % len(word) for word in words]
 
 
-def random_sequences(bench):
-    pair = Pair(bench)
+def random_sequences(bench, *options):
+    pair = Pair(bench, *options)
     first = random.randrange(1 << 32)
     connections = pair.connect()
     fresh = [[b"CONFIG", b"SET", b"maxmemory", b"0", b"timeout", b"0", b"maxmemory-policy", b"noeviction", b"maxmemory-samples", b"5"],
@@ -103,4 +103,5 @@ def random_sequences(bench):
 
 
 def add_cases(add):
-    add(f"{SEQUENCES:,} random sequences of commands answered as redis-server does", random_sequences)
+    for options, threads in THREADED:
+        add(f"{SEQUENCES:,} random sequences of commands answered as redis-server does, {threads}", random_sequences, *options)

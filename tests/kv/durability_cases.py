@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 
-from harness import SOAK, Skip, expect, in_namespace
+from harness import SOAK, THREADED, THREADS, Skip, expect, in_namespace
 import resp
 
 LOOPBACK = "127.0.0.1"
@@ -103,7 +103,7 @@ def check(bench, states, round_text):
     in_peer(bench, look)
 
 
-def kills(bench, count=KILLS):
+def kills(bench, *options, count=KILLS):
     bench.connect()
     directory = tempfile.mkdtemp(prefix="millrace-kv-")
     seed = random.randrange(1 << 32)
@@ -111,7 +111,7 @@ def kills(bench, count=KILLS):
     states = [{} for _ in range(WRITERS)]
     answered = 0
     try:
-        server = start(bench, directory, "--fsync", "always")
+        server = start(bench, directory, "--fsync", "always", *options)
         for number in range(count):
             where = f"seed {seed}, kill {number}"
             writers = [Writer(index, rng, states[index]) for index in range(WRITERS)]
@@ -131,7 +131,7 @@ def kills(bench, count=KILLS):
                 time.sleep(rng.uniform(0, 0.1))
                 opening.signal(signal.SIGKILL)
                 opening.wait(10)
-            server = start(bench, directory, "--fsync", "always")
+            server = start(bench, directory, "--fsync", "always", *options)
             for own in states:
                 check(bench, own, where)
         expect(answered > 50 * count, f"only {answered} writes were answered between {count} kills")
@@ -140,12 +140,13 @@ def kills(bench, count=KILLS):
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def comes_back(bench, how):
-    """After an orderly end all is there: values, ends, what was renamed and deleted, and nothing of what was flushed."""
+def comes_back(bench, how, written=(), read_by=()):
+    """After an orderly end all is there: values, ends, what was renamed and deleted, and nothing of what was flushed; also when
+    another number of threads reads it."""
     bench.connect()
     directory = tempfile.mkdtemp(prefix="millrace-kv-")
     try:
-        server = start(bench, directory, "--fsync", how)
+        server = start(bench, directory, "--fsync", how, *written)
 
         def write():
             with resp.Connection(LOOPBACK, PORT) as connection:
@@ -160,7 +161,7 @@ def comes_back(bench, how):
             in_peer(bench, lambda: resp.Connection(LOOPBACK, PORT).send(resp.encode("SHUTDOWN")))
         expect(server.wait(20) == 0, f"status {server.wait()}: {server.output()}")
         time.sleep(0.1)
-        start(bench, directory, "--fsync", how)
+        start(bench, directory, "--fsync", how, *read_by)
 
         def read():
             with resp.Connection(LOOPBACK, PORT) as connection:
@@ -221,4 +222,9 @@ def add_cases(add):
     for how in ("always", "everysec", "no"):
         add(f"--fsync {how}: all is there after an orderly end", with_store(comes_back), how)
     add("--fsync always: the disk has a write before it is answered", with_store(synced_before_answer))
-    add(f"--fsync always: {KILLS} times kill -9 lose nothing that was answered", with_store(kills))
+    for options, threads in THREADED:
+        add(f"--fsync always: {KILLS} times kill -9 lose nothing that was answered, {threads}", with_store(kills), *options)
+    counts = (), ("--queues", THREADS), ("--queues", 2)
+    for written, read_by in ((0, 1), (1, 0), (1, 2), (1, 1)):
+        add(f"a store of {' '.join(map(str, counts[written])) or 'one thread'}, read by {' '.join(map(str, counts[read_by])) or 'one thread'}",
+            with_store(comes_back), "always", counts[written], counts[read_by])

@@ -9,6 +9,9 @@ import testbed  # noqa: E402
 from testbed import (PEER, PREFIX, SOAK, STACK, Failure, Skip, Tap, end_on_signals, expect, in_namespace, run)  # noqa: E402, F401
 
 PORT = 6379
+THREADS = 3
+# One thread, and several that have the keys between them.
+THREADED = ((), "one thread"), (("--queues", THREADS), f"{THREADS} threads")
 PYTHON = "/usr/bin/python3"
 
 

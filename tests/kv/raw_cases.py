@@ -5,7 +5,7 @@ import time
 
 import differential
 from differential import SENTINEL, Pair, compare
-from harness import SOAK, expect
+from harness import SOAK, THREADED, expect
 from random_commands import Generator
 import resp
 
@@ -65,8 +65,8 @@ def agree(pair, data, pieces=None):
            f"{data[:200]!r}\nredis-server: {theirs[:300]!r}\nmillrace-kv:  {ours[:300]!r}")
 
 
-def streams(bench):
-    pair = Pair(bench)
+def streams(bench, *options):
+    pair = Pair(bench, *options)
     for line in INLINE:
         agree(pair, line + b"\n" + b"PING\r\n")
     for data in STREAMS:
@@ -76,8 +76,8 @@ def streams(bench):
         agree(pair, b"".join(resp.encode(*words) for words in commands) + END)
 
 
-def strangers(bench):
-    pair = Pair(bench)
+def strangers(bench, *options):
+    pair = Pair(bench, *options)
     for connection in pair.connect():
         with connection:
             connection.call("SET", "a", "1")
@@ -86,9 +86,9 @@ def strangers(bench):
         agree(pair, data)
 
 
-def pieces(bench):
+def pieces(bench, *options):
     """The same answers, however the bytes arrive."""
-    pair = Pair(bench)
+    pair = Pair(bench, *options)
     seed = random.randrange(1 << 32)
     rng = random.Random(seed)
     for number in range(300 if SOAK else 40):
@@ -102,9 +102,9 @@ def pieces(bench):
         expect(hide(theirs) == hide(ours), f"seed {seed}, sequence {number}: {commands}")
 
 
-def time_passes(bench):
+def time_passes(bench, *options):
     """Keys that expire while others look, by themselves and when touched."""
-    connections = Pair(bench).connect()
+    connections = Pair(bench, *options).connect()
     conditions = [[b"SET", b"a", b"1", b"EXAT", b"4000000000"]]
     for condition in (b"GT", b"LT", b"NX", b"XX"):
         for at in (4_000_000_000, 4_000_000_001, 4_000_000_000, 3_999_999_999):
@@ -126,7 +126,8 @@ def time_passes(bench):
 
 
 def add_cases(add):
-    add("inline commands and protocol errors answered as redis-server does", streams)
-    add("strangers are told the same as by redis-server", strangers)
-    add("commands that arrive in pieces", pieces)
-    add("keys expire as in redis-server", time_passes)
+    for options, threads in THREADED:
+        add(f"inline commands and protocol errors answered as redis-server does, {threads}", streams, *options)
+        add(f"strangers are told the same as by redis-server, {threads}", strangers, *options)
+        add(f"commands that arrive in pieces, {threads}", pieces, *options)
+        add(f"keys expire as in redis-server, {threads}", time_passes, *options)

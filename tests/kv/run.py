@@ -14,6 +14,7 @@ import load_cases  # noqa: E402
 from harness import testbed  # noqa: E402
 import raw_cases  # noqa: E402
 import server_cases  # noqa: E402
+import thread_cases  # noqa: E402
 
 
 def main():
@@ -22,7 +23,7 @@ def main():
         parser.add_argument(f"--{path}", required=True, type=os.path.abspath)
     testbed.add_case_options(parser)
     options = parser.parse_args()
-    cases = testbed.cases_of([client_cases, server_cases, differential, raw_cases, load_cases, durability_cases])
+    cases = testbed.cases_of([client_cases, server_cases, differential, raw_cases, load_cases, durability_cases, thread_cases])
     return testbed.run_cases(options, cases, lambda: harness.Bench(options))
 
 

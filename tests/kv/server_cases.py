@@ -3,7 +3,7 @@
 import re
 import time
 
-from harness import PORT, SOAK, STACK, expect, in_namespace
+from harness import PORT, SOAK, STACK, THREADED, expect, in_namespace
 import resp
 
 MB = 1_000_000
@@ -68,10 +68,10 @@ def limits(bench):
         expect(first.receive_all() == b"", "silence")
 
 
-def many(bench, kernel):
+def many(bench, kernel, *options):
     """Connections that come, ask and go, some of them rudely; in the end nothing is left of them."""
     bench.connect()
-    bench.start_server(kernel=kernel)
+    bench.start_server(*options, kernel=kernel)
     with connect(bench) as watcher:
         for number in range(2000 if SOAK else 200):
             with connect(bench) as client:
@@ -84,10 +84,10 @@ def many(bench, kernel):
         expect(info(watcher, b"mem_clients_normal") < 100_000, "memory of clients")
 
 
-def expires_by_itself(bench):
+def expires_by_itself(bench, *options):
     """Nobody says anything more, and the memory comes back: of one key, and of many that end together."""
     bench.connect()
-    bench.start_server()
+    bench.start_server(*options)
     with connect(bench) as client:
         time.sleep(0.2)
         client.call("SET", "key", b"x" * MB, "PX", "100")
@@ -101,10 +101,10 @@ def expires_by_itself(bench):
         bench.until("all have expired", lambda: client.call("DBSIZE") == b":0\r\n", 20)
 
 
-def idle(bench):
+def idle(bench, *options):
     """Without traffic, no CPU: also with keys that expire one day."""
     bench.connect()
-    server = bench.start_server()
+    server = bench.start_server(*options)
     with connect(bench) as client:
         client.call("SET", "key", "value")
         time.sleep(0.5)
@@ -116,7 +116,9 @@ def idle(bench):
 def add_cases(add):
     for kernel, where in ((False, "on the stack"), (True, "on the kernel's sockets")):
         add(f"a client that does not read, {where}", slow_reader, kernel)
-        add(f"clients that come and go, {where}", many, kernel)
+        for options, threads in THREADED:
+            add(f"clients that come and go, {where}, {threads}", many, kernel, *options)
     add("maxclients, maxmemory, CLIENT KILL, timeout", limits)
-    add("keys expire when nobody speaks", expires_by_itself)
-    add("no CPU when idle", idle)
+    for options, threads in THREADED:
+        add(f"keys expire when nobody speaks, {threads}", expires_by_itself, *options)
+        add(f"no CPU when idle, {threads}", idle, *options)
