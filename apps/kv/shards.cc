@@ -37,12 +37,13 @@ std::string make_run_id() {
 }  // namespace
 
 Shards::Shards(const Config& config)
-    : servers_(config.threads()),
+    : count_(config.threads()),
+      servers_(count_),
       hash_(make_hash_key()),
-      standstill_(config.threads()),
+      standstill_(count_),
       started_ms_(wall_clock_ms()),
       run_id_(make_run_id()) {
-  for (unsigned i = 0; i < config.threads(); ++i) {
+  for (unsigned i = 0; i < count_; ++i) {
     Shard& shard = shards_.emplace_back(system_seed());
     shard.keys.set_now(started_ms_);
     logs_.push_back(&shard.log);

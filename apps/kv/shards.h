@@ -39,7 +39,7 @@ class Shards {
   /// user.
   explicit Shards(const Config& config);
 
-  [[nodiscard]] unsigned count() const { return static_cast<unsigned>(shards_.size()); }
+  [[nodiscard]] unsigned count() const { return count_; }
   [[nodiscard]] Shard& operator[](unsigned index) { return shards_[index]; }
   /// Whose key that is.
   [[nodiscard]] unsigned owner(std::string_view key) const;
@@ -71,6 +71,7 @@ class Shards {
   [[nodiscard]] const std::string& run_id() const { return run_id_; }
 
  private:
+  const unsigned count_;
   std::deque<Shard> shards_;
   std::vector<ChangeLog*> logs_;
   std::vector<Server*> servers_;

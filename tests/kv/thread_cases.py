@@ -10,26 +10,22 @@ import threading
 import time
 
 from durability_cases import with_store
-from harness import SOAK, THREADS, expect, in_namespace
+from harness import PORT, SOAK, STACK, THREADS, expect, in_namespace
 import resp
 
-LOOPBACK = "127.0.0.1"
-PORT = 7005
 CLIENTS = 24
 ROUNDS = 400 if SOAK else 60
 PIPELINE = 25
 
 
-def start(bench, *options):
+def start(bench, *options, kernel=True):
     if not bench.peer:
         bench.connect()
-    server = bench.start([bench.programs.kv, "--kernel", "--addr", LOOPBACK, "--port", PORT, "--queues", THREADS, *options], bench.peer)
-    server.wait_for(r"^millrace-kv: serving on ", 30)
-    return server
+    return bench.start_server("--queues", THREADS, *options, kernel=kernel)
 
 
 def connect(bench, count):
-    return in_namespace(bench.peer, lambda: [resp.Connection(LOOPBACK, PORT) for _ in range(count)])
+    return in_namespace(bench.peer, lambda: [resp.Connection(STACK, PORT) for _ in range(count)])
 
 
 class Worker(threading.Thread):
@@ -64,9 +60,9 @@ def number_of(answer):
     return int(answer.split(b"\r\n")[answer[:1] == b"$" and answer[:3] != b"$-1"].lstrip(b":$"))
 
 
-def counters(bench):
+def counters(bench, kernel):
     """Clients of all threads increment the same counters, in pipelines and one by one; none is lost, and each client sees them grow."""
-    start(bench)
+    start(bench, kernel=kernel)
     names = [b"counter:%d" % number for number in range(20)]
 
     def count(connection, number):
@@ -90,9 +86,9 @@ def counters(bench):
     expect(b"\r\nthreads:%d\r\n" % THREADS in stats and b"connected_clients:%d\r\n" % CLIENTS in stats, stats)
 
 
-def one_step(bench):
+def one_step(bench, kernel):
     """Who reads several keys sees all of an MSET or nothing; RENAME, too, has no middle, and MSETNX sets all or none."""
-    start(bench)
+    start(bench, kernel=kernel)
     keys = [b"key:%d" % number for number in range(8)]
     ending = threading.Event()
 
@@ -140,9 +136,9 @@ def one_step(bench):
         expect(first == second, f"claim {turn}: {first} and {second}")
 
 
-def order(bench):
+def order(bench, kernel):
     """Pipelines of commands for all threads: each answer is the answer of its command, whatever its size and whichever thread's keys."""
-    start(bench)
+    start(bench, kernel=kernel)
 
     def converse(connection, number):
         rng = random.Random(number)
@@ -186,9 +182,9 @@ def order(bench):
     all_work(converse, connect(bench, 8))
 
 
-def everywhere(bench):
+def everywhere(bench, kernel):
     """What is of all threads is seen and done from each: clients, settings, counts, walks."""
-    start(bench)
+    start(bench, kernel=kernel)
     connections = connect(bench, 12)
     first = connections[0]
     for number in range(500):
@@ -220,6 +216,49 @@ def everywhere(bench):
     first.call("CONFIG", "SET", "timeout", "1")
     for connection in connections[:6]:
         expect(connection.receive_all() == b"", "a silent client")
+
+
+def bounds(bench):
+    """maxmemory and maxclients are of all threads together."""
+    start(bench, "--maxclients", "5", "--maxmemory", "3mb")
+    connections = connect(bench, 5)
+    refused = connect(bench, 1)[0]
+    expect(refused.receive_all() == b"-ERR max number of clients reached\r\n", "a sixth client")
+
+    def fill():
+        answers = []
+        for number in range(1000):
+            key = b"key:%d" % number
+            pair = (b"MSET", key, b"x" * 10_000, b"pair:" + key, b"y") if number % 5 == 0 else (b"SET", key, b"x" * 10_000)
+            answers.append(connections[number % 5].call(*pair))
+        return answers
+
+    answers = fill()
+    taken = answers.count(b"+OK\r\n")
+    expect(250 < taken < 330 and set(answers) == {b"+OK\r\n", b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"}, f"{taken} were taken")
+    connections[0].call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    expect(set(fill()) == {b"+OK\r\n"}, "SET that evicts")
+    stats = connections[0].call("INFO")
+    dataset, evicted = (int(re.search(rb"^%s:(\d+)" % name, stats, re.MULTILINE)[1]) for name in (b"used_memory_dataset", b"evicted_keys"))
+    expect(evicted > 600 and 2_500_000 < dataset < 3_200_000, stats)
+
+
+def unanswered(bench):
+    """CLIENT REPLY is of the client's commands, whichever thread has their keys."""
+    start(bench)
+    connection = connect(bench, 1)[0]
+    commands, wanted = [], []
+    for number in range(60):
+        key = b"key:%d" % number
+        commands += [("SET", key, key), ("CLIENT", "REPLY", "SKIP"), ("APPEND", key, "+"), ("STRLEN", key), ("CLIENT", "REPLY", "OFF"),
+                     ("APPEND", key, "+"), ("MSET", b"1" + key, "x", b"2" + key, "y"), ("GET", key), ("CLIENT", "REPLY", "ON"), ("GET", b"2" + key)]
+        wanted += [b"+OK\r\n", b":%d\r\n" % (len(key) + 1), b"+OK\r\n", b"$1\r\ny\r\n"]
+    connection.send(b"".join(resp.encode(*words) for words in commands))
+    for number, answer in enumerate(wanted):
+        told = connection.receive_one()
+        expect(told == answer, f"answer {number}: {told}, not {answer}")
+    connection.send(resp.encode("GET", "key:1") + resp.encode("GET", "key:2") + resp.encode("QUIT") + resp.encode("GET", "key:3"))
+    expect(connection.receive_all() == b"$7\r\nkey:1++\r\n$7\r\nkey:2++\r\n+OK\r\n", "QUIT behind commands for others")
 
 
 def ends(bench, how):
@@ -293,10 +332,13 @@ def kept_whole(bench):
 
 
 def add_cases(add):
-    add("threads: counters that all increment", counters)
-    add("threads: MSET, MGET, RENAME and MSETNX are one step", one_step)
-    add("threads: answers keep their order", order)
-    add("threads: clients, settings and walks are of all", everywhere)
+    for kernel, where in ((False, "on the stack"), (True, "on the kernel's sockets")):
+        add(f"threads: counters that all increment, {where}", counters, kernel)
+        add(f"threads: MSET, MGET, RENAME and MSETNX are one step, {where}", one_step, kernel)
+        add(f"threads: answers keep their order, {where}", order, kernel)
+        add(f"threads: clients, settings and walks are of all, {where}", everywhere, kernel)
+    add("threads: maxmemory and maxclients are of all together", bounds)
+    add("threads: CLIENT REPLY and QUIT", unanswered)
     for how in ("SHUTDOWN", "SIGTERM"):
         add(f"threads: {how} at any time", ends, how)
     add("threads: kill -9 leaves whole MSETs, and all that were answered", with_store(kept_whole))
