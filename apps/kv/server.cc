@@ -1,7 +1,5 @@
 #include "server.h"
 
-#include <new>
-
 #include "clock.h"
 
 namespace millrace::kv {
@@ -98,7 +96,6 @@ bool Server::may_talk(Call& call, const Command& command) {
 }
 
 bool Server::has_room(Call& call, const Command& command) {
-  if (limits_.memory == 0) return true;
   const std::size_t share = limits_.memory / shards_.count();
   bool room = true;
   for (Server* server : call.servers) {
@@ -107,15 +104,6 @@ bool Server::has_room(Call& call, const Command& command) {
   if (room || !command.is(Flag::kDenyOom)) return true;
   call.reply.error("OOM command not allowed when used memory > 'maxmemory'.");
   return false;
-}
-
-void Server::run(Call& call, const Resolved& command) {
-  if (!has_room(call, *command.command)) return;
-  try {
-    command.handler()(call);
-  } catch (const std::bad_alloc&) {
-    call.reply.error("OOM out of memory");
-  }
 }
 
 void Server::execute(Client& client, Arguments& arguments) {

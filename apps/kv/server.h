@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -110,7 +111,14 @@ class Server {
   /// False: it has been answered why not.
   static bool may_talk(Call& call, const Command& command);
   bool has_room(Call& call, const Command& command);
-  void run(Call& call, const Resolved& command);
+  void run(Call& call, const Resolved& command) {
+    if (limits_.memory != 0 && !has_room(call, *command.command)) return;
+    try {
+      command.handler()(call);
+    } catch (const std::bad_alloc&) {
+      call.reply.error("OOM out of memory");
+    }
+  }
 
   const Config& config_;
   Shards& shards_;
