@@ -16,7 +16,7 @@ namespace millrace::apps {
 
 /// What every server here can be asked for: where it serves.
 struct ServerConfig {
-  bool kernel = false;  ///< on the kernel's sockets instead of the stack's
+  bool kernel = false;                ///< on the kernel's sockets instead of the stack's
   StackSettings stack = of_server();  ///< device and address are required unless `kernel`
 
   [[nodiscard]] static StackSettings of_server() {
