@@ -256,13 +256,13 @@ OpenQueuesResult open_queues(std::string_view spec, std::uint32_t count, const D
     file = open_capture_file(options.capture, result.error);
     if (!file) return result;
   }
-  Fanout fanout{.queues = count};
+  const auto fanout = count > 1 ? std::make_shared<Fanout>(count) : nullptr;
   std::shared_ptr<XdpProgram> xdp_program;
   const std::size_t inherited = options.inherited.size() / count;
   std::vector<std::unique_ptr<NetDevice>> queues;
   for (std::uint32_t index = 0; index < count; ++index) {
     DeviceOptions own = options;
-    own.queue = {index, count, count > 1 ? &fanout : nullptr, &xdp_program};
+    own.queue = {index, count, fanout, &xdp_program};
     if (file) own.capture.inherited = file.get();
     const auto first = options.inherited.begin() + static_cast<std::ptrdiff_t>(index * inherited);
     own.inherited.assign(first, first + static_cast<std::ptrdiff_t>(inherited));

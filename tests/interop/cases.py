@@ -437,11 +437,10 @@ def all_cases(programs):
     if programs.driver == "tap":
         tap_cases.add_cases(add)
         queue_cases.add_cases(add)
-    elif programs.driver == "xdp":
+    elif programs.driver in ("af_packet", "xdp"):
         queue_cases.add_cases(add)
         queue_cases.add_cases_of_cables(add)
-    elif programs.driver == "af_packet":
-        queue_cases.add_cases(add)
+    if programs.driver == "af_packet":
         add_cases_of_settings(add)
         doctor_cases.add_cases(add)
         mtu_cases.add_cases(add)

@@ -2,6 +2,8 @@
 
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import pcapng  # of tests/support, where harness has us look
@@ -158,6 +160,45 @@ def outlives_its_interface(bench):
     under_load(bench, lambda: bench.connect_anew(QUEUES))
 
 
+# Echoes, a thread a connection.
+SERVER = """
+import socket, threading
+listener = socket.create_server(("0.0.0.0", 8080), backlog=50)
+def serve(connection):
+    while data := connection.recv(100): connection.sendall(data)
+print("ready", flush=True)
+while True: threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+"""
+
+CLIENT = f"""
+import socket
+connections = []
+def exchange_all():
+    connections.extend(socket.create_connection(("{STACK}", 8080), 30) for _ in range(8))
+    for connection in connections:
+        connection.sendall(b"echo")
+        if connection.recv(4) != b"echo": raise EOFError
+exchange_all()
+print("before", flush=True)
+input()
+exchange_all()
+print("after", flush=True)
+"""
+
+
+def outlives_it_with_a_program(bench):
+    """A program that knows of nothing goes on."""
+    bench.connect()
+    several(bench)
+    bench.start([bench.programs.millrace, "run", "--queues", QUEUES, *bench.stack_options(), "--", sys.executable, "-c", SERVER],
+                bench.stack).wait_for("^ready")
+    client = bench.start([sys.executable, "-c", CLIENT], bench.peer, stdin=subprocess.PIPE)
+    client.wait_for("^before")
+    bench.connect_anew(QUEUES)
+    client.write("\n")
+    expect("after" in client.succeed(40), client.output())
+
+
 def too_many(bench):
     """One line, and nothing else, where there is one queue."""
     server = bench.connect().start([bench.programs.echo, "--dev", "pcap:out=/dev/null", "--addr", f"{STACK}/24",
@@ -177,3 +218,4 @@ def add_cases(add):
 def add_cases_of_cables(add):
     add("several queues: the link goes down and up under load", loses_its_link)
     add("several queues: the interface is made anew under load", outlives_its_interface)
+    add("several queues: a program's interface is made anew", outlives_it_with_a_program)
