@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <linux/filter.h>
 
+#include <algorithm>
 #include <array>
+#include <numeric>
 #include <random>
 #include <set>
 #include <thread>
@@ -172,7 +174,7 @@ TEST(FlowHome, SpreadsPortsOfOneClientEvenly) {
 TEST(SteeringProgram, SendsFlowsWhereTheyAreAtHome) {
   Random random(2);
   for (const std::uint32_t queues : {2u, 3u, 8u, 64u}) {
-    const std::vector<sock_filter> program = steering_program(queues);
+    const std::vector<sock_filter> program = steering_program(queues, {});
     std::set<std::uint32_t> seen;
     for (int i = 0; i < 2000; ++i) {
       const Flow flow{random.word(), random.word(), random.port(), random.port()};
@@ -186,7 +188,7 @@ TEST(SteeringProgram, SendsFlowsWhereTheyAreAtHome) {
 }
 
 TEST(SteeringProgram, SendsAllElseToTheFirstQueue) {
-  const std::vector<sock_filter> program = steering_program(64);
+  const std::vector<sock_filter> program = steering_program(64, {});
   const Bytes flow = ipv4(6, {});
   ASSERT_NE(run(program, flow, 0x0800), 0u);
   EXPECT_EQ(run(program, flow, 0x0806), 0u) << "ARP";
@@ -196,6 +198,34 @@ TEST(SteeringProgram, SendsAllElseToTheFirstQueue) {
   EXPECT_EQ(run(program, ipv4(6, {}, 0, 0x0010), 0x0800), 0u) << "another one";
   EXPECT_EQ(run(program, ipv4(6, {}, 0, 0x4000), 0x0800), run(program, flow, 0x0800)) << "DF is no fragment";
   EXPECT_EQ(run(program, Bytes(flow.begin(), flow.begin() + 21), 0x0800), 0u) << "too short";
+}
+
+TEST(SteeringProgram, KnowsWhereTheSocketsOfQueuesAreThatJoinedInAnyOrder) {
+  constexpr std::uint32_t kQueues = 64;
+  std::vector<std::uint32_t> members(kQueues);
+  std::iota(members.begin(), members.end(), 0);
+  EXPECT_TRUE(in_order(members));
+  std::shuffle(members.begin(), members.end(), std::mt19937(3));
+  EXPECT_FALSE(in_order(members));
+  const std::vector<sock_filter> program = steering_program(kQueues, members);
+  Random random(4);
+  for (int i = 0; i < 2000; ++i) {
+    const Bytes packet = ipv4(6, {random.word(), random.word(), random.port(), random.port()});
+    ASSERT_EQ(members[run(program, packet, 0x0800)], FrameHome::of_packet(packet, kQueues));
+  }
+  EXPECT_EQ(members[run(program, ipv4(1, {}), 0x0800)], 0u) << "ICMP";
+}
+
+TEST(SteeringProgram, AnotherQueueHasWhatBelongsToOneThatHasNotJoined) {
+  const std::vector<std::uint32_t> members{2, 3};
+  const std::vector<sock_filter> program = steering_program(4, members);
+  Random random(5);
+  for (int i = 0; i < 200; ++i) {
+    const Bytes packet = ipv4(6, {random.word(), random.word(), random.port(), random.port()});
+    const std::uint32_t home = FrameHome::of_packet(packet, 4), place = run(program, packet, 0x0800);
+    ASSERT_EQ(place, home == 3 ? 1u : 0u);
+  }
+  EXPECT_EQ(run(program, ipv4(1, {}), 0x0800), 0u);
 }
 
 TEST(FrameHome, KnowsFlowsBehindTagsAndOptions) {
