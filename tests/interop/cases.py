@@ -387,7 +387,7 @@ LONG_OF_THE_STACK = {"a reader that stops", "a peer that vanishes", "idle server
 
 # Over these drivers, whose devices differ little from the first one's for what is above, few are enough each time.
 SELDOM = ("xdp", "dpdk", "dpdk-tap")
-ALWAYS = re.compile(r"capture, both|TCP echo|both-ways|zero copy|ping flood|every size, MTU 1500|faulty|duplication|come and go")
+ALWAYS = re.compile(r"capture, both|TCP echo|both-ways|zero copy|ping flood|every size, MTU 1500|faulty|duplication|come and go|several queues: a")
 
 
 def all_cases(programs):
@@ -436,6 +436,8 @@ def all_cases(programs):
     add("statistics", statistics)
     if programs.driver == "tap":
         tap_cases.add_cases(add)
+        queue_cases.add_cases(add)
+    elif programs.driver == "dpdk":
         queue_cases.add_cases(add)
     elif programs.driver == "af_packet":
         queue_cases.add_cases(add)
