@@ -27,6 +27,8 @@ const std::array<ConfigSetting<ServerConfig>, kServerSettings> server_settings{{
      [](ServerConfig& config, const std::string& text) { set_capture_snaplen(config.stack.capture, text); }},
     {{"busy_poll", Shape::kSwitch, "", "never sleep: lowest latency, one core burnt"},
      [](ServerConfig& config, const std::string& text) { config.stack.busy_poll = to_switch(text); }},
+    {{"tx_batch", Shape::kValue, "N", "so many calls' frames may leave together; default 16"},
+     [](ServerConfig& config, const std::string& text) { config.stack.tx_batch = to_number(text, 1, 1024); }},
     {kTcpSetting,
      [](ServerConfig& config, const std::string& text) { add_tcp_setting(config.stack.tcp, text); }},
 }};

@@ -16,8 +16,14 @@ namespace millrace::apps {
 
 /// What every server here can be asked for: where it serves.
 struct ServerConfig {
-  bool kernel = false;  ///< on the kernel's sockets instead of the stack's
-  StackSettings stack;  ///< device and address are required unless `kernel`
+  bool kernel = false;                ///< on the kernel's sockets instead of the stack's
+  StackSettings stack = of_server();  ///< device and address are required unless `kernel`
+
+  [[nodiscard]] static StackSettings of_server() {
+    StackSettings settings;
+    settings.tx_batch = 16;  // soon back in its wait
+    return settings;
+  }
 };
 
 /// A setting, and what it does to a program's configuration.
@@ -28,7 +34,7 @@ struct ConfigSetting {
 };
 
 /// The settings of ServerConfig, but for `kernel`, of which each program says what it leaves out.
-inline constexpr std::size_t kServerSettings = 9;
+inline constexpr std::size_t kServerSettings = 10;
 extern const std::array<ConfigSetting<ServerConfig>, kServerSettings> server_settings;
 
 /// Reads these from the command line, the environment and the file. False: the user asked for help or the

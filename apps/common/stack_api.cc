@@ -48,6 +48,7 @@ void start_stack(const StackSettings& settings) {
   config.mtu = settings.mtu;
   config.queues = settings.queues;
   config.busy_poll_us = settings.busy_poll ? std::numeric_limits<int>::max() : 0;
+  config.tx_batch = settings.tx_batch;
   config.capture = text(settings.capture.file);
   config.capture_snaplen = settings.capture.snaplen;
   config.capture_limit = settings.capture.limit;

@@ -99,6 +99,7 @@ std::size_t Context::turn(Instant now) {
   const std::size_t budget = budget_;
   std::size_t frames = stack_->poll(now, budget);
   last_turn_ = now;
+  held_calls_ = 0;
   if (frames != 0) {
     last_traffic_ = now;
     if (frames >= budget) adapt_budget(frames, now);
@@ -134,6 +135,7 @@ void Context::take_all(Duration limit) {
 void Context::settle(Instant now) {
   if (dormant_) return;
   stack_->flush(now);
+  held_calls_ = 0;
   last_traffic_ = now;
   if (turn_if_older(now, kCallTurn)) return;
   for (int round = 0; round < 8 && stack_->ip().loopback_pending(); ++round) stack_->poll(now, budget_);

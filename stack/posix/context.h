@@ -37,6 +37,8 @@ struct ContextConfig {
   std::optional<IpAddress> gateway;
   /// How long a waiting call polls before it sleeps: nothing adapts up to kAdaptiveSpin, zero sleeps at once.
   std::optional<Duration> busy_poll;
+  /// What so many calls send and acknowledge may leave together.
+  std::uint32_t tx_batch = 1;
   Duration drain = 2s;
   int shared_file = -1;  ///< of the SharedState, when this process image got one; not closed
 };
@@ -119,6 +121,14 @@ class Context {
   /// Ends a call that changed something: transmits, delivers on the internal loopback, tells whom that
   /// concerns; polls when that was long ago.
   void settle(Instant now);
+  /// The same at the end of a send or a receive. What it transmits may wait for that of the next calls (see
+  /// ContextConfig::tx_batch), while no thread waits: one that does may be asleep.
+  void settle_transfer(Instant now) {
+    if (++held_calls_ >= config_.tx_batch || leader_ != nullptr || now - last_turn_ >= kCallTurn)
+      return settle(now);
+    last_traffic_ = now;
+    if (!stack_->ready().empty()) dispatch();
+  }
   /// Tells the files of sockets on the stack's ready list.
   void dispatch();
   void wake(Waiter& waiter);
@@ -196,8 +206,9 @@ class Context {
   std::unique_ptr<Stack> stack_;
 
   Instant last_turn_{};
-  Instant last_traffic_{};  ///< a frame came, or a call sent or changed something
-  Instant last_kick_{};     ///< a device sleeper was woken because a deadline moved forward
+  Instant last_traffic_{};        ///< a frame came, or a call sent or changed something
+  std::uint32_t held_calls_ = 0;  ///< since something was transmitted last
+  Instant last_kick_{};           ///< a device sleeper was woken because a deadline moved forward
   std::size_t budget_ = 64;
   static constexpr int kSpinMisses = 8, kSpinPause = 256;
   Duration adaptive_spin_ = Duration::zero();

@@ -153,7 +153,9 @@ std::string read_settings(const mr_config* config, Settings& settings) {
                INT64_MAX,
                INT64_MAX};
   Number queues{given.queues, "queues", "MILLRACE_QUEUES", 1, ContextGroup::kMaxQueues, 1};
-  for (Number* number : {&mtu, &pool, &busy_poll, &drain, &descriptors, &snap_length, &limit, &queues}) {
+  Number tx_batch{given.tx_batch, "tx_batch", "MILLRACE_TX_BATCH", 1, 1024, context.tx_batch};
+  for (Number* number :
+       {&mtu, &pool, &busy_poll, &drain, &descriptors, &snap_length, &limit, &queues, &tx_batch}) {
     std::string error =
         number_of(number->given, number->name, number->variable, number->min, number->max, number->value);
     if (!error.empty()) return error;
@@ -166,6 +168,7 @@ std::string read_settings(const mr_config* config, Settings& settings) {
   capture.snap_length = static_cast<std::uint32_t>(snap_length.value);
   capture.limit = static_cast<std::uint64_t>(limit.value);
   settings.queues = static_cast<std::uint32_t>(queues.value);
+  context.tx_batch = static_cast<std::uint32_t>(tx_batch.value);
   settings.max_descriptors = static_cast<std::uint32_t>(descriptors.value);
   return "";
 }

@@ -169,8 +169,11 @@ long send_locked(LockedFile& locked, SendSlices& slices, int flags, const Outgoi
     send_flags.fast_open = false;  // it connects once; what is left waits for that
     if (sent) {
       done += *sent;
+      if (done >= slices.total()) {
+        context.settle_transfer(now);
+        return static_cast<long>(done);
+      }
       context.settle(now);
-      if (done >= slices.total()) return static_cast<long>(done);
       slices.advance(*sent);
       settled = true;
       if (*sent != 0) continue;
@@ -266,7 +269,7 @@ long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
         slices.advance(received->bytes);
       }
       if (done >= target || receive_flags.out_of_band || ended) {
-        context.settle(now);
+        context.settle_transfer(now);
         return finish_receive(file, last, static_cast<long>(done), message);
       }
       // A stream that has ended has no more to peek at.
