@@ -81,8 +81,8 @@ int decide_by_peer(int fd, int stack_fd, const sockaddr* address, socklen_t leng
   return decide(fd, stack_fd, Shim::instance().fate_of_peer(*context, *remote, is_stream(stack_fd)));
 }
 
-/// A number for a socket that is yet to be accepted, not for the program to close: it does not have it yet, and
-/// would have two sockets with this number. Free again at the end of the scope, also when the thread is
+/// A number for a socket that is yet to be accepted, not for the program to close: it does not have it yet,
+/// and would have two sockets with this number. Free again at the end of the scope, also when the thread is
 /// cancelled, unless it was used.
 class Placeholder {
  public:
