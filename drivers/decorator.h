@@ -36,6 +36,7 @@ class DecoratorDevice : public NetDevice {
                                         std::uint16_t remote_port) const override {
     return inner_->queue_for(local_address, local_port, remote_address, remote_port);
   }
+  [[nodiscard]] const link::RssHash* rss() const override { return inner_->rss(); }
   [[nodiscard]] std::uint32_t queue_index() const override { return inner_->queue_index(); }
   [[nodiscard]] bool take_reassembled(const Packet& packet) override {
     return inner_->take_reassembled(packet);

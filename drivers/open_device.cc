@@ -29,7 +29,8 @@ OpenResult failed(std::string error) {
 OpenResult open_layers(std::string_view spec, const DeviceOptions& options);
 
 bool has_queues(std::string_view driver) {
-  return driver == "af_packet" || driver == "tap" || driver == "pipe" || driver == "fault";
+  return driver == "af_packet" || driver == "xdp" || driver == "tap" || driver == "dpdk" ||
+         driver == "pipe" || driver == "fault";
 }
 
 OpenResult open_af_packet(const SpecLayer& layer, const DeviceOptions& options) {
@@ -55,8 +56,9 @@ OpenResult open_af_packet(const SpecLayer& layer, const DeviceOptions& options) 
   return result;
 }
 
-OpenResult open_xdp(const SpecLayer& layer) {
+OpenResult open_xdp(const SpecLayer& layer, const DeviceOptions& options) {
   AfXdpConfig config;
+  config.place = {options.queue.index, options.queue.count, options.queue.xdp_program};
   config.interface = layer.rest;
   std::uint64_t queue = config.queue, slots = config.slots, frames = config.frames;
   std::size_t mode = 0;
@@ -80,8 +82,11 @@ OpenResult open_xdp(const SpecLayer& layer) {
   return result;
 }
 
-OpenResult open_dpdk(const SpecLayer& layer) {
+OpenResult open_dpdk(const SpecLayer& layer, const DeviceOptions& options) {
   DpdkConfig config;
+  config.queue = static_cast<std::uint16_t>(options.queue.index);
+  config.queues = static_cast<std::uint16_t>(options.queue.count);
+  config.memory_mb = DpdkConfig::kMemoryMb * options.queue.count;
   config.device = layer.rest;
   std::uint64_t rx_slots = config.rx_slots, tx_slots = config.tx_slots, pool = config.pool, mtu = config.mtu;
   MacAddress mac;
@@ -226,10 +231,11 @@ OpenResult open_layers(std::string_view spec, const DeviceOptions& options) {
   if (std::string error = parse_spec_layer(spec, layer); !error.empty()) return failed(std::move(error));
   if (options.queue.count > 1 && !has_queues(layer.driver))
     return failed("device \"" + std::string(spec) + "\" has one queue, not " +
-                  std::to_string(options.queue.count) + "; several queues have: af_packet, tap, pipe");
+                  std::to_string(options.queue.count) +
+                  "; several queues have: af_packet, xdp, tap, dpdk, pipe");
   if (layer.driver == "af_packet") return open_af_packet(layer, options);
-  if (layer.driver == "xdp") return open_xdp(layer);
-  if (layer.driver == "dpdk") return open_dpdk(layer);
+  if (layer.driver == "xdp") return open_xdp(layer, options);
+  if (layer.driver == "dpdk") return open_dpdk(layer, options);
   if (layer.driver == "tap") return open_tap(layer, options);
   if (layer.driver == "pcap") return open_pcap(spec, layer);
   if (layer.driver == "pipe") return open_pipe(layer, options);
@@ -255,12 +261,13 @@ OpenQueuesResult open_queues(std::string_view spec, std::uint32_t count, const D
     file = open_capture_file(options.capture, result.error);
     if (!file) return result;
   }
-  Fanout fanout{.queues = count};
+  const auto fanout = count > 1 ? std::make_shared<Fanout>(count) : nullptr;
+  std::shared_ptr<XdpProgram> xdp_program;
   const std::size_t inherited = options.inherited.size() / count;
   std::vector<std::unique_ptr<NetDevice>> queues;
   for (std::uint32_t index = 0; index < count; ++index) {
     DeviceOptions own = options;
-    own.queue = {index, count, count > 1 ? &fanout : nullptr};
+    own.queue = {index, count, fanout, &xdp_program};
     if (file) own.capture.inherited = file.get();
     const auto first = options.inherited.begin() + static_cast<std::ptrdiff_t>(index * inherited);
     own.inherited.assign(first, first + static_cast<std::ptrdiff_t>(inherited));

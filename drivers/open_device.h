@@ -11,12 +11,14 @@
 namespace millrace::drivers {
 
 class PipeRegistry;
-struct Fanout;
+class Fanout;
+class XdpProgram;
 
 /// One queue of a device that has several, while they are opened one after the other.
 struct QueueOfDevice {
   std::uint32_t index = 0, count = 1;
-  Fanout* fanout = nullptr;  ///< of AF_PACKET
+  std::shared_ptr<Fanout> fanout = nullptr;            ///< of AF_PACKET
+  std::shared_ptr<XdpProgram>* xdp_program = nullptr;  ///< of AF_XDP
 };
 
 /// What opening a device may need besides its spec.

@@ -213,7 +213,7 @@ long millrace_syscall(long number, ...) {
     return result;
   result = sys::call(number, words[0], words[1], words[2], words[3], words[4], words[5]);
   // The stack's own, of a driver.
-  if (number == SYS_bpf && Shim::inside()) result = sys::keep_own(result);
+  if (number == SYS_bpf && result > 0 && Shim::inside()) result = sys::keep_own(result);
   return give<long>(result);
 }
 

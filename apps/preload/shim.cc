@@ -9,6 +9,7 @@
 #include "posix/clock.h"
 #include "posix/library.h"
 #include "posix/settings.h"
+#include "posix/signals.h"
 #include "posix/system.h"
 #include "tcp/port_table.h"
 #include "tcp/tcp.h"
@@ -30,7 +31,7 @@ Inside::~Inside() {
   --inside_depth;
 }
 bool Shim::inside() {
-  return inside_depth != 0;
+  return inside_depth != 0 || posix::signal_gate.must_defer();
 }
 
 void complain(std::string_view what) {

@@ -55,7 +55,8 @@ class Shim {
   /// A descriptor of the kernel's for a socket that never belongs to it: an unconnected AF_UNIX socket.
   [[nodiscard]] long placeholder(bool close_on_exec);
 
-  /// Library code of ours runs in this thread and opens descriptors for itself.
+  /// Library code of ours runs in this thread, and the descriptors that it opens are its own: while it
+  /// starts, and whenever it has the lock.
   [[nodiscard]] static bool inside();
 
  private:

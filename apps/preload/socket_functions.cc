@@ -81,25 +81,34 @@ int decide_by_peer(int fd, int stack_fd, const sockaddr* address, socklen_t leng
   return decide(fd, stack_fd, Shim::instance().fate_of_peer(*context, *remote, is_stream(stack_fd)));
 }
 
-/// A number for an accepted socket: closed at the end of the scope, also when the thread is cancelled, unless
-/// it was used.
+/// A number for a socket that is yet to be accepted, not for the program to close: it does not have it yet,
+/// and would have two sockets with this number. Free again at the end of the scope, also when the thread is
+/// cancelled, unless it was used.
 class Placeholder {
  public:
-  explicit Placeholder(bool close_on_exec) {
-    const long made = Shim::instance().placeholder(close_on_exec);
+  Placeholder() {
+    const long made = Shim::instance().placeholder(true);
     fd_ = static_cast<int>(made);
-    if (fd_ < 0 || Descriptors::fits(fd_)) return;
-    sys::close(fd_);
-    fd_ = -EMFILE;
+    if (fd_ >= 0 && !Descriptors::fits(fd_)) {
+      sys::close(fd_);
+      fd_ = -EMFILE;
+    }
+    if (fd_ >= 0) sys::mark_own(fd_);
   }
   Placeholder(const Placeholder&) = delete;
   Placeholder& operator=(const Placeholder&) = delete;
   ~Placeholder() {
-    if (fd_ >= 0) sys::close(fd_);
+    if (fd_ >= 0) sys::close_own(fd_);
   }
   /// Or -errno.
   [[nodiscard]] int get() const { return fd_; }
-  [[nodiscard]] int use() { return std::exchange(fd_, -1); }
+  /// It stands for this socket now.
+  [[nodiscard]] int use(int stack_fd, bool close_on_exec) {
+    if (!close_on_exec) sys::fcntl(fd_, F_SETFD, 0);
+    descriptors.install(fd_, stack_fd, false);
+    sys::give_away_own(fd_);
+    return std::exchange(fd_, -1);
+  }
 
  private:
   int fd_;
@@ -229,12 +238,11 @@ int millrace_accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
     if (accepted != kFromStack) return accepted;
   }
   // First the number: without one the connection stays where it is, as with the kernel.
-  Placeholder number((flags & SOCK_CLOEXEC) != 0);
+  Placeholder number;
   if (number.get() < 0) return give<int>(number.get());
   const int accepted = mr_accept4(stack_fd, address, length, flags);
   if (accepted < 0) return -1;
-  descriptors.install(number.get(), accepted, false);
-  return number.use();
+  return number.use(accepted, (flags & SOCK_CLOEXEC) != 0);
 }
 
 int millrace_accept(int fd, sockaddr* address, socklen_t* length) asm("accept");

@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "af_packet/interface_info.h"
 #include "frame_headers.h"
 
 namespace millrace::drivers {
@@ -47,8 +46,11 @@ std::string AfPacketDevice::initialise(const AfPacketConfig& config) {
                       (mac_ != own_mac_ && !rx_.set_promiscuous(info.index)))) {
     return "cannot attach to " + interface_ + ": " + std::string(std::strerror(errno));
   }
-  if (!inherited_ && config.fanout != nullptr) {
-    if (std::string error = config.fanout->join(rx_.fd()); !error.empty()) return error;
+  fanout_ = config.fanout;
+  queue_ = config.rx.queue;
+  if (!inherited_ && fanout_ != nullptr) {
+    const auto turn = fanout_->take_turn();
+    if (std::string error = fanout_->join(rx_.fd(), queue_, info.index); !error.empty()) return error;
   }
   caps_.tx_checksum = caps_.rx_checksum = caps_.tso = caps_.lro = caps_.scatter = caps_.can_sleep = true;
   caps_.max_gso_bytes = kMaxGsoBytes;
@@ -111,11 +113,22 @@ void AfPacketDevice::check_link() {
   // Deleted and made again under the same name.
   InterfaceInfo info;
   if (!query_interface(tx_.fd(), interface_, info) || info.index != link_.index()) return;
-  if (!tx_.bind(info.index) || !rx_.bind(info.index)) return;
+  if (!attach_again(info)) return;
   link_.set_attached(info.index);
   own_addresses(std::vector<IpPrefix>(addresses_));
   if (mac_ != info.mac) (void)rx_.set_promiscuous(info.index);
   rx_.clear_error();
+}
+
+bool AfPacketDevice::attach_again(const InterfaceInfo& info) {
+  if (!tx_.bind(info.index)) return false;
+  if (fanout_ == nullptr) return rx_.bind(info.index);
+  stats_.rx_dropped += rx_.read_drops();
+  const auto turn = fanout_->take_turn();
+  // A socket is made where its thread is: it must see the same interface.
+  InterfaceInfo here;
+  return rx_.reopen().empty() && query_interface(rx_.fd(), interface_, here) && here.index == info.index &&
+         rx_.bind(info.index) && fanout_->join(rx_.fd(), queue_, info.index).empty();
 }
 
 DeviceStats AfPacketDevice::stats() {

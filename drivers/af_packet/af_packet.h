@@ -10,6 +10,7 @@
 
 #include "af_packet/fanout.h"
 #include "af_packet/ingress_filter.h"
+#include "af_packet/interface_info.h"
 #include "af_packet/link_monitor.h"
 #include "af_packet/rx_ring.h"
 #include "af_packet/tx_socket.h"
@@ -24,8 +25,9 @@ struct AfPacketConfig {
   int inherited_tx = -1;  ///< the sending socket of the process image before; with rx.inherited
   /// Another address than the interface's own; the interface is then made promiscuous.
   std::optional<MacAddress> mac;
-  /// This device is one queue of several, opened in their order, which all name this; null: it is alone.
-  Fanout* fanout = nullptr;
+  /// This device is one queue of several (rx.queue), opened in their order, which all have this; null: it is
+  /// alone.
+  std::shared_ptr<Fanout> fanout = nullptr;
 };
 
 /// An interface of the kernel, by packet sockets: works on any Ethernet-like interface and needs CAP_NET_RAW.
@@ -60,11 +62,14 @@ class AfPacketDevice final : public NetDevice {
   [[nodiscard]] std::string initialise(const AfPacketConfig& config);
   [[nodiscard]] bool congested() const { return tx_result_ == TxSocket::Result::kCongested; }
   void check_link();
+  [[nodiscard]] bool attach_again(const InterfaceInfo& info);
 
   RxRing rx_;
   TxSocket tx_;
   LinkMonitor link_;
   IngressFilter filter_;
+  std::shared_ptr<Fanout> fanout_;
+  std::uint32_t queue_ = 0;
   std::vector<IpPrefix> addresses_;
   bool inherited_ = false;  ///< the process that opened it is still there
   Instant next_link_check_{};

@@ -3,6 +3,7 @@
 #include <linux/if_packet.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -24,7 +25,12 @@ sock_filter instruction(int code, std::uint32_t k, std::uint8_t if_true = 0, std
 
 }  // namespace
 
-std::vector<sock_filter> steering_program(std::uint32_t queues) {
+bool in_order(std::span<const std::uint32_t> members) {
+  std::uint32_t place = 0;
+  return std::all_of(members.begin(), members.end(), [&](std::uint32_t queue) { return queue == place++; });
+}
+
+std::vector<sock_filter> steering_program(std::uint32_t queues, std::span<const std::uint32_t> members) {
   using Home = link::FlowHome;
   // A: what is computed with; X: the length of the IP header, later the other operand; M[0]: addresses.
   std::vector<sock_filter> program{
@@ -61,37 +67,60 @@ std::vector<sock_filter> steering_program(std::uint32_t queues) {
       instruction(BPF_ALU | BPF_RSH | BPF_K, Home::kLastShift),
       instruction(BPF_ALU | BPF_XOR | BPF_X, 0),
       instruction(BPF_ALU | BPF_MOD | BPF_K, queues),
-      instruction(BPF_RET | BPF_A, 0),
-      instruction(BPF_RET | BPF_K, 0),
   };
-  const std::size_t zero = program.size() - 1;
-  const auto to_zero = [zero](std::size_t from) { return static_cast<std::uint8_t>(zero - from - 1); };
-  program[1].jf = to_zero(1);
-  program[3].jt = to_zero(3);
-  program[6].jf = to_zero(6);
+  std::uint32_t first_at = 0;
+  if (in_order(members)) {
+    program.push_back(instruction(BPF_RET | BPF_A, 0));
+  } else {
+    for (std::uint32_t place = 0; place < members.size(); ++place) {
+      program.push_back(instruction(BPF_JMP | BPF_JEQ | BPF_K, members[place], 0, 1));
+      program.push_back(instruction(BPF_RET | BPF_K, place));
+      if (members[place] == 0) first_at = place;
+    }
+    program.push_back(instruction(BPF_RET | BPF_K, 0));
+  }
+  program.push_back(instruction(BPF_RET | BPF_K, first_at));
+  const std::size_t last = program.size() - 1;
+  const auto to_last = [last](std::size_t from) { return static_cast<std::uint8_t>(last - from - 1); };
+  program[1].jf = to_last(1);
+  program[3].jt = to_last(3);
+  program[6].jf = to_last(6);
   return program;
 }
 
-std::string Fanout::join(int socket) {
-  if (queues == 1) return {};
+std::string Fanout::join(int socket, std::uint32_t queue, int interface_index) {
+  if (interface_index != interface_index_) {
+    interface_index_ = interface_index;
+    group_ = -1;
+    members_.clear();
+  }
   const unsigned kind = PACKET_FANOUT_CBPF | kIgnoreOutgoing;
-  const bool first = group < 0;
+  const bool first = group_ < 0;
   // Arguments of the first member: the kernel picks the number.
   std::uint32_t arguments = (kind | (first ? PACKET_FANOUT_FLAG_UNIQUEID : 0)) << 16;
-  if (!first) arguments |= static_cast<std::uint32_t>(group) & 0xffff;
+  if (!first) arguments |= static_cast<std::uint32_t>(group_) & 0xffff;
   if (::setsockopt(socket, SOL_PACKET, PACKET_FANOUT, &arguments, sizeof arguments) != 0)
-    return "cannot share the interface's frames between " + std::to_string(queues) +
+    return "cannot share the interface's frames between " + std::to_string(queues_) +
            " queues (PACKET_FANOUT): " + std::strerror(errno);
+  std::erase(members_, queue);  // a socket that could not stay
+  members_.push_back(queue);
+  if (first || !in_order(members_)) {
+    if (std::string error = steer(socket); !error.empty()) return error;
+  }
   if (!first) return {};
-  std::vector<sock_filter> code = steering_program(queues);
-  sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
   std::uint32_t made = 0;
   socklen_t length = sizeof made;
-  if (::setsockopt(socket, SOL_PACKET, PACKET_FANOUT_DATA, &program, sizeof program) != 0 ||
-      ::getsockopt(socket, SOL_PACKET, PACKET_FANOUT, &made, &length) != 0)
-    return std::string("cannot steer frames to queues (PACKET_FANOUT_DATA): ") + std::strerror(errno);
-  group = static_cast<int>(made & 0xffff);
+  if (::getsockopt(socket, SOL_PACKET, PACKET_FANOUT, &made, &length) != 0)
+    return std::string("cannot read the group (PACKET_FANOUT): ") + std::strerror(errno);
+  group_ = static_cast<int>(made & 0xffff);
   return {};
+}
+
+std::string Fanout::steer(int socket) const {
+  std::vector<sock_filter> code = steering_program(queues_, members_);
+  sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
+  if (::setsockopt(socket, SOL_PACKET, PACKET_FANOUT_DATA, &program, sizeof program) == 0) return {};
+  return std::string("cannot steer frames to queues (PACKET_FANOUT_DATA): ") + std::strerror(errno);
 }
 
 }  // namespace millrace::drivers

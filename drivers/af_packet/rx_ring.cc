@@ -1,12 +1,15 @@
 #include "af_packet/rx_ring.h"
 
+#include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "af_packet/datagrams.h"
 #include "af_packet/packet_socket.h"
@@ -29,6 +32,33 @@ void insert_vlan_tag(Packet& packet, std::uint16_t type, std::uint16_t tag) {
   std::memmove(frame, frame + kVlanTag, 12);
   store_be16(frame + 12, type);
   store_be16(frame + 14, tag);
+}
+
+/// A socket that has its ring.
+std::string make_ring_socket(const RxRing::Config& config, UniqueFd& socket) {
+  std::string error = open_packet_socket(socket);
+  if (!error.empty()) return error;
+  const int fd = socket.get();
+  set_socket_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, config.socket_buffer);
+  const int one = 1;
+  const int version = TPACKET_V2;
+  // PACKET_COPY_THRESH is a switch: any number but 0 has over-sized frames queued.
+  if (::setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one) != 0 ||
+      ::setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof version) != 0 ||
+      ::setsockopt(fd, SOL_PACKET, PACKET_COPY_THRESH, &one, sizeof one) != 0) {
+    return "this kernel is too old (Linux 4.20 or later is needed): " + std::string(std::strerror(errno));
+  }
+  tpacket_req request{};
+  const std::uint32_t bytes = config.slots * config.slot_bytes;
+  request.tp_block_size = std::max(config.slot_bytes, std::min(bytes, 256u << 10));
+  request.tp_block_nr = bytes / request.tp_block_size;
+  request.tp_frame_size = config.slot_bytes;
+  request.tp_frame_nr = config.slots;
+  if (::setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request) != 0) {
+    return "cannot make a receive ring of " + std::to_string(bytes >> 10) +
+           " KiB: " + std::string(std::strerror(errno));
+  }
+  return {};
 }
 
 }  // namespace
@@ -57,55 +87,47 @@ RxRing::~RxRing() {
   if (position_ != nullptr) ::munmap(position_, kPositionBytes);
 }
 
-std::string RxRing::make_socket(const Config& config) {
-  std::string error = open_packet_socket(socket_);
-  if (!error.empty()) return error;
-  const int fd = socket_.get();
-  set_socket_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, config.socket_buffer);
-  const int one = 1;
-  const int version = TPACKET_V2;
-  // PACKET_COPY_THRESH is a switch: any number but 0 has over-sized frames queued.
-  if (::setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one) != 0 ||
-      ::setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof version) != 0 ||
-      ::setsockopt(fd, SOL_PACKET, PACKET_COPY_THRESH, &one, sizeof one) != 0) {
-    return "this kernel is too old (Linux 4.20 or later is needed): " + std::string(std::strerror(errno));
-  }
-  tpacket_req request{};
-  const std::uint32_t bytes = config.slots * config.slot_bytes;
-  request.tp_block_size = std::max(config.slot_bytes, std::min(bytes, 256u << 10));
-  request.tp_block_nr = bytes / request.tp_block_size;
-  request.tp_frame_size = config.slot_bytes;
-  request.tp_frame_nr = config.slots;
-  if (::setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request) != 0) {
-    return "cannot make a receive ring of " + std::to_string(bytes >> 10) +
-           " KiB: " + std::string(std::strerror(errno));
-  }
+std::string RxRing::map_ring(int socket) {
+  const std::size_t bytes = std::size_t{config_.slots} * config_.slot_bytes;
+  void* ring = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, socket, 0);
+  if (ring == MAP_FAILED) return "cannot map the receive ring: " + std::string(std::strerror(errno));
+  if (map_ != nullptr) ::munmap(map_, map_bytes_);
+  map_ = static_cast<std::uint8_t*>(ring);
+  map_bytes_ = bytes;
+  slots_ = config_.slots;
+  slot_bytes_ = config_.slot_bytes;
   return {};
 }
 
-std::string RxRing::map(const Config& config) {
-  const std::size_t bytes = std::size_t{config.slots} * config.slot_bytes;
-  void* ring = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, socket_.get(), 0);
-  if (ring == MAP_FAILED) return "cannot map the receive ring: " + std::string(std::strerror(errno));
-  map_ = static_cast<std::uint8_t*>(ring);
-  map_bytes_ = bytes;
-  const int kind = config.shared_file >= 0 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS;
-  void* position = ::mmap(nullptr, kPositionBytes, PROT_READ | PROT_WRITE, kind, config.shared_file, 0);
+std::string RxRing::map_position() {
+  const int kind = config_.shared_file >= 0 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS;
+  void* position = ::mmap(nullptr, kPositionBytes, PROT_READ | PROT_WRITE, kind, config_.shared_file, 0);
   if (position == MAP_FAILED) return "cannot map memory: " + std::string(std::strerror(errno));
   position_ = position;
-  current_ = static_cast<std::uint32_t*>(position) + config.queue;
-  slots_ = config.slots;
-  slot_bytes_ = config.slot_bytes;
+  current_ = static_cast<std::uint32_t*>(position) + config_.queue;
   return {};
 }
 
 std::string RxRing::open(const Config& config) {
+  config_ = config;
   if (config.inherited >= 0) {
     socket_ = UniqueFd{config.inherited};
-  } else if (std::string error = make_socket(config); !error.empty()) {
+  } else if (std::string error = make_ring_socket(config, socket_); !error.empty()) {
     return error;
   }
-  return map(config);
+  if (std::string error = map_ring(socket_.get()); !error.empty()) return error;
+  return map_position();
+}
+
+std::string RxRing::reopen() {
+  UniqueFd made;
+  if (std::string error = make_ring_socket(config_, made); !error.empty()) return error;
+  if (std::string error = map_ring(made.get()); !error.empty()) return error;
+  *current_ = 0;
+  // Under the number that others know: an image of this process that comes after, and who guards descriptors.
+  const int flags = (::fcntl(socket_.get(), F_GETFD) & FD_CLOEXEC) != 0 ? O_CLOEXEC : 0;
+  if (::dup3(made.get(), socket_.get(), flags) < 0) socket_ = std::move(made);
+  return {};
 }
 
 bool RxRing::bind(int interface_index) {

@@ -43,6 +43,9 @@ class RxRing {
 
   /// Opens the socket and maps the ring; no frame comes before bind(). Empty, or what failed.
   [[nodiscard]] std::string open(const Config& config);
+  /// Another socket and ring in the place of the old ones, under the same descriptor; no frame comes before
+  /// bind(). What was in the old ring is lost. Empty, or what failed: all is as it was.
+  [[nodiscard]] std::string reopen();
   /// Attaches to an interface, also after it was deleted and made again. False: errno says why.
   [[nodiscard]] bool bind(int interface_index);
   /// Also takes frames for other stations than the interface's own address.
@@ -64,8 +67,8 @@ class RxRing {
   static constexpr std::size_t kCopyBatch = 16;
   struct Slot;
 
-  [[nodiscard]] std::string make_socket(const Config& config);
-  [[nodiscard]] std::string map(const Config& config);
+  [[nodiscard]] std::string map_ring(int socket);
+  [[nodiscard]] std::string map_position();
   [[nodiscard]] Slot slot(std::uint32_t index) const;
   [[nodiscard]] std::uint32_t after(std::uint32_t index) const { return index + 1 == slots_ ? 0 : index + 1; }
   void release(std::uint32_t index);
@@ -96,6 +99,8 @@ class RxRing {
   std::array<std::array<iovec, 2>, kCopyBatch> pieces_{};
   std::array<VnetHeader, kCopyBatch> headers_{};
   std::array<PacketPtr, kCopyBatch> packets_;
+
+  Config config_;
 };
 
 }  // namespace millrace::drivers

@@ -10,8 +10,10 @@
 #include <cerrno>
 #include <cstring>
 #include <thread>
+#include <utility>
 
 #include "af_packet/interface_info.h"
+#include "af_xdp/channels.h"
 
 namespace millrace::drivers {
 namespace {
@@ -31,8 +33,17 @@ constexpr auto kBusyFor = std::chrono::milliseconds(1000), kBusyStep = std::chro
 
 }  // namespace
 
+AfXdpDevice::AfXdpDevice(const AfXdpConfig& config, std::shared_ptr<XdpProgram> program)
+    : config_(config), program_(std::move(program)), queue_(config.queue + config.place.index) {
+  config_.place.program = nullptr;
+}
+
 std::unique_ptr<AfXdpDevice> AfXdpDevice::open(const AfXdpConfig& config, std::string& error) {
-  std::unique_ptr<AfXdpDevice> device{new AfXdpDevice(config)};
+  std::shared_ptr<XdpProgram> own;
+  std::shared_ptr<XdpProgram>& program = config.place.program != nullptr ? *config.place.program : own;
+  if (program == nullptr)
+    program = std::make_shared<XdpProgram>(config.interface, config.queue + config.place.count, config.mode);
+  std::unique_ptr<AfXdpDevice> device{new AfXdpDevice(config, program)};
   error = device->initialise();
   if (!error.empty()) {
     error = "xdp: " + error;
@@ -62,6 +73,8 @@ std::string AfXdpDevice::initialise() {
     return "cannot watch the link (rtnetlink): " + std::string(std::strerror(errno));
   mtu_ = info.mtu;
   mac_ = config_.mac.value_or(info.mac);
+  if (std::string error = check_queues(interface, config_.queue, config_.place.count); !error.empty())
+    return error;
   if (std::string error = umem_.open(config_.frames, frame_bytes, config_.slots); !error.empty())
     return error;
   if (std::string error = attach(info.index); !error.empty()) return error;
@@ -75,8 +88,7 @@ std::string AfXdpDevice::initialise() {
 std::string AfXdpDevice::attach(int interface_index) {
   std::string error = umem_.announce();
   if (error.empty()) error = make_socket();
-  if (error.empty())
-    error = program_.attach(interface_index, config_.queue, xsk_socket__fd(socket_), config_.mode);
+  if (error.empty()) error = program_->attach(interface_index, queue_, xsk_socket__fd(socket_));
   if (error.empty() && config_.busy_poll != Duration::zero()) error = poll_busily();
   if (error.empty() && config_.mac) error = become_promiscuous(interface_index);
   if (!error.empty()) {
@@ -84,7 +96,6 @@ std::string AfXdpDevice::attach(int interface_index) {
     return error;
   }
   link_.set_attached(interface_index);
-  static_cast<void>(program_.select(config_.interface, addresses_));
   umem_.refill(config_.slots);
   ask_for_frames();
   return {};
@@ -97,14 +108,14 @@ std::string AfXdpDevice::make_socket() {
   config.bind_flags = XDP_USE_NEED_WAKEUP;
   int error = 0;
   for (auto waited = 0 * kBusyStep; waited <= kBusyFor; waited += kBusyStep) {
-    error = xsk_socket__create(&socket_, config_.interface.c_str(), config_.queue, umem_.handle(), &rx_, &tx_,
-                               &config);
+    error =
+        xsk_socket__create(&socket_, config_.interface.c_str(), queue_, umem_.handle(), &rx_, &tx_, &config);
     if (error != -EBUSY) break;
     std::this_thread::sleep_for(kBusyStep);
   }
   if (error == 0) return {};
   socket_ = nullptr;
-  const std::string where = config_.interface + ", queue " + std::to_string(config_.queue);
+  const std::string where = config_.interface + ", queue " + std::to_string(queue_);
   switch (error) {
     case -EBUSY:
       return where + " has an AF_XDP socket already";
@@ -143,7 +154,7 @@ std::string AfXdpDevice::become_promiscuous(int interface_index) {
 }
 
 void AfXdpDevice::detach() {
-  program_.detach();
+  program_->detach(queue_);
   promiscuous_ = UniqueFd{};
   if (socket_ != nullptr) {
     dropped_before_ = stats().rx_dropped;
@@ -154,8 +165,7 @@ void AfXdpDevice::detach() {
 }
 
 void AfXdpDevice::own_addresses(std::span<const IpPrefix> addresses) {
-  addresses_.assign(addresses.begin(), addresses.end());
-  static_cast<void>(program_.select(config_.interface, addresses_));
+  program_->select(addresses);
 }
 
 // --- receiving

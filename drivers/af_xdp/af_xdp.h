@@ -6,7 +6,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "af_packet/link_monitor.h"
 #include "af_xdp/config.h"
@@ -17,9 +16,10 @@
 
 namespace millrace::drivers {
 
-/// One queue of an interface of the kernel, by an AF_XDP socket: frames come before the kernel has made
-/// anything of them, into memory of ours, and travel to recv() from there. No checksums, no super-frames: a
-/// kernel peer on the same host must have its transmit checksum offload off (ethtool -K ... tx off).
+/// One queue of an interface of the kernel, by an AF_XDP socket, alone or as one of several: frames come
+/// before the kernel has made anything of them, into memory of ours, and travel to recv() from there. No
+/// checksums, no super-frames: a kernel peer on the same host must have its transmit checksum offload off
+/// (ethtool -K ... tx off).
 class AfXdpDevice final : public NetDevice {
  public:
   /// Null, and `error` says what is wrong and what to do.
@@ -42,10 +42,10 @@ class AfXdpDevice final : public NetDevice {
   [[nodiscard]] DeviceStats stats() override;
 
   /// Attached to the interface's driver, not to the kernel's general hook.
-  [[nodiscard]] bool native() const { return program_.native(); }
+  [[nodiscard]] bool native() const { return program_->native(); }
 
  private:
-  explicit AfXdpDevice(const AfXdpConfig& config) : config_(config) {}
+  AfXdpDevice(const AfXdpConfig& config, std::shared_ptr<XdpProgram> program);
   [[nodiscard]] std::string initialise();
   [[nodiscard]] std::string attach(int interface_index);
   [[nodiscard]] std::string make_socket();
@@ -61,7 +61,8 @@ class AfXdpDevice final : public NetDevice {
 
   AfXdpConfig config_;
   Umem umem_;
-  XdpProgram program_;
+  std::shared_ptr<XdpProgram> program_;  ///< of all queues of the interface
+  std::uint32_t queue_;                  ///< the interface's number of this one
   xsk_socket* socket_ = nullptr;
   xsk_ring_cons rx_{};
   xsk_ring_prod tx_{};
@@ -70,7 +71,6 @@ class AfXdpDevice final : public NetDevice {
   bool tx_full_ = false;
   bool received_since_arm_ = true;
   Instant next_link_check_{};
-  std::vector<IpPrefix> addresses_;
   DeviceCaps caps_;
   DeviceStats stats_;
   std::uint64_t dropped_before_ = 0;  ///< by sockets that are closed

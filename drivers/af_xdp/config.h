@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -8,6 +9,15 @@
 #include "base/time.h"
 
 namespace millrace::drivers {
+
+class XdpProgram;
+
+/// Which of several queues of an interface a device is. They are opened in their order, and all name one
+/// program, which the first makes.
+struct XdpQueue {
+  std::uint32_t index = 0, count = 1;
+  std::shared_ptr<XdpProgram>* program = nullptr;  ///< used while it is opened; null: it is alone
+};
 
 /// What an `xdp:` spec says.
 struct AfXdpConfig {
@@ -18,7 +28,8 @@ struct AfXdpConfig {
   };
 
   std::string interface;
-  std::uint32_t queue = 0;
+  std::uint32_t queue = 0;  ///< the interface's, of the first device
+  XdpQueue place = {};      ///< the device's own is as many further
   Mode mode = Mode::kAuto;
   std::uint32_t slots = 2048;     ///< frames that may wait in either direction; a power of two
   std::uint32_t frames = 8192;    ///< in all: the rings' and those lent to sockets; a power of two

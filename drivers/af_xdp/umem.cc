@@ -34,6 +34,9 @@ std::string Umem::announce() {
   xsk_umem_config config{};
   config.fill_size = config.comp_size = slots_;
   config.frame_size = frame_bytes_;
+  // libxdp leaves the positions of before in them.
+  fill_ = {};
+  completion_ = {};
   const int error =
       xsk_umem__create(&umem_, area_, std::uint64_t{frames_} * frame_bytes_, &fill_, &completion_, &config);
   if (error != 0) {

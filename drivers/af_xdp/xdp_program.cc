@@ -89,58 +89,87 @@ bool kernel_has_address(const std::string& interface) {
   return false;
 }
 
-}  // namespace
-
-UniqueFd XdpProgram::load(std::span<const std::uint32_t> addresses) const {
+UniqueFd load(int map, std::span<const std::uint32_t> addresses) {
   BpfProgram program;
   if (!addresses.empty()) add_selection(program, addresses);
-  add_redirect(program, map_.get());
+  add_redirect(program, map);
   return UniqueFd{
       bpf_prog_load(BPF_PROG_TYPE_XDP, "millrace", "Apache-2.0", program.data(), program.size(), nullptr)};
 }
 
-bool XdpProgram::link(int interface_index, int program, std::uint32_t flags) {
-  LIBBPF_OPTS(bpf_link_create_opts, options, .flags = flags);
-  link_ = UniqueFd{bpf_link_create(program, interface_index, BPF_XDP, &options)};
-  return static_cast<bool>(link_);
+std::string failed(const char* what) {
+  return std::string(what) + ": " + std::strerror(errno) +
+         (errno == EPERM ? "; CAP_NET_ADMIN and CAP_BPF are needed: run as root" : "");
 }
 
-std::string XdpProgram::attach(int interface_index, std::uint32_t queue, int socket, AfXdpConfig::Mode mode) {
-  detach();
-  const auto failed = [](const char* what) {
-    return std::string(what) + ": " + std::strerror(errno) +
-           (errno == EPERM ? "; CAP_NET_ADMIN and CAP_BPF are needed: run as root" : "");
-  };
-  map_ = UniqueFd{
-      bpf_map_create(BPF_MAP_TYPE_XSKMAP, "millrace", sizeof queue, sizeof socket, queue + 1, nullptr)};
-  if (!map_ || bpf_map_update_elem(map_.get(), &queue, &socket, BPF_ANY) != 0)
-    return failed("cannot make the map of sockets");
-  const UniqueFd program = load({});
+}  // namespace
+
+bool XdpProgram::link(Attachment& attachment, int program, std::uint32_t flags) const {
+  LIBBPF_OPTS(bpf_link_create_opts, options, .flags = flags);
+  attachment.link = UniqueFd{bpf_link_create(program, attachment.interface_index, BPF_XDP, &options)};
+  return static_cast<bool>(attachment.link);
+}
+
+std::string XdpProgram::attach_to(int interface_index) {
+  using Mode = AfXdpConfig::Mode;
+  Attachment made;
+  made.interface_index = interface_index;
+  made.map = UniqueFd{
+      bpf_map_create(BPF_MAP_TYPE_XSKMAP, "millrace", sizeof(std::uint32_t), sizeof(int), queues_, nullptr)};
+  if (!made.map) return failed("cannot make the map of sockets");
+  const UniqueFd program = load(made.map.get(), selected());
   if (!program) return failed("cannot load the XDP program");
-  native_ = mode != AfXdpConfig::Mode::kGeneric && link(interface_index, program.get(), XDP_FLAGS_DRV_MODE);
-  if (native_ || (mode != AfXdpConfig::Mode::kNative && errno != EBUSY &&
-                  link(interface_index, program.get(), XDP_FLAGS_SKB_MODE)))
+  made.native = mode_ != Mode::kGeneric && link(made, program.get(), XDP_FLAGS_DRV_MODE);
+  if (made.native ||
+      (mode_ != Mode::kNative && errno != EBUSY && link(made, program.get(), XDP_FLAGS_SKB_MODE))) {
+    attachment_ = std::move(made);
     return {};
+  }
   if (errno == EBUSY)
     return "another XDP program is attached; see: ip link show, and: ip link set ... xdp off";
-  return failed(mode == AfXdpConfig::Mode::kNative ? "the interface's driver has no XDP (mode=native)"
-                                                   : "cannot attach the XDP program");
+  return failed(mode_ == Mode::kNative ? "the interface's driver has no XDP (mode=native)"
+                                       : "cannot attach the XDP program");
 }
 
-bool XdpProgram::select(const std::string& interface, std::span<const IpPrefix> addresses) {
-  if (!link_ || !kernel_has_address(interface)) return false;
+std::string XdpProgram::attach(int interface_index, std::uint32_t queue, int socket) {
+  const std::lock_guard guard(mutex_);
+  if (interface_index != attachment_.interface_index) {
+    if (std::string error = attach_to(interface_index); !error.empty()) return error;
+  }
+  attachment_.queues.insert(queue);
+  if (bpf_map_update_elem(attachment_.map.get(), &queue, &socket, BPF_ANY) != 0)
+    return failed("cannot enter the socket in the map");
+  return {};
+}
+
+void XdpProgram::detach(std::uint32_t queue) {
+  const std::lock_guard guard(mutex_);
+  if (attachment_.queues.erase(queue) == 0) return;
+  static_cast<void>(bpf_map_delete_elem(attachment_.map.get(), &queue));
+  if (attachment_.queues.empty()) attachment_ = Attachment{};
+}
+
+std::vector<std::uint32_t> XdpProgram::selected() const {
   std::vector<std::uint32_t> ours;
-  for (const IpPrefix& own : addresses) {
+  if (!kernel_has_address(interface_)) return ours;
+  for (const IpPrefix& own : addresses_) {
     if (own.address.is_v4() && ours.size() < kMaxAddresses) ours.push_back(own.address.v4_value());
   }
-  if (ours.empty()) return false;
-  const UniqueFd program = load(ours);
-  return program && bpf_link_update(link_.get(), program.get(), nullptr) == 0;
+  return ours;
 }
 
-void XdpProgram::detach() {
-  link_ = UniqueFd{};
-  map_ = UniqueFd{};
+void XdpProgram::select(std::span<const IpPrefix> addresses) {
+  const std::lock_guard guard(mutex_);
+  addresses_.assign(addresses.begin(), addresses.end());
+  const std::vector<std::uint32_t> ours = selected();
+  if (!attachment_.link || ours.empty()) return;
+  if (const UniqueFd program = load(attachment_.map.get(), ours))
+    static_cast<void>(bpf_link_update(attachment_.link.get(), program.get(), nullptr));
+}
+
+bool XdpProgram::native() const {
+  const std::lock_guard guard(mutex_);
+  return attachment_.native;
 }
 
 }  // namespace millrace::drivers

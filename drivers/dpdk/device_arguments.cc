@@ -51,12 +51,20 @@ std::string with_whole_address(std::string_view device) {
   return all;
 }
 
-std::string with_defaults(std::string_view device, std::uint32_t slots) {
+std::string with_defaults(std::string_view device, std::uint32_t slots, std::uint32_t queues) {
   std::string all(device);
-  const std::string name = device_name(device);
-  if (name.starts_with("net_virtio_user") && argument_of(device, "queue_size").empty())
-    all += ",queue_size=" + std::to_string(slots);
-  if (name.starts_with("net_vhost") && argument_of(device, "tso").empty()) all += ",tso=1";
+  const std::string name = device_name(device), count = std::to_string(queues);
+  const auto add = [&](std::string_view driver, std::string_view argument, const std::string& value) {
+    if (name.starts_with(driver) && argument_of(device, argument).empty())
+      all.append(",").append(argument).append("=").append(value);
+  };
+  add("net_virtio_user", "queue_size", std::to_string(slots));
+  add("net_vhost", "tso", "1");
+  if (queues == 1) return all;
+  add("net_vhost", "queues", count);
+  add("net_virtio_user", "queues", count);
+  add("net_virtio_user", "cq", "1");  // by which it says how many are used
+  add("net_af_packet", "qpairs", count);
   return all;
 }
 

@@ -15,8 +15,8 @@ namespace millrace::drivers::dpdk {
 /// A PCI address as the kernel and DPDK write it, "0000:3b:00.0"; other devices as they are.
 [[nodiscard]] std::string with_whole_address(std::string_view device);
 /// Adds what is better than the device's own defaults, where the user has not said otherwise: a ring of
-/// `slots` (virtio_user), super-frames (vhost).
-[[nodiscard]] std::string with_defaults(std::string_view device, std::uint32_t slots);
+/// `slots` (virtio_user), super-frames (vhost); and what makes a virtual device have so many queues.
+[[nodiscard]] std::string with_defaults(std::string_view device, std::uint32_t slots, std::uint32_t queues);
 /// The file of the socket on which the device will wait for its peer; empty: none.
 [[nodiscard]] std::string listening_socket(std::string_view device);
 /// A device that connects to its peer's socket, and does so only once (virtio_user, memif): when the peer

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "dpdk/xstats.h"
+
 namespace millrace::drivers::dpdk {
 namespace {
 
@@ -17,12 +19,12 @@ constexpr Duration kAwaitPeer = 100ms;
 }  // namespace
 
 std::unique_ptr<DpdkDevice> DpdkDevice::open(const DpdkConfig& config, std::string& error) {
-  std::shared_ptr<Port> port = Port::open(config, 1, error);
+  std::shared_ptr<Port> port = config.queue == 0 ? Port::open(config, error) : Port::find(config, error);
   if (!port) {
     error = "dpdk: " + error;
     return nullptr;
   }
-  return std::make_unique<DpdkDevice>(std::move(port), std::uint16_t{0}, config.device);
+  return std::make_unique<DpdkDevice>(std::move(port), config.queue, config.device);
 }
 
 DpdkDevice::DpdkDevice(std::shared_ptr<Port> port, std::uint16_t queue, std::string device)
@@ -32,21 +34,23 @@ DpdkDevice::DpdkDevice(std::shared_ptr<Port> port, std::uint16_t queue, std::str
       name_("dpdk:" + std::move(device)) {}
 
 std::size_t DpdkDevice::rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) {
-  if (!port_->ready()) return 0;
+  const Port::Use use(*port_, queues_);
+  if (!use) return 0;
   if (armed_) disarm();
   queues_.tx.drop_strays();
   const LcoreScope scope(queues_.lcore);
   const std::size_t received = queues_.rx.receive(pool, out, budget, now, stats_);
   if (received != 0) {
     last_frame_ = now;
-  } else {
+  } else if (owns_link()) {
     port_->watch_link(now);
   }
   return received;
 }
 
 std::size_t DpdkDevice::tx_burst(PacketQueue& packets, Instant /*now*/) {
-  if (!port_->ready()) {
+  const Port::Use use(*port_, queues_);
+  if (!use) {
     const std::size_t dropped = packets.size();
     packets.clear();
     stats_.tx_errors += dropped;
@@ -59,10 +63,11 @@ std::size_t DpdkDevice::tx_burst(PacketQueue& packets, Instant /*now*/) {
 }
 
 void DpdkDevice::release_packets() {
-  if (port_->ready()) {
+  if (const Port::Use use(*port_, queues_); use) {
     queues_.rx.forget();
     queues_.tx.reclaim();
   }
+  queues_.tx.drop_strays();  // of a port that the user of another queue has closed
   // Devices free what they have sent in a later burst, and there is none to come.
   if (queues_.tx.attached() == 0) return;
   port_->close_and_reopen();
@@ -70,16 +75,18 @@ void DpdkDevice::release_packets() {
 }
 
 std::span<const WaitFd> DpdkDevice::wait_fds() {
-  wait_fds_[0] = {port_->event_fd(), true, false};
-  wait_fds_[1] = {port_->rx_fd(queue_), true, false};
+  const Port::Use use(*port_, queues_);
+  wait_fds_[0] = {queues_.event_fd.get(), true, false};
+  wait_fds_[1] = {use ? port_->interrupts().fd(queue_) : -1, true, false};
   return {wait_fds_.data(), wait_fds_[1].fd >= 0 ? 2u : 1u};
 }
 
 bool DpdkDevice::arm() {
-  if (!port_->ready()) return false;
+  const Port::Use use(*port_, queues_);
+  if (!use) return false;
   if (!armed_) {
-    port_->clear_rx_interrupt(queue_);
-    port_->set_rx_interrupt(queue_, true);
+    port_->interrupts().clear(queue_);
+    port_->interrupts().set(queue_, true);
     armed_ = true;
   }
   const LcoreScope scope(queues_.lcore);
@@ -88,13 +95,13 @@ bool DpdkDevice::arm() {
 
 void DpdkDevice::disarm() {
   armed_ = false;
-  if (!interrupt_seen_) interrupt_seen_ = port_->rx_interrupt_pending(queue_);
-  port_->set_rx_interrupt(queue_, false);
+  if (!interrupt_seen_) interrupt_seen_ = port_->interrupts().pending(queue_);
+  port_->interrupts().set(queue_, false);
 }
 
 Duration DpdkDevice::max_sleep(Instant now) const {
   if (tx_full()) return kRetryFull;
-  if (port_->ready() && port_->awaits_peer()) return kAwaitPeer;
+  if (owns_link() && port_->ready() && port_->awaits_peer()) return kAwaitPeer;
   if (!port_->ready() || (wait_fds_[1].fd >= 0 && interrupt_seen_)) return Duration::max();
   const Duration quiet = now - last_frame_;
   return std::clamp<Duration>(quiet / 8, kShortestSleep,
@@ -102,14 +109,20 @@ Duration DpdkDevice::max_sleep(Instant now) const {
 }
 
 DeviceEvent DpdkDevice::take_event() {
-  if (!port_->take_link_change()) return DeviceEvent::kNone;
-  port_->clear_event();
-  const bool up = port_->link_up();
-  if (!up && port_->ready() && port_->lost_peer()) port_->reopen();
+  if (!Port::take_link_change(queues_)) return DeviceEvent::kNone;
+  const bool up = owns_link() ? look_at_link() : port_->link_seen_up();
   if (up == link_told_) return DeviceEvent::kNone;
   link_told_ = up;
   queues_.tx.forget_full();
   return up ? DeviceEvent::kLinkUp : DeviceEvent::kLinkDown;
+}
+
+bool DpdkDevice::look_at_link() {
+  const Port::Use use(*port_, queues_);
+  const bool up = use && port_->link_up();
+  if (use && !up && port_->lost_peer()) port_->reopen();
+  port_->saw_link(up);
+  return up;
 }
 
 DeviceStats DpdkDevice::stats() {
@@ -117,16 +130,19 @@ DeviceStats DpdkDevice::stats() {
 }
 
 std::vector<std::pair<std::string, std::uint64_t>> DpdkDevice::extended_stats() {
-  std::vector<std::pair<std::string, std::uint64_t>> all = port_->extended_stats();
   const RxQueue::Counters& rx = queues_.rx.counters();
   const TxQueue::Counters& tx = queues_.tx.counters();
-  all.insert(all.begin(), {{"RxMbufsLent", rx.lent},
-                           {"RxCopiedOut", rx.copied_out},
-                           {"RxBadChecksum", rx.bad_checksum},
-                           {"TxBytesAttached", tx.bytes_attached},
-                           {"TxBytesCopied", tx.bytes_copied},
-                           {"TxNoMbufs", tx.no_mbufs},
-                           {"PortReopened", port_->reopened()}});
+  std::vector<std::pair<std::string, std::uint64_t>> all{
+      {"RxMbufsLent", rx.lent},           {"RxCopiedOut", rx.copied_out},
+      {"RxBadChecksum", rx.bad_checksum}, {"TxBytesAttached", tx.bytes_attached},
+      {"TxBytesCopied", tx.bytes_copied}, {"TxNoMbufs", tx.no_mbufs}};
+  if (queue_ != 0) return all;
+  // What counts for the whole port, once.
+  all.emplace_back("PortReopened", port_->reopened());
+  const Port::Use use(*port_, queues_);
+  if (!use) return all;
+  const auto device = read_xstats(port_->id());
+  all.insert(all.end(), device.begin(), device.end());
   return all;
 }
 

@@ -35,9 +35,12 @@ class DpdkDevice final : public NetDevice {
   [[nodiscard]] DeviceStats stats() override;
   [[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> extended_stats() override;
   [[nodiscard]] SlabSource* slab_source() override { return &slabs_; }
+  [[nodiscard]] const link::RssHash* rss() const override { return port_->rss(); }
 
  private:
   void disarm();
+  [[nodiscard]] bool owns_link() const { return queue_ == 0; }
+  [[nodiscard]] bool look_at_link();
 
   std::shared_ptr<Port> port_;
   std::uint16_t queue_;

@@ -1,18 +1,15 @@
 #include "dpdk/port.h"
 
-#include <poll.h>
 #include <rte_bus_vdev.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
-#include <rte_eth_vhost.h>
 #include <rte_ethdev.h>
-#include <rte_vhost.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
-#include <set>
+#include <map>
+#include <thread>
 
 #include "af_packet/interface_info.h"
 #include "dpdk/descriptor_signals.h"
@@ -46,25 +43,16 @@ std::string reason(int result) {
   return said.empty() ? rte_strerror(result < 0 ? -result : rte_errno) : said;
 }
 
-/// Of the devices that are open in this process; the EAL's thread alone looks here.
-std::set<std::string>& claimed_names() {
-  static auto* const names = new std::set<std::string>;
-  return *names;
-}
-
-bool is_readable(int fd) {
-  pollfd one{fd, POLLIN, 0};
-  return fd >= 0 && ::poll(&one, 1, 0) == 1;
-}
-
-void drain_eventfd(int fd) {
-  std::uint64_t count = 0;
-  if (is_readable(fd)) (void)!::read(fd, &count, sizeof count);
+/// Those that are open in this process, and being opened, by their devices' names; the EAL's thread alone
+/// looks here.
+std::map<std::string, std::weak_ptr<Port>>& open_ports() {
+  static auto* const ports = new std::map<std::string, std::weak_ptr<Port>>;
+  return *ports;
 }
 
 }  // namespace
 
-std::shared_ptr<Port> Port::open(const DpdkConfig& config, std::uint16_t queues, std::string& error) {
+std::shared_ptr<Port> Port::open(const DpdkConfig& config, std::string& error) {
   Eal& eal = Eal::instance();
   EalOptions options;
   options.arguments = config.eal;
@@ -76,10 +64,25 @@ std::shared_ptr<Port> Port::open(const DpdkConfig& config, std::uint16_t queues,
   error = eal.start(options);
   if (!error.empty()) return nullptr;
   std::shared_ptr<Port> port{new Port};
-  if (!eal.run([&] { error = port->set_up(config, queues); }))
+  const auto set_up = [&] {
+    error = port->set_up(config);
+    if (error.empty()) open_ports()[port->device_name_] = port;
+  };
+  if (!eal.run(set_up))
     error = "DPDK runs in the process that this one was forked from, and cannot be used here";
   if (!error.empty()) port.reset();
   return port;
+}
+
+std::shared_ptr<Port> Port::find(const DpdkConfig& config, std::string& error) {
+  const std::string name = device_name(with_whole_address(config.device));
+  std::shared_ptr<Port> port;
+  Eal::instance().run([&] {
+    if (const auto at = open_ports().find(name); at != open_ports().end()) port = at->second.lock();
+  });
+  if (port != nullptr && port->queues_.size() == config.queues) return port;
+  error = "device " + name + " is not open with " + std::to_string(config.queues) + " queues";
+  return nullptr;
 }
 
 Port::~Port() {
@@ -88,31 +91,29 @@ Port::~Port() {
     eal.withdraw(this);
     close();
     queues_.clear();
-    if (claimed_) claimed_names().erase(device_name_);
+    if (claimed_) open_ports().erase(device_name_);
   });
 }
 
-std::string Port::set_up(const DpdkConfig& config, std::uint16_t queues) {
+std::string Port::set_up(const DpdkConfig& config) {
   config_ = config;
-  device_ = with_defaults(with_whole_address(config.device), config.rx_slots);
+  device_ = with_defaults(with_whole_address(config.device), config.rx_slots, config.queues);
   device_name_ = device_name(device_);
   dies_with_peer_ = dpdk::dies_with_peer(device_);
   is_vhost_ = device_name_.starts_with("net_vhost");
   is_tap_ = device_name_.starts_with("net_tap");
-  event_fd_ = UniqueFd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-  claimed_ = claimed_names().insert(device_name_).second;
+  claimed_ = open_ports().try_emplace(device_name_).second;
   if (!claimed_) return "device " + device_name_ + " is open already; its queues cannot be had one by one";
   if (std::string error = probe(); !error.empty()) return error;
   rte_eth_dev_info info;
   if (const int result = rte_eth_dev_info_get(id_, &info); result != 0)
     return "device " + device_name_ + " does not say what it can do: " + reason(result);
-  if (queues > std::min(info.max_rx_queues, info.max_tx_queues)) {
-    return "device " + device_name_ + " has " +
-           std::to_string(std::min(info.max_rx_queues, info.max_tx_queues)) + " queues, not " +
-           std::to_string(queues);
+  if (const int most = std::min(info.max_rx_queues, info.max_tx_queues); config.queues > most) {
+    return "device " + device_name_ + " has " + std::to_string(most) + (most == 1 ? " queue" : " queues") +
+           ", not " + std::to_string(config.queues);
   }
   read_capabilities(info);
-  if (std::string error = make_queues(queues); !error.empty()) return error;
+  if (std::string error = make_queues(config.queues); !error.empty()) return error;
   return start();
 }
 
@@ -154,6 +155,8 @@ void Port::read_capabilities(const rte_eth_dev_info& info) {
   // asked without, it looks.
   tells_link_ = !one_interrupt_ && (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0 && !is_tap_;
   conf_.intr_conf.lsc = tells_link_ ? 1 : 0;
+  // net_tap has it for rules of rte_flow's only: the kernel picks the queue.
+  if (config_.queues > 1 && !is_tap_) rss_.ask(info, conf_);
 
   max_segments_ = info.tx_desc_lim.nb_seg_max == UINT16_MAX ? std::uint16_t{0} : info.tx_desc_lim.nb_seg_max;
   caps_ = {};
@@ -235,15 +238,15 @@ std::string Port::start() {
   }
   if (!error.empty()) return error;
   if (is_tap_) take_tap_signals();
-  has_interrupts_ = conf_.intr_conf.rxq != 0 && rte_eth_dev_rx_intr_enable(id_, 0) == 0;
-  if (has_interrupts_) (void)rte_eth_dev_rx_intr_disable(id_, 0);
-  caps_.can_sleep = has_interrupts_;
+  interrupts_.find(id_, conf_.intr_conf.rxq != 0, is_vhost_);
+  // Of a port that is open again it is what it was: its users look at it meanwhile.
+  if (caps_.can_sleep != interrupts_.there()) caps_.can_sleep = interrupts_.there();
+  rss_.apply(id_, info, config_.queues);
   if (tells_link_) (void)rte_eth_dev_callback_register(id_, RTE_ETH_EVENT_INTR_LSC, &on_link, this);
   apply_mac();
   (void)Eal::instance().take_complaint();
   was_up_ = false;
-  link_changed_.store(true, std::memory_order_release);
-  ready_.store(true, std::memory_order_release);
+  ready_.store(true);
   return {};
 }
 
@@ -253,11 +256,10 @@ void Port::apply_mac() {
   MacAddress own;
   std::memcpy(own.bytes.data(), address.addr_bytes, own.bytes.size());
   // A device probed anew may have drawn another address: the stack goes on with the first.
-  if (config_.mac) mac_ = *config_.mac;
-  // The kernel's end of net_tap has the device's address; the stack is somebody else.
   if (mac_.is_zero()) {
-    mac_ = own;
-    if (is_tap_) mac_.bytes.back() ^= 1;
+    mac_ = config_.mac.value_or(own);
+    // The kernel's end of net_tap has the device's address; the stack is somebody else.
+    if (is_tap_ && !config_.mac) mac_.bytes.back() ^= 1;
   }
   if (is_tap_ || mac_ == own) return;
   std::memcpy(address.addr_bytes, mac_.bytes.data(), mac_.bytes.size());
@@ -265,7 +267,8 @@ void Port::apply_mac() {
 }
 
 void Port::close() {
-  ready_.store(false, std::memory_order_release);
+  ready_.store(false);
+  await_users();
   if (id_ == RTE_MAX_ETHPORTS) return;
   if (tells_link_) (void)rte_eth_dev_callback_unregister(id_, RTE_ETH_EVENT_INTR_LSC, &on_link, this);
   rte_eth_dev_info info{};
@@ -276,10 +279,17 @@ void Port::close() {
   id_ = RTE_MAX_ETHPORTS;
 }
 
+void Port::await_users() const {
+  if (!is_shared()) return;  // the one there is does not burst while it waits for this
+  for (const auto& queue : queues_) {
+    while (queue->busy.load()) std::this_thread::yield();
+  }
+}
+
 // --- the link
 
 int Port::on_link(std::uint16_t /*port*/, rte_eth_event_type /*type*/, void* self, void* /*unused*/) {
-  static_cast<Port*>(self)->tell_link_changed();
+  tell_link_changed(*static_cast<Port*>(self)->queues_.front());
   return 0;
 }
 
@@ -288,37 +298,46 @@ void Port::look_at_link(Instant now) {
   const bool up = link_up();
   if (up) {
     down_since_ = Instant{};
-  } else if (dies_with_peer_ && ready()) {
+  } else if (dies_with_peer_) {
     // It met a peer that was about to go, and will hear from nobody.
     if (down_since_ == Instant{}) down_since_ = now;
     if (now - down_since_ >= kPatience) reopen();
   }
   if (up == link_seen_) return;
   link_seen_ = up;
-  link_changed_.store(true, std::memory_order_release);
+  queues_.front()->link_changed.store(true, std::memory_order_release);
 }
 
-void Port::tell_link_changed() {
-  link_changed_.store(true, std::memory_order_release);
+void Port::tell_link_changed(QueuePair& queue) {
+  queue.link_changed.store(true, std::memory_order_release);
   const std::uint64_t one = 1;
-  (void)!::write(event_fd_.get(), &one, sizeof one);
+  (void)!::write(queue.event_fd.get(), &one, sizeof one);
 }
 
-void Port::clear_event() {
+bool Port::take_link_event(QueuePair& queue) {
+  if (!queue.link_changed.exchange(false, std::memory_order_acquire)) return false;
   std::uint64_t count = 0;
-  (void)!::read(event_fd_.get(), &count, sizeof count);
+  (void)!::read(queue.event_fd.get(), &count, sizeof count);
+  return true;
+}
+
+void Port::saw_link(bool up) {
+  if (!is_shared() || seen_up_.load(std::memory_order_relaxed) == up) return;
+  seen_up_.store(up, std::memory_order_release);
+  std::for_each(queues_.begin() + 1, queues_.end(), [](const auto& queue) { tell_link_changed(*queue); });
 }
 
 bool Port::link_up() {
   rte_eth_link link{};
-  const bool up = ready() && rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  const bool up = rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
   was_up_ |= up;
   return up;
 }
 
 void Port::reopen() {
   down_since_ = Instant{};
-  ready_.store(false, std::memory_order_release);
+  // Otherwise another user has closed it, and it will be opened again.
+  if (!ready_.exchange(false)) return;
   Eal::instance().post(this, kSettle, [this] {
     close();
     retry();
@@ -326,66 +345,26 @@ void Port::reopen() {
 }
 
 void Port::close_and_reopen() {
-  ready_.store(false, std::memory_order_release);
-  Eal& eal = Eal::instance();
-  eal.run([this] { close(); });
-  eal.post(this, kRetry, [this] { retry(); });
+  ready_.store(false);
+  Eal::instance().run([this] {
+    Eal& eal = Eal::instance();
+    eal.withdraw(this);
+    close();
+    eal.post(this, kRetry, [this] { retry(); });
+  });
 }
 
 void Port::retry() {
+  if (id_ != RTE_MAX_ETHPORTS) return;  // another job has opened it, or will close it first
   if (probe().empty()) {
     if (start().empty()) {
       reopened_.fetch_add(1, std::memory_order_relaxed);
-      tell_link_changed();
+      for (const auto& queue : queues_) tell_link_changed(*queue);
       return;
     }
     close();
   }
   Eal::instance().post(this, kRetry, [this] { retry(); });
-}
-
-// --- interrupts
-
-int Port::rx_fd(std::uint16_t queue) const {
-  return has_interrupts_ && ready() ? rte_eth_dev_rx_intr_ctl_q_get_fd(id_, queue) : -1;
-}
-
-void Port::set_rx_interrupt(std::uint16_t queue, bool on) {
-  if (!has_interrupts_) return;
-  (void)(on ? rte_eth_dev_rx_intr_enable(id_, queue) : rte_eth_dev_rx_intr_disable(id_, queue));
-}
-
-bool Port::rx_interrupt_pending(std::uint16_t queue) const {
-  return is_readable(rx_fd(queue));
-}
-
-void Port::clear_rx_interrupt(std::uint16_t queue) {
-  if (!is_vhost_) {
-    drain_eventfd(rx_fd(queue));
-    return;
-  }
-  // Its descriptor is an epoll set around the one that the guest writes to, which nobody else reads.
-  const int vid = rte_eth_vhost_get_vid_from_port_id(id_);
-  rte_vhost_vring ring{};
-  if (vid >= 0 && rte_vhost_get_vhost_vring(vid, static_cast<std::uint16_t>(2 * queue + 1), &ring) == 0)
-    drain_eventfd(ring.kickfd);
-}
-
-std::vector<std::pair<std::string, std::uint64_t>> Port::extended_stats() const {
-  std::vector<std::pair<std::string, std::uint64_t>> all;
-  if (!ready()) return all;
-  const int count = rte_eth_xstats_get_names(id_, nullptr, 0);
-  if (count <= 0) return all;
-  std::vector<rte_eth_xstat_name> names(static_cast<std::size_t>(count));
-  std::vector<rte_eth_xstat> values(static_cast<std::size_t>(count));
-  const auto size = static_cast<unsigned>(count);
-  if (rte_eth_xstats_get_names(id_, names.data(), size) != count ||
-      rte_eth_xstats_get(id_, values.data(), size) != count)
-    return all;
-  for (const rte_eth_xstat& value : values) {
-    if (value.id < names.size()) all.emplace_back(names[value.id].name, value.value);
-  }
-  return all;
 }
 
 }  // namespace millrace::drivers::dpdk

@@ -2,7 +2,6 @@
 
 #include "base/byte_order.h"
 #include "frame_headers.h"
-#include "link/flow_home.h"
 
 namespace millrace::drivers {
 namespace {
@@ -19,11 +18,16 @@ std::size_t whole_packet_header(std::span<const std::uint8_t> packet) {
   return length >= kIpv4Header && (load_be16(&packet[6]) & kFragmentMask) == 0 ? length : 0;
 }
 
-std::uint32_t home_of_flow(std::span<const std::uint8_t> packet, std::size_t header, std::uint32_t queues) {
+enum class Direction : std::uint8_t { kReceived, kSent };
+
+std::uint32_t home_of_flow(std::span<const std::uint8_t> packet, std::size_t header, Direction direction,
+                           const FlowQueues& queues) {
   if (packet.size() < header + kPorts) return 0;
-  const std::uint8_t* ports = &packet[header];
-  return link::FlowHome::queue(load_be32(&packet[12]), load_be16(ports), load_be32(&packet[16]),
-                               load_be16(ports + 2), queues);
+  const std::uint32_t source = load_be32(&packet[12]), destination = load_be32(&packet[16]);
+  const std::uint16_t source_port = load_be16(&packet[header]);
+  const std::uint16_t destination_port = load_be16(&packet[header + 2]);
+  return direction == Direction::kReceived ? queues.queue(source, source_port, destination, destination_port)
+                                           : queues.queue(destination, destination_port, source, source_port);
 }
 
 bool is_icmp_error(std::uint8_t type) {
@@ -32,19 +36,19 @@ bool is_icmp_error(std::uint8_t type) {
 
 }  // namespace
 
-std::uint32_t FrameHome::of_packet(std::span<const std::uint8_t> packet, std::uint32_t queues) {
+std::uint32_t FrameHome::of_packet(std::span<const std::uint8_t> packet, const FlowQueues& queues) {
   const std::size_t header = whole_packet_header(packet);
   if (header == 0) return 0;
   const std::uint8_t protocol = packet[9];
-  if (protocol == kTcp || protocol == kUdp) return home_of_flow(packet, header, queues);
+  if (protocol == kTcp || protocol == kUdp) return home_of_flow(packet, header, Direction::kReceived, queues);
   if (protocol != kIcmp || packet.size() < header + kIcmpHeader || !is_icmp_error(packet[header])) return 0;
   const std::span<const std::uint8_t> quoted = packet.subspan(header + kIcmpHeader);
   const std::size_t quoted_header = whole_packet_header(quoted);
   if (quoted_header == 0 || (quoted[9] != kTcp && quoted[9] != kUdp)) return 0;
-  return home_of_flow(quoted, quoted_header, queues);
+  return home_of_flow(quoted, quoted_header, Direction::kSent, queues);
 }
 
-FrameHome FrameHome::of(std::span<const std::uint8_t> frame, std::uint32_t queues) {
+FrameHome FrameHome::of(std::span<const std::uint8_t> frame, const FlowQueues& queues) {
   std::size_t at = kEthernetHeader;
   if (frame.size() < at) return {};
   std::uint16_t type = load_be16(&frame[12]);

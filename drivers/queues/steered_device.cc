@@ -6,18 +6,21 @@
 #include "base/byte_order.h"
 #include "base/checksum.h"
 #include "frame_headers.h"
-#include "link/flow_home.h"
 #include "queues/frame_home.h"
 
 namespace millrace::drivers {
 
 SteeredDevice::SteeredDevice(std::unique_ptr<NetDevice> inner, std::uint32_t index, MacAddress mac,
                              Mailboxes mailboxes)
-    : DecoratorDevice(std::move(inner)), index_(index), mac_(mac), mailboxes_(std::move(mailboxes)) {}
+    : DecoratorDevice(std::move(inner)),
+      index_(index),
+      mac_(mac),
+      mailboxes_(std::move(mailboxes)),
+      queues_{static_cast<std::uint32_t>(mailboxes_->size()), this->inner().rss()} {}
 
 std::uint32_t SteeredDevice::queue_for(std::uint32_t local_address, std::uint16_t local_port,
                                        std::uint32_t remote_address, std::uint16_t remote_port) const {
-  return link::FlowHome::queue(local_address, local_port, remote_address, remote_port, queues());
+  return queues_.queue(remote_address, remote_port, local_address, local_port);
 }
 
 Mailbox::Letter SteeredDevice::copy_of(const Packet& frame) {
@@ -36,9 +39,9 @@ void SteeredDevice::post(std::uint32_t queue, Mailbox::Letter letter) {
 bool SteeredDevice::keep(Packet& frame) {
   const auto look = static_cast<std::uint32_t>(std::min<std::size_t>(frame.length(), FrameHome::kLook));
   if (frame.linear_length() < look && !frame.gather(look)) return true;
-  const FrameHome home = FrameHome::of(frame.linear(), queues());
+  const FrameHome home = FrameHome::of(frame.linear(), queues_);
   if (home.everybody) {
-    for (std::uint32_t queue = 0; queue < queues(); ++queue) {
+    for (std::uint32_t queue = 0; queue < queues_.count; ++queue) {
       if (queue != index_) post(queue, copy_of(frame));
     }
     return true;
@@ -90,7 +93,7 @@ bool SteeredDevice::take_reassembled(const Packet& packet) {
   store_be16(&start[6], 0);
   store_be16(&start[10], 0);
   store_be16(&start[10], internet_checksum({start.data(), header}));
-  const std::uint32_t home = FrameHome::of_packet({start.data(), std::min(total, header + kPorts)}, queues());
+  const std::uint32_t home = FrameHome::of_packet({start.data(), std::min(total, header + kPorts)}, queues_);
   if (home == index_) return false;
   letter.bytes = std::make_unique_for_overwrite<std::uint8_t[]>(letter.length);
   std::uint8_t* frame = letter.bytes.get();

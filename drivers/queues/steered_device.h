@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "decorator.h"
+#include "queues/flow_queues.h"
 #include "queues/mailbox.h"
 
 namespace millrace::drivers {
@@ -54,7 +55,6 @@ class SteeredDevice final : public DecoratorDevice {
     kTakenOver,   ///< came in by another queue, which has recorded it
   };
 
-  [[nodiscard]] std::uint32_t queues() const { return static_cast<std::uint32_t>(mailboxes_->size()); }
   /// True: the frame is for this queue.
   [[nodiscard]] bool keep(Packet& frame);
   void post(std::uint32_t queue, Mailbox::Letter letter);
@@ -63,6 +63,7 @@ class SteeredDevice final : public DecoratorDevice {
   std::uint32_t index_;
   MacAddress mac_;
   Mailboxes mailboxes_;
+  FlowQueues queues_;
   PacketQueue batch_;
   std::vector<Fate> fates_;  ///< of the frames of the last rx_burst; empty when nobody wants to know
   std::size_t next_fate_ = 0;

@@ -15,6 +15,10 @@
 
 namespace millrace {
 
+namespace link {
+class RssHash;
+}
+
 /// A file descriptor to sleep on, with directions. The pure part only hands it through.
 struct WaitFd {
   int fd = -1;
@@ -120,6 +124,9 @@ class NetDevice {
     (void)local_address, (void)local_port, (void)remote_address, (void)remote_port;
     return 0;
   }
+  /// How the device itself picks a receive queue for TCP and UDP over IPv4, where that is known; null: it is
+  /// not, or there is one queue. Fixed once the device is open, and lives as long.
+  [[nodiscard]] virtual const link::RssHash* rss() const { return nullptr; }
   /// Which of them this one is.
   [[nodiscard]] virtual std::uint32_t queue_index() const { return 0; }
   /// A packet that was put together from fragments, data() behind its IP header. True: it belongs to another

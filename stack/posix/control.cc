@@ -78,7 +78,7 @@ class Control::Server {
  public:
   Server(std::vector<Context*> contexts, FdTable& fds) : contexts_(std::move(contexts)), fds_(fds) {}
 
-  [[nodiscard]] std::string open();
+  [[nodiscard]] std::string open(std::string directory);
   [[nodiscard]] std::string start_thread();
   /// False: the thread could not be told to end, and still refers to this.
   [[nodiscard]] bool end_thread();
@@ -111,8 +111,7 @@ class Control::Server {
   Server* next_let_go_ = nullptr;
 };
 
-std::string Control::Server::open() {
-  std::string directory = run_directory();
+std::string Control::Server::open(std::string directory) {
   if (!make_run_directory(directory)) return because(directory, errno);
   const std::unique_ptr<char, void (*)(void*)> absolute(realpath(directory.c_str(), nullptr), free);
   if (absolute == nullptr) return because(directory, errno);
@@ -233,9 +232,10 @@ std::string Control::start(Context& context, FdTable& fds) {
 }
 
 std::string Control::start(std::vector<Context*> contexts, FdTable& fds) {
-  stop();
+  end();
   auto server = std::make_unique<Server>(std::move(contexts), fds);
-  std::string problem = server->open();
+  if (run_directory_.empty()) run_directory_ = run_directory();
+  std::string problem = server->open(run_directory_);
   if (problem.empty()) problem = server->start_thread();
   if (problem.empty()) {
     server_ = server.release();
@@ -246,6 +246,11 @@ std::string Control::start(std::vector<Context*> contexts, FdTable& fds) {
 }
 
 void Control::stop() {
+  end();
+  run_directory_.clear();
+}
+
+void Control::end() {
   if (server_ == nullptr) return;
   if (server_->pid() != getpid()) {
     after_fork_in_child();

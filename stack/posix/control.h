@@ -40,8 +40,11 @@ class Control {
 
  private:
   std::string start(std::vector<Context*> contexts, FdTable& fds);
+  void end();
   class Server;
   Server* server_ = nullptr;
+  /// Chosen once, for the children too: a program may clean its environment before it forks.
+  std::string run_directory_;
 };
 
 }  // namespace millrace::posix

@@ -63,9 +63,13 @@ int next_own(int fd) {
   return -1;
 }
 
-void close_own(int fd) {
+void give_away_own(int fd) {
   if (fd >= 0 && fd < kTracked)
     own_bits[static_cast<std::size_t>(fd / 64)].fetch_and(~bit_of(fd), std::memory_order_relaxed);
+}
+
+void close_own(int fd) {
+  give_away_own(fd);
   close(fd);
 }
 

@@ -106,6 +106,8 @@ void mark_own(int fd);
 [[nodiscard]] bool is_own(int fd);
 /// The first own descriptor from `fd` on; -1 when there is none.
 [[nodiscard]] int next_own(int fd);
+/// The program's from now on.
+void give_away_own(int fd);
 void close_own(int fd);
 
 /// ppoll(2) as the C library has it, a cancellation point: the only call in which a thread of the program

@@ -23,10 +23,10 @@ Connection::Connection(Tcp& tcp, const FlowKey& key, const Options& options, con
     : Flow(Flow::Kind::kConnection, key),
       tcp_(tcp),
       route_generation_(tcp.ip().route_generation()),
-      options_(options),
-      send_buffer_(tcp.config().send_buffer),
-      route_(route),
       timer_([](void* owner, Instant now) { static_cast<Connection*>(owner)->on_timer(now); }, this),
+      route_(route),
+      send_buffer_(tcp.config().send_buffer),
+      options_(options),
       sender_(tcp, *this),
       receiver_(tcp) {
   ts_offset_ = tcp.isn().timestamp_offset(key);

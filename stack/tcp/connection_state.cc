@@ -59,8 +59,8 @@ void Connection::fill(TcpInfo& info, Instant now) const {
   if (const CongestionControl* congestion = sender_.congestion(); congestion != nullptr) {
     info.snd_cwnd = std::max(1u, sender_.window() / mss);
     info.pacing_rate = sender_.pacing_rate();
-    info.delivery_rate = sender_.last_rate().bytes_per_second;
-    info.delivery_rate_app_limited = sender_.last_rate().app_limited;
+    info.delivery_rate = sender_.last_rate();
+    info.delivery_rate_app_limited = sender_.last_rate_app_limited();
     info.snd_ssthresh = congestion->ssthresh() == UINT32_MAX ? 0x7fffffff : congestion->ssthresh() / mss;
   }
   info.rcv_space = receiver_.limit();

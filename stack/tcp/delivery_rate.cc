@@ -20,29 +20,29 @@ SegmentDelivery DeliveryRate::on_segment_sent(Instant now, std::uint32_t bytes, 
   return segment;
 }
 
-void DeliveryRate::on_segment_delivered(const SegmentDelivery& segment, std::uint32_t bytes, Instant now) {
+void DeliveryRate::on_segment_delivered(const SegmentDelivery& segment, std::uint32_t bytes, Instant now,
+                                        AckedDeliveries& acked) {
   delivered_ += bytes;
   delivered_time_ = now;
-  if (has_data_ && static_cast<std::int32_t>(segment.serial - newest_.serial) <= 0) return;
-  has_data_ = true;
-  newest_ = segment;
-  send_elapsed_ = segment.sent_time - segment.first_send_time;
-  ack_elapsed_ = now - segment.delivered_time;
+  if (acked.any && static_cast<std::int32_t>(segment.serial - acked.newest.serial) <= 0) return;
+  acked.any = true;
+  acked.newest = segment;
+  acked.send_elapsed = segment.sent_time - segment.first_send_time;
+  acked.ack_elapsed = now - segment.delivered_time;
   first_send_time_ = segment.sent_time;
 }
 
-RateSample DeliveryRate::finish(Duration min_rtt) {
+RateSample DeliveryRate::finish(const AckedDeliveries& acked, Duration min_rtt) {
   if (app_limited() && delivered_ > app_limited_until_) app_limited_until_ = 0;
   RateSample sample;
-  if (!has_data_) return sample;
-  has_data_ = false;
-  sample.app_limited = newest_.app_limited;
-  sample.prior_delivered = newest_.delivered;
-  sample.tx_in_flight = newest_.tx_in_flight;
-  sample.lost = lost_ - newest_.lost;
-  sample.interval = std::max(send_elapsed_, ack_elapsed_);
+  if (!acked.any) return sample;
+  sample.app_limited = acked.newest.app_limited;
+  sample.prior_delivered = acked.newest.delivered;
+  sample.tx_in_flight = acked.newest.tx_in_flight;
+  sample.lost = lost_ - acked.newest.lost;
+  sample.interval = std::max(acked.send_elapsed, acked.ack_elapsed);
   constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
-  sample.delivered = static_cast<std::uint32_t>(std::min(delivered_ - newest_.delivered, kMost));
+  sample.delivered = static_cast<std::uint32_t>(std::min(delivered_ - acked.newest.delivered, kMost));
   if (sample.interval <= Duration{0} || sample.interval < min_rtt) return sample;
   // 2^32 times 10^9 fits.
   sample.bytes_per_second =

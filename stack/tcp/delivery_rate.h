@@ -20,6 +20,13 @@ struct SegmentDelivery {
   bool app_limited = false;
 };
 
+/// What one ACK delivers.
+struct AckedDeliveries {
+  bool any = false;
+  SegmentDelivery newest;  ///< of the segment among them that was sent last
+  Duration send_elapsed{0}, ack_elapsed{0};
+};
+
 /// Measures at what rate the network delivers (draft-ietf-ccwg-bbr, "Delivery Rate Samples"). One for each
 /// connection, owned by its sender, which tells of every transmission, delivery and loss of payload.
 ///
@@ -30,20 +37,22 @@ struct SegmentDelivery {
 ///
 /// An ACK gives one sample, of the most recently sent segment of those it delivers:
 ///
-///     rate.on_segment_delivered(...);  // for each that is newly acknowledged or SACKed
-///     sample.rate = rate.finish(rtt.min_rtt());
+///     AckedDeliveries acked;
+///     rate.on_segment_delivered(..., acked);  // for each that is newly acknowledged or SACKed
+///     sample.rate = rate.finish(acked, rtt.min_rtt());
 class DeliveryRate {
  public:
   /// Also when it is sent again: the new state replaces the old. `in_flight` includes these `bytes`.
   [[nodiscard]] SegmentDelivery on_segment_sent(Instant now, std::uint32_t bytes, std::uint32_t in_flight);
   /// `bytes` of the segment are newly known to have arrived; a segment that arrives in parts is told of in as
   /// many calls.
-  void on_segment_delivered(const SegmentDelivery& segment, std::uint32_t bytes, Instant now);
+  void on_segment_delivered(const SegmentDelivery& segment, std::uint32_t bytes, Instant now,
+                            AckedDeliveries& acked);
   /// `bytes` were marked lost.
   void on_lost(std::uint32_t bytes) { lost_ += bytes; }
   /// The sample of this ACK, after all its deliveries and losses. Not valid when it delivered nothing, or
   /// within less than min_rtt (0: not known): then something sent again was taken for its first transmission.
-  [[nodiscard]] RateSample finish(Duration min_rtt);
+  [[nodiscard]] RateSample finish(const AckedDeliveries& acked, Duration min_rtt);
   /// The sender has nothing to send, nothing lost to send again, and room in its window: samples of what is
   /// in flight now and of what is sent before it is acknowledged say less than the path can do.
   void mark_app_limited(std::uint32_t in_flight);
@@ -63,10 +72,6 @@ class DeliveryRate {
   Instant first_send_time_{};
   std::uint32_t lost_ = 0;    ///< may wrap: only differences are used
   std::uint32_t serial_ = 0;  ///< may wrap
-  // Of the ACK being processed:
-  bool has_data_ = false;
-  SegmentDelivery newest_;
-  Duration send_elapsed_{0}, ack_elapsed_{0};
 };
 
 }  // namespace millrace::tcp

@@ -110,6 +110,7 @@ bool OutOfOrderQueue::touches(SeqNum seq, std::uint32_t length) const {
 }
 
 bool OutOfOrderQueue::take_ready(SeqNum rcv_nxt, PacketQueue& out, SeqNum& right) {
+  if (empty()) return false;
   while (!ranges_.empty() && ranges_.begin()->left <= rcv_nxt) {
     Range& range = *ranges_.begin();
     if (range.right <= rcv_nxt) {
@@ -136,6 +137,7 @@ bool OutOfOrderQueue::take_ready(SeqNum rcv_nxt, PacketQueue& out, SeqNum& right
 
 std::uint8_t OutOfOrderQueue::sack_blocks(std::span<wire::SackBlock> out) const {
   std::uint8_t count = 0;
+  if (empty()) return count;
   for (const Range& range : recent_) {
     if (count == out.size()) break;
     out[count++] = {range.left, range.right};

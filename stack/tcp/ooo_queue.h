@@ -44,7 +44,7 @@ class OutOfOrderQueue {
   bool prune(std::size_t most, SeqNum from);
   void clear();
 
-  [[nodiscard]] bool empty() const { return ranges_.empty(); }
+  [[nodiscard]] bool empty() const { return bytes_ == 0; }
   [[nodiscard]] std::uint32_t bytes() const { return bytes_; }
   /// Storage that the packets hold.
   [[nodiscard]] std::size_t storage() const { return storage_; }
@@ -78,9 +78,9 @@ class OutOfOrderQueue {
   Ranges ranges_;
   boost::intrusive::list<Range> recent_;  ///< touched last first
   std::unique_ptr<Range> spare_;          ///< the one that went last: mostly there is one hole at a time
-  std::uint32_t bytes_ = 0;
-  std::size_t storage_ = 0;
   mutable std::uint64_t steps_ = 0;
+  std::size_t storage_ = 0;
+  std::uint32_t bytes_ = 0;
 };
 
 }  // namespace millrace::tcp

@@ -25,6 +25,7 @@ class Options {
   std::int32_t linger = -1;  ///< seconds; -1: off
   std::uint8_t tos = 0;
   std::uint8_t ttl = 64;
+  std::uint8_t mtu_discover = 1;                     ///< IP_MTU_DISCOVER
   std::uint16_t max_segment = 0;                     ///< 0: by the route
   std::uint32_t keepalive_idle, keepalive_interval;  ///< seconds
   std::uint16_t keepalive_count;
@@ -39,8 +40,7 @@ class Options {
   std::uint32_t fast_open_queue = 0;  ///< SYN-RECEIVED connections of a listener; 0: no Fast Open
   bool fast_open_connect = false;
   bool fast_open_no_cookie = false;
-  std::uint8_t congestion;        ///< place in congestion_list()
-  std::uint8_t mtu_discover = 1;  ///< IP_MTU_DISCOVER
+  std::uint8_t congestion;  ///< place in congestion_list()
 
   /// "Don't fragment" on every packet: IP_PMTUDISC_WANT, DO and PROBE. With the others the path's MTU is left
   /// to routers that fragment, and what ICMP says of it is not believed.

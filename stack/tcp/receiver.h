@@ -121,12 +121,17 @@ class Receiver {
   bool make_room(std::size_t wanted, SeqNum seq);
   void deliver(PacketPtr payload);
 
+  // For what is lost or comes twice; then what every segment touches.
+  static constexpr std::size_t kDuplicates = 8;
+  std::array<wire::SackBlock, kDuplicates> duplicates_;  ///< not told yet, the oldest first
+  std::uint32_t out_of_order_segments_ = 0;
+  OutOfOrderQueue out_of_order_;
+
   Tcp& tcp_;
   SeqNum rcv_nxt_, right_edge_, last_ack_sent_;
   std::uint32_t limit_ = 0;
   std::uint32_t fixed_size_ = 0;
   std::uint32_t receive_mss_ = 536;
-  std::uint32_t out_of_order_segments_ = 0;
   std::uint32_t unacknowledged_ = 0;  ///< bytes in order since the last ACK went out
   std::uint8_t scale_ = 0;
   std::uint8_t quick_acks_ = 0;
@@ -138,14 +143,11 @@ class Receiver {
   Duration round_trip_ = Duration::max();      ///< the shortest round: no shorter than the round trip
   std::uint32_t space_bytes_ = 0, space_ = 0;  ///< in order since space_start_; the most in a round trip
   std::uint32_t wanted_ = 0;                   ///< window
-  static constexpr std::size_t kDuplicates = 8;
-  std::array<wire::SackBlock, kDuplicates> duplicates_;  ///< not told yet, the oldest first
   std::uint8_t duplicate_count_ = 0;
   bool sack_ = false;
   std::optional<SeqNum> fin_;  ///< where the peer's FIN is, once seen
   Instant delayed_ack_ = kNever;
   ReceiveQueue queue_;
-  OutOfOrderQueue out_of_order_;
 };
 
 }  // namespace millrace::tcp

@@ -31,8 +31,8 @@ Sender::Sender(Tcp& tcp, Connection& connection)
     : tcp_(tcp),
       connection_(connection),
       rtt_(tcp.config().rto_initial, tcp.config().rto_min, tcp.config().rto_max),
-      board_(tcp.sent_segments()),
-      queue_(tcp.pool(), tcp.send_budget()) {}
+      queue_(tcp.pool(), tcp.send_budget()),
+      board_(tcp.sent_segments()) {}
 
 void Sender::start(SeqNum iss) {
   iss_ = snd_una_ = snd_nxt_ = snd_up_ = snd_sml_ = recover_ = iss;

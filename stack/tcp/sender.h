@@ -131,8 +131,9 @@ class Sender {
   [[nodiscard]] const CongestionControl* congestion() const { return congestion_.get(); }
   [[nodiscard]] const Scoreboard& board() const { return board_; }
   [[nodiscard]] const Rack& rack() const { return rack_; }
-  /// The latest valid measurement.
-  [[nodiscard]] const RateSample& last_rate() const { return last_rate_; }
+  /// The latest valid measurement, in bytes/s.
+  [[nodiscard]] std::uint64_t last_rate() const { return last_rate_; }
+  [[nodiscard]] bool last_rate_app_limited() const { return last_rate_app_limited_; }
   [[nodiscard]] Phase phase() const { return phase_; }
   /// What may be in flight now.
   [[nodiscard]] std::uint32_t window() const;
@@ -186,6 +187,7 @@ class Sender {
     bool dsack = false;
     SeqNum dsack_end;
     Duration oldest_rtt{-1}, newest_rtt{-1};  ///< of what was sent once only
+    AckedDeliveries deliveries;
   };
 
   [[nodiscard]] SeqNum data_end() const { return queue_front_ + queue_.bytes(); }
@@ -276,24 +278,20 @@ class Sender {
   void on_reordering_timer(Instant now);
   [[nodiscard]] bool on_persist_timer(unsigned limit, Instant now);
 
+  // What every segment touches comes first, so that it takes few cache lines.
   Tcp& tcp_;
   Connection& connection_;
-  SeqNum iss_, snd_una_, snd_nxt_, snd_wl1_, snd_wl2_;
+  SeqNum snd_una_, snd_nxt_, snd_wl1_, snd_wl2_;
   SeqNum queue_front_;  ///< sequence number of the queue's first byte
-  SeqNum snd_up_;       ///< one past the last urgent byte
   SeqNum snd_sml_;      ///< end of the last segment smaller than the MSS (Minshall's variant of Nagle)
-  SeqNum recover_;      ///< what was outstanding when the phase began ends here (RFC 6582, RecoveryPoint)
   SeqNum push_end_;     ///< end of the last write that did not say MSG_MORE
+  SeqNum recover_;      ///< what was outstanding when the phase began ends here (RFC 6582, RecoveryPoint)
   SeqNum rtt_round_end_, max_flight_end_;
-  SeqNum tail_end_;  ///< TLP.end_seq
   std::uint32_t snd_wnd_ = 0, max_window_ = 0, mss_ = 536;
   std::uint32_t max_flight_ =
       0;  ///< the most in flight since max_flight_end_ was set, a round trip ago at most
   std::uint32_t left_by_duplicates_ = 0;  ///< bytes that duplicate ACKs without SACK say have arrived
-  std::uint32_t retransmitted_ = 0;
-  std::uint32_t reorderings_ = 0, duplicates_reported_ = 0;
-  std::uint64_t retransmitted_bytes_ = 0;
-  std::uint64_t una_position_ = 0;  ///< of snd_una in the stream
+  std::uint64_t una_position_ = 0;        ///< of snd_una in the stream
   Phase phase_ = Phase::kOpen;
   TimerKind timer_kind_ = TimerKind::kRetransmit;
   std::uint8_t snd_scale_ = 0;
@@ -317,18 +315,28 @@ class Sender {
   bool ends_handshake_ = false;  ///< the next ACK acknowledges our SYN, and is no duplicate for that
   Instant timer_ = kNever, retransmit_at_ = kNever;  ///< the latter also while a probe comes first
   Instant reordering_at_ = kNever, release_at_ = kNever;
-  Instant syn_sent_at_{}, last_sent_{}, unanswered_since_ = kNever;
+  Instant last_sent_{}, unanswered_since_ = kNever;
   RttEstimator rtt_;
-  Rack rack_;
-  Prr prr_;
-  Undo undo_;
   DeliveryRate rate_;
-  RateSample last_rate_;
-  MtuProbe mtu_probe_;
+  std::uint64_t last_rate_ = 0;
+  bool last_rate_app_limited_ = false;
   Pacer pacer_;
   std::unique_ptr<CongestionControl> congestion_;
-  Scoreboard board_;
   SendQueue queue_;
+  Scoreboard board_;
+  Rack rack_;
+  Undo undo_;
+  MtuProbe mtu_probe_;
+
+  // The handshake's, and what is lost.
+  SeqNum iss_;
+  SeqNum snd_up_;    ///< one past the last urgent byte
+  SeqNum tail_end_;  ///< TLP.end_seq
+  std::uint32_t retransmitted_ = 0;
+  std::uint32_t reorderings_ = 0, duplicates_reported_ = 0;
+  std::uint64_t retransmitted_bytes_ = 0;
+  Instant syn_sent_at_{};
+  Prr prr_;
 };
 
 }  // namespace millrace::tcp

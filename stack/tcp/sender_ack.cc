@@ -109,7 +109,7 @@ void Sender::advance(const Segment& segment, Ack& ack) {
 
 void Sender::arrived(const SentSegment& sent, std::uint32_t bytes, const Segment& by, Ack& ack) {
   ack.delivered += bytes;
-  rate_.on_segment_delivered(sent.delivery, bytes, ack.now);
+  rate_.on_segment_delivered(sent.delivery, bytes, ack.now, ack.deliveries);
   Rack::Arrival arrival;
   arrival.start = sent.seq;
   arrival.end = sent.seq + bytes;
@@ -233,8 +233,11 @@ void Sender::tell_congestion(const Segment& segment, const Ack& ack, bool in_rec
   sample.cwnd_limited = window_was_used();
   sample.in_recovery = in_recovery;
   sample.ece = ecn_ && segment.has(Flags::kEce);
-  sample.rate = rate_.finish(rtt_.min_rtt());
-  if (sample.rate.valid) last_rate_ = sample.rate;
+  sample.rate = rate_.finish(ack.deliveries, rtt_.min_rtt());
+  if (sample.rate.valid) {
+    last_rate_ = sample.rate.bytes_per_second;
+    last_rate_app_limited_ = sample.rate.app_limited;
+  }
   congestion_->on_ack(sample);
   if (recovering())
     prr_.on_ack(ack.delivered, in_flight(), ack.advanced && ack.lost == 0, force_retransmission_ ? mss_ : 0,

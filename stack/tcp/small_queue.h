@@ -54,10 +54,10 @@ class SmallQueue {
   }
   [[nodiscard]] Entry& at(std::uint32_t i) { return entries_[(first_ + i) % kEntries]; }
 
-  std::array<Entry, kEntries> entries_{};
   std::uint32_t bytes_ = 0;
   std::uint32_t newest_ = 0;
   std::uint8_t first_ = 0, count_ = 0;
+  std::array<Entry, kEntries> entries_{};
 };
 
 }  // namespace millrace::tcp

@@ -119,13 +119,15 @@ TEST_F(InterfaceChecks, ShortRingsGrow) {
   EXPECT_EQ(only(check_rings(with("af_packet:", interface))).severity, Severity::kOk);
 }
 
-TEST_F(InterfaceChecks, ASocketOfAfXdpSeesOneQueue) {
+TEST_F(InterfaceChecks, AfXdpSeesTheQueuesThatItTakes) {
   InterfaceFacts interface = good_interface("eth1");
   interface.channels->combined = 8;
   EXPECT_EQ(only(check_channels(with("af_packet:", interface))).severity, Severity::kOk);
-  EXPECT_EQ(only(check_channels(with("xdp:", interface))).remedy, "ethtool -L eth1 combined 1");
+  EXPECT_EQ(only(check_channels(with("xdp:", interface))).remedy,
+            "ethtool -L eth1 combined 1  # or run with: --queues 8");
   interface.channels = Channels{.rx = 2, .tx = 2, .combined = 0};
-  EXPECT_EQ(only(check_channels(with("xdp:", interface))).remedy, "ethtool -L eth1 rx 1");
+  EXPECT_EQ(only(check_channels(with("xdp:", interface))).remedy,
+            "ethtool -L eth1 rx 1  # or run with: --queues 2");
 }
 
 TEST_F(InterfaceChecks, PacketSocketsProfitFromOffloads) {

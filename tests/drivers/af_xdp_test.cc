@@ -290,6 +290,33 @@ TEST_F(AfXdp, SurvivesTheInterfaceAndFindsItAgain) {
   EXPECT_TRUE(receive(*ours_, 1));
 }
 
+TEST_F(AfXdp, ANewInterfaceCarriesMoreThanARingHolds) {
+  AfXdpConfig config;
+  config.frames = 256;
+  config.slots = 64;
+  ASSERT_NO_FATAL_FAILURE(start({}, config));
+  peer_.reset();
+  ASSERT_TRUE(
+      pair_->run(Side::kLeft, "ip link del left0 && ip link add left0 type veth peer name right0 netns " +
+                                  pair_->name(Side::kRight) + " && ip link set left0 up"));
+  ASSERT_TRUE(pair_->run(Side::kRight, "ip link set right0 up"));
+  peer_ = open(Side::kRight, "af_packet:right0");
+  {
+    const InNamespace inside(*pair_, Side::kLeft);
+    static_cast<void>(ours_->arm());
+    static_cast<void>(ours_->arm());
+  }
+  for (std::size_t i = 0; i < 300; ++i) {
+    const auto seed = static_cast<std::uint8_t>(i);
+    send_to_us(frame_for_us(100, seed));
+    ASSERT_TRUE(receive(*ours_, i + 1)) << i;
+    EXPECT_EQ(bytes_of(in_.back()), frame_for_us(100, seed)) << i;
+    send(*ours_, to_packet(pool_, raw_frame(200, seed, peer_->mac(), ours_->mac())));
+  }
+  in_.clear();
+  ASSERT_TRUE(receive(*peer_, 300));
+}
+
 TEST_F(AfXdp, SaysWhatIsWrong) {
   NetNamespacePair::Options options;
   options.mtu = 9000;

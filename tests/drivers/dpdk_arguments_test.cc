@@ -36,12 +36,25 @@ TEST(DpdkArguments, PciAddressesAreMadeWhole) {
 }
 
 TEST(DpdkArguments, DefaultsAreAddedWhereTheUserIsSilent) {
-  EXPECT_EQ(with_defaults("net_virtio_user0,path=/p", 1024), "net_virtio_user0,path=/p,queue_size=1024");
-  EXPECT_EQ(with_defaults("net_virtio_user0,queue_size=256,path=/p", 1024),
+  EXPECT_EQ(with_defaults("net_virtio_user0,path=/p", 1024, 1), "net_virtio_user0,path=/p,queue_size=1024");
+  EXPECT_EQ(with_defaults("net_virtio_user0,queue_size=256,path=/p", 1024, 1),
             "net_virtio_user0,queue_size=256,path=/p");
-  EXPECT_EQ(with_defaults("net_vhost0,iface=/p", 1024), "net_vhost0,iface=/p,tso=1");
-  EXPECT_EQ(with_defaults("net_vhost0,iface=/p,tso=0", 1024), "net_vhost0,iface=/p,tso=0");
-  EXPECT_EQ(with_defaults("net_null0", 1024), "net_null0");
+  EXPECT_EQ(with_defaults("net_vhost0,iface=/p", 1024, 1), "net_vhost0,iface=/p,tso=1");
+  EXPECT_EQ(with_defaults("net_vhost0,iface=/p,tso=0", 1024, 1), "net_vhost0,iface=/p,tso=0");
+  EXPECT_EQ(with_defaults("net_null0", 1024, 1), "net_null0");
+}
+
+TEST(DpdkArguments, VirtualDevicesAreMadeWithTheQueuesThatAreUsed) {
+  EXPECT_EQ(with_defaults("net_virtio_user0,path=/p,queue_size=256", 1024, 2),
+            "net_virtio_user0,path=/p,queue_size=256,queues=2,cq=1");
+  EXPECT_EQ(with_defaults("net_virtio_user0,path=/p,queue_size=256,queues=4,cq=1", 1024, 2),
+            "net_virtio_user0,path=/p,queue_size=256,queues=4,cq=1");
+  EXPECT_EQ(with_defaults("net_vhost0,iface=/p,tso=1", 1024, 3), "net_vhost0,iface=/p,tso=1,queues=3");
+  EXPECT_EQ(with_defaults("net_vhost0,iface=/p,tso=1,queues=1", 1024, 3),
+            "net_vhost0,iface=/p,tso=1,queues=1");
+  EXPECT_EQ(with_defaults("net_af_packet0,iface=eth1", 1024, 2), "net_af_packet0,iface=eth1,qpairs=2");
+  EXPECT_EQ(with_defaults("net_af_packet0,iface=eth1", 1024, 1), "net_af_packet0,iface=eth1");
+  EXPECT_EQ(with_defaults("net_ring0", 1024, 2), "net_ring0");
 }
 
 TEST(DpdkArguments, OnlyEndsThatConnectDieWithTheirPeer) {

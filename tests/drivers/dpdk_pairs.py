@@ -15,6 +15,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "support"))
 
+import dpdk_queue_cases  # noqa: E402
 import pcapng  # noqa: E402
 import testbed  # noqa: E402
 from testbed import PEER, PREFIX, STACK, SOAK, Failure, Skip, end_on_signals, expect, run  # noqa: E402
@@ -293,7 +294,7 @@ def all_cases():
             cases.append((f"{case.__name__}-{kind}", lambda bench, case=case, kind=kind: case(bench, kind)))
     for case in (one_copy, captured, few_mbufs, af_packet, tap, unmodified, unmodified_tap):
         cases.append((case.__name__, case))
-    return cases
+    return cases + dpdk_queue_cases.all_cases()
 
 
 def no_dpdk(programs):

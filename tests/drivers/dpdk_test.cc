@@ -5,6 +5,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
+#include <set>
+#include <thread>
+
+#include "base/byte_order.h"
 #include "dpdk_fixture.h"
 #include "frames.h"
 
@@ -302,6 +308,140 @@ TEST_F(DpdkTest, SleepsBrieflyWhereNoDescriptorTellsOfFrames) {
   EXPECT_EQ(device->max_sleep(kStart + 100ms), 1ms);
   EXPECT_EQ(device->max_sleep(kStart + 512ms), 2ms);
   EXPECT_EQ(device->max_sleep(kStart + 10s), 4ms);
+}
+
+// --- several queues
+
+/// Of net_ring: what a queue sends comes back to it.
+class DpdkQueues : public DpdkTest {
+ protected:
+  static constexpr std::uint32_t kQueues = 3;
+
+  [[nodiscard]] static std::vector<std::unique_ptr<NetDevice>> open_all(std::string_view spec) {
+    OpenQueuesResult opened = open_queues(spec, kQueues);
+    EXPECT_TRUE(opened.ok()) << opened.error;
+    return std::move(opened.queues);
+  }
+  /// A datagram from this port, with its number behind the headers.
+  [[nodiscard]] static Bytes datagram(std::uint16_t port) {
+    Bytes frame = numbered_frame(0, 64);
+    constexpr std::size_t kIp = 14, kPorts = kIp + 20;
+    store_be16(&frame[12], 0x0800);
+    frame[kIp] = 0x45;
+    store_be16(&frame[kIp + 6], 0);
+    frame[kIp + 9] = 17;
+    store_be32(&frame[kIp + 12], kAddress);
+    store_be32(&frame[kIp + 16], kAddress + 1);
+    store_be16(&frame[kPorts], port);
+    store_be16(&frame[kPorts + 2], 7);
+    return frame;
+  }
+  /// In which queue the answers to a datagram from this port are at home.
+  [[nodiscard]] static std::uint32_t home_of(const NetDevice& queue, std::uint16_t port) {
+    return queue.queue_for(kAddress + 1, 7, kAddress, port);
+  }
+
+  static constexpr std::uint32_t kAddress = 0xc6120001;
+};
+
+TEST_F(DpdkQueues, AFrameComesUpInItsQueueWhicheverItCameInBy) {
+  const auto queues = open_all("dpdk:net_ring0");
+  ASSERT_EQ(queues.size(), kQueues);
+  PacketPool pool;
+  PacketQueue out, in;
+  constexpr std::uint16_t kFirst = 1000, kPorts = 60;
+  for (std::uint16_t port = kFirst; port < kFirst + kPorts; ++port)
+    out.push_back(to_packet(pool, datagram(port)));
+  EXPECT_EQ(queues[1]->tx_burst(out, kStart), kPorts);
+  std::size_t homes[kQueues] = {};
+  // The second hands over what it finds.
+  for (const std::uint32_t index : {1u, 0u, 2u}) {
+    queues[index]->rx_burst(pool, in, 1000, kStart);
+    while (const PacketPtr packet = in.pop_front()) {
+      const std::uint16_t port = load_be16(packet->data() + 34);
+      EXPECT_EQ(home_of(*queues[0], port), index) << port;
+      EXPECT_EQ(bytes_of(*packet), datagram(port));
+      ++homes[index];
+    }
+    EXPECT_GT(homes[index], kPorts / kQueues / 2);
+  }
+  EXPECT_EQ(homes[0] + homes[1] + homes[2], kPorts);
+  EXPECT_EQ(counter(*queues[1], "HandedOver"), kPorts - homes[1]);
+  EXPECT_EQ(queues[1]->stats().rx_packets, kPorts);
+  EXPECT_EQ(queues[0]->stats().rx_packets, 0u);
+}
+
+TEST_F(DpdkQueues, TheDevicesOwnCountersComeOnce) {
+  const auto queues = open_all("dpdk:net_ring0");
+  const auto has = [&](std::size_t index, std::string_view name) {
+    const auto all = queues[index]->extended_stats();
+    return std::any_of(all.begin(), all.end(), [&](const auto& one) { return one.first == name; });
+  };
+  for (const char* of_port : {"rx_good_packets", "PortReopened"}) {
+    EXPECT_TRUE(has(0, of_port)) << of_port;
+    EXPECT_FALSE(has(1, of_port)) << of_port;
+  }
+  EXPECT_TRUE(has(1, "RxMbufsLent"));
+}
+
+TEST_F(DpdkQueues, AreRefusedWhereTheDeviceHasFewer) {
+  const TemporaryFile input;
+  write_pcap(input.name(), {});
+  const OpenQueuesResult opened = open_queues("dpdk:net_pcap0,rx_pcap=" + input.name(), kQueues);
+  EXPECT_EQ(opened.error, "dpdk: device net_pcap0 has 1 queue, not 3");
+  EXPECT_NE(open("dpdk:net_pcap0,rx_pcap=" + input.name()), nullptr) << "and it is free again";
+}
+
+TEST_F(DpdkQueues, BelongToOneDeviceThatIsOpenOnce) {
+  auto queues = open_all("dpdk:net_ring0");
+  EXPECT_THAT(error_of("dpdk:net_ring0"), HasSubstr("is open already"));
+  queues.erase(queues.begin());
+  EXPECT_THAT(error_of("dpdk:net_ring0"), HasSubstr("is open already")) << "others use it";
+  queues.clear();
+  EXPECT_NE(open("dpdk:net_ring0"), nullptr);
+}
+
+TEST_F(DpdkQueues, EachHasADescriptorOfItsOwnForTheLink) {
+  const auto queues = open_all("dpdk:net_ring0");
+  std::set<int> descriptors;
+  for (const auto& queue : queues) descriptors.insert(queue->wait_fds().front().fd);
+  EXPECT_EQ(descriptors.size(), kQueues);
+}
+
+TEST_F(DpdkQueues, OneGivesBackWhatTheDeviceHoldsWhileOthersBurst) {
+  const auto queues = open_all("dpdk:net_ring_own");
+  std::atomic<bool> stop{false};
+  std::thread other([&] {
+    PacketPool pool;
+    while (!stop) {
+      PacketQueue out, in;
+      out.push_back(to_packet(pool, datagram(1000)));
+      (void)queues[1]->tx_burst(out, kStart);
+      (void)queues[1]->rx_burst(pool, in, 64, kStart);
+      (void)queues[1]->arm();
+      (void)queues[1]->wait_fds();
+      (void)queues[1]->take_event();
+    }
+    queues[1]->release_packets();
+    EXPECT_EQ(pool.buffers_in_use(), 0u);
+  });
+  PacketPool pool;
+  pool.take_slabs_from(*queues[0]->slab_source());
+  for (std::uint64_t reopened = 0; reopened < 3;) {
+    PacketQueue out;
+    out.push_back(frame_with_fragment(pool, 1400));
+    (void)queues[0]->tx_burst(out, kStart);
+    out.clear();
+    queues[0]->release_packets();
+    EXPECT_EQ(pool.buffers_in_use(), 0u);
+    const std::uint64_t before = reopened;
+    while (reopened == before && !testing::Test::HasFailure()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      reopened = counter(*queues[0], "PortReopened");
+    }
+  }
+  stop = true;
+  other.join();
 }
 
 }  // namespace

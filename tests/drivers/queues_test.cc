@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <linux/filter.h>
 
+#include <algorithm>
 #include <array>
+#include <numeric>
 #include <random>
 #include <set>
 #include <thread>
@@ -12,6 +14,7 @@
 #include "af_packet/fanout.h"
 #include "base/byte_order.h"
 #include "link/flow_home.h"
+#include "link/rss_hash.h"
 #include "open_device.h"
 #include "queues/frame_home.h"
 #include "queues/mailbox.h"
@@ -172,12 +175,12 @@ TEST(FlowHome, SpreadsPortsOfOneClientEvenly) {
 TEST(SteeringProgram, SendsFlowsWhereTheyAreAtHome) {
   Random random(2);
   for (const std::uint32_t queues : {2u, 3u, 8u, 64u}) {
-    const std::vector<sock_filter> program = steering_program(queues);
+    const std::vector<sock_filter> program = steering_program(queues, {});
     std::set<std::uint32_t> seen;
     for (int i = 0; i < 2000; ++i) {
       const Flow flow{random.word(), random.word(), random.port(), random.port()};
       const Bytes packet = ipv4(i % 2 != 0 ? 6 : 17, flow, (random.word() % 11) * 4);
-      const std::uint32_t home = FrameHome::of_packet(packet, queues);
+      const std::uint32_t home = FrameHome::of_packet(packet, {queues});
       ASSERT_EQ(run(program, packet, 0x0800), home);
       seen.insert(home);
     }
@@ -186,7 +189,7 @@ TEST(SteeringProgram, SendsFlowsWhereTheyAreAtHome) {
 }
 
 TEST(SteeringProgram, SendsAllElseToTheFirstQueue) {
-  const std::vector<sock_filter> program = steering_program(64);
+  const std::vector<sock_filter> program = steering_program(64, {});
   const Bytes flow = ipv4(6, {});
   ASSERT_NE(run(program, flow, 0x0800), 0u);
   EXPECT_EQ(run(program, flow, 0x0806), 0u) << "ARP";
@@ -198,36 +201,85 @@ TEST(SteeringProgram, SendsAllElseToTheFirstQueue) {
   EXPECT_EQ(run(program, Bytes(flow.begin(), flow.begin() + 21), 0x0800), 0u) << "too short";
 }
 
+TEST(SteeringProgram, KnowsWhereTheSocketsOfQueuesAreThatJoinedInAnyOrder) {
+  constexpr std::uint32_t kQueues = 64;
+  std::vector<std::uint32_t> members(kQueues);
+  std::iota(members.begin(), members.end(), 0);
+  EXPECT_TRUE(in_order(members));
+  std::shuffle(members.begin(), members.end(), std::mt19937(3));
+  EXPECT_FALSE(in_order(members));
+  const std::vector<sock_filter> program = steering_program(kQueues, members);
+  Random random(4);
+  for (int i = 0; i < 2000; ++i) {
+    const Bytes packet = ipv4(6, {random.word(), random.word(), random.port(), random.port()});
+    ASSERT_EQ(members[run(program, packet, 0x0800)], FrameHome::of_packet(packet, {kQueues}));
+  }
+  EXPECT_EQ(members[run(program, ipv4(1, {}), 0x0800)], 0u) << "ICMP";
+}
+
+TEST(SteeringProgram, AnotherQueueHasWhatBelongsToOneThatHasNotJoined) {
+  const std::vector<std::uint32_t> members{2, 3};
+  const std::vector<sock_filter> program = steering_program(4, members);
+  Random random(5);
+  for (int i = 0; i < 200; ++i) {
+    const Bytes packet = ipv4(6, {random.word(), random.word(), random.port(), random.port()});
+    const std::uint32_t home = FrameHome::of_packet(packet, {4}), place = run(program, packet, 0x0800);
+    ASSERT_EQ(place, home == 3 ? 1u : 0u);
+  }
+  EXPECT_EQ(run(program, ipv4(1, {}), 0x0800), 0u);
+}
+
 TEST(FrameHome, KnowsFlowsBehindTagsAndOptions) {
   const Flow flow;
-  const FrameHome home = FrameHome::of(frame_of(ipv4(6, flow)), 61);
+  const FrameHome home = FrameHome::of(frame_of(ipv4(6, flow)), {61});
   EXPECT_EQ(home.queue, link::FlowHome::queue(flow.source, flow.source_port, flow.destination,
                                               flow.destination_port, 61));
-  EXPECT_EQ(FrameHome::of(frame_of(ipv4(17, flow, 40), 0x0800, true), 61).queue, home.queue);
+  EXPECT_EQ(FrameHome::of(frame_of(ipv4(17, flow, 40), 0x0800, true), {61}).queue, home.queue);
 }
 
 TEST(FrameHome, AnIcmpErrorIsAtHomeWithWhatItQuotes) {
   const Bytes quoted = ipv4(17, {}, 8);
-  EXPECT_EQ(FrameHome::of(frame_of(icmp_error(quoted)), 61).queue, FrameHome::of_packet(quoted, 61));
-  EXPECT_NE(FrameHome::of_packet(quoted, 61), 0u);
+  EXPECT_EQ(FrameHome::of(frame_of(icmp_error(quoted)), {61}).queue, FrameHome::of_packet(quoted, {61}));
+  EXPECT_NE(FrameHome::of_packet(quoted, {61}), 0u);
   Bytes echo = icmp_error(quoted);
   echo[20] = 8;
-  EXPECT_EQ(FrameHome::of(frame_of(echo), 61).queue, 0u);
-  EXPECT_EQ(FrameHome::of(frame_of(icmp_error(ipv4(1, {}))), 61).queue, 0u);
+  EXPECT_EQ(FrameHome::of(frame_of(echo), {61}).queue, 0u);
+  EXPECT_EQ(FrameHome::of(frame_of(icmp_error(ipv4(1, {}))), {61}).queue, 0u);
+}
+
+/// By a key that has another hash for each direction.
+link::RssHash two_ways() {
+  std::array<std::uint8_t, 16> key{};
+  for (std::size_t i = 0; i < key.size(); ++i) key[i] = static_cast<std::uint8_t>(37 * i + 11);
+  std::vector<std::uint16_t> table(64);
+  for (std::size_t i = 0; i < table.size(); ++i) table[i] = static_cast<std::uint16_t>(i);
+  return {key, table};
+}
+
+TEST(FrameHome, IsWhereTheDeviceSendsAFlow) {
+  const link::RssHash rss = two_ways();
+  const FlowQueues queues{64, &rss};
+  const Flow in, out{in.destination, in.source, in.destination_port, in.source_port};
+  const std::uint32_t home = rss.queue(in.source, in.source_port, in.destination, in.destination_port);
+  ASSERT_NE(home, rss.queue(out.source, out.source_port, out.destination, out.destination_port));
+  EXPECT_EQ(FrameHome::of(frame_of(ipv4(6, in)), queues).queue, home);
+  EXPECT_EQ(FrameHome::of(frame_of(icmp_error(ipv4(6, out))), queues).queue, home)
+      << "about what was sent, where the answers to that come in";
+  EXPECT_EQ(FrameHome::of(frame_of(ipv4(6, in, 0, 0x2000)), queues).queue, 0u);
 }
 
 TEST(FrameHome, FragmentsAndStrangersAreAtHomeInTheFirst) {
-  EXPECT_EQ(FrameHome::of(frame_of(ipv4(17, {}, 0, 0x2000)), 61).queue, 0u);
-  EXPECT_EQ(FrameHome::of(frame_of(ipv4(6, {}), 0x86dd), 61).queue, 0u);
-  EXPECT_EQ(FrameHome::of(Bytes(3), 61).queue, 0u);
-  EXPECT_TRUE(FrameHome::of(frame_of(Bytes(28), 0x0806), 61).everybody);
+  EXPECT_EQ(FrameHome::of(frame_of(ipv4(17, {}, 0, 0x2000)), {61}).queue, 0u);
+  EXPECT_EQ(FrameHome::of(frame_of(ipv4(6, {}), 0x86dd), {61}).queue, 0u);
+  EXPECT_EQ(FrameHome::of(Bytes(3), {61}).queue, 0u);
+  EXPECT_TRUE(FrameHome::of(frame_of(Bytes(28), 0x0806), {61}).everybody);
 }
 
 TEST(FrameHome, NoCutFrameIsReadBeyondItsEnd) {
   const Bytes whole = frame_of(icmp_error(ipv4(17, {}, 8)), 0x0800, true);
   for (std::size_t size = 0; size <= whole.size(); ++size) {
     const Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
-    EXPECT_LT(FrameHome::of(cut, 61).queue, 61u);
+    EXPECT_LT(FrameHome::of(cut, {61}).queue, 61u);
   }
 }
 
@@ -382,6 +434,34 @@ class Listening final : public DecoratorDevice {
  private:
   std::vector<std::string>& fates_;
 };
+
+/// Says that it picks queues by itself.
+class Hashing final : public DecoratorDevice {
+ public:
+  Hashing(std::unique_ptr<NetDevice> inner, const link::RssHash& rss)
+      : DecoratorDevice(std::move(inner)), rss_(rss) {}
+  std::size_t rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) override {
+    return inner().rx_burst(pool, out, budget, now);
+  }
+  std::size_t tx_burst(PacketQueue& packets, Instant now) override { return inner().tx_burst(packets, now); }
+  [[nodiscard]] const link::RssHash* rss() const override { return &rss_; }
+
+ private:
+  const link::RssHash& rss_;
+};
+
+TEST(SteeredDevice, AnswersComeInWhereTheDeviceSendsThem) {
+  const link::RssHash rss = two_ways();
+  std::vector<std::unique_ptr<NetDevice>> queues;
+  for (int i = 0; i < 64; ++i) {
+    const std::string wire = "pipe:queues-rss-" + std::to_string(i);
+    queues.push_back(std::make_unique<Hashing>(open_device(wire).device, rss));
+  }
+  queues = steer(std::move(queues));
+  const Flow in;
+  EXPECT_EQ(queues[0]->queue_for(in.destination, in.destination_port, in.source, in.source_port),
+            rss.queue(in.source, in.source_port, in.destination, in.destination_port));
+}
 
 TEST(SteeredDevice, AQueueHearsOfTheFramesThatCameInByIt) {
   std::vector<std::string> fates[2];

@@ -387,7 +387,8 @@ LONG_OF_THE_STACK = {"a reader that stops", "a peer that vanishes", "idle server
 
 # Over these drivers, whose devices differ little from the first one's for what is above, few are enough each time.
 SELDOM = ("xdp", "dpdk", "dpdk-tap")
-ALWAYS = re.compile(r"capture, both|TCP echo|both-ways|zero copy|ping flood|every size, MTU 1500|faulty|duplication|come and go")
+ALWAYS = re.compile(r"capture, both|TCP echo|both-ways|zero copy|ping flood|every size, MTU 1500|faulty|duplication|come and go|"
+                    r"several queues: (a|the interface)")
 
 
 def all_cases(programs):
@@ -437,8 +438,11 @@ def all_cases(programs):
     if programs.driver == "tap":
         tap_cases.add_cases(add)
         queue_cases.add_cases(add)
-    elif programs.driver == "af_packet":
+    elif programs.driver in ("af_packet", "xdp", "dpdk"):
         queue_cases.add_cases(add)
+    if programs.driver in ("af_packet", "xdp"):
+        queue_cases.add_cases_of_cables(add)
+    if programs.driver == "af_packet":
         add_cases_of_settings(add)
         doctor_cases.add_cases(add)
         mtu_cases.add_cases(add)

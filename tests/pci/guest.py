@@ -115,17 +115,21 @@ class Guest:
     # A NIC that is not really on the bus has to be told of the IOMMU.
     BEHIND_IOMMU = {"virtio-net-pci": ",disable-legacy=on,iommu_platform=on"}
 
-    def __init__(self, bench, image, initramfs, nic, iommu):
+    def __init__(self, bench, image, initramfs, nic, iommu, queues=1):
         machine = ["-device", "intel-iommu,intremap=on"] if iommu else []
         # A busy machine has the emulated timer come late: nothing for the guest to despair of.
         boot = "no_timer_check " + ("intel_iommu=on iommu=pt" if iommu else "intel_iommu=off")
         device = f"{nic},netdev=wire,mac={MAC},bus=pcie.0,addr=4,romfile={self.BEHIND_IOMMU.get(nic, '') if iommu else ''}"
+        wire = "tap,id=wire,ifname=peer0,script=no,downscript=no"
+        if queues > 1:
+            wire += f",queues={queues}"
+            device += f",mq=on,rss=on,vectors={2 * queues + 2}"
         self._asked = 0
         self._console = bench.start(
             ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot",
              "-display", "none", "-serial", "stdio", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", 1024, *machine,
              "-kernel", image, "-initrd", initramfs, "-append", f"console=ttyS0 quiet loglevel=1 panic=-1 {boot}",
-             "-netdev", "tap,id=wire,ifname=peer0,script=no,downscript=no", "-device", device],
+             "-netdev", wire, "-device", device],
             bench.peer, stdin=subprocess.PIPE)
         self._console.wait_for("%% guest ready", 90)
 

@@ -18,7 +18,6 @@ namespace millrace::posix::test {
 
 namespace {
 
-
 class TwoContexts : public testing::Test {
  protected:
   void SetUp() override { open_both(1); }
@@ -234,7 +233,8 @@ class HeldSends : public TwoContexts {
 };
 
 TEST_F(HeldSends, LeaveWithTheFourth) {
-  // A thread that is held up on its way sends after 50 µs, and the backup poller may come in between: try again.
+  // A thread that is held up on its way sends after 50 µs, and the backup poller may come in between: try
+  // again.
   for (int attempt = 0; attempt < 10'000; ++attempt) {
     const std::uint64_t before = frames();
     for (int i = 0; i < 3; ++i) send_byte();

@@ -13,7 +13,6 @@ namespace millrace::posix::test {
 
 namespace {
 
-
 std::set<int> open_descriptors() {
   std::set<int> fds;
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
@@ -145,6 +144,18 @@ TEST_F(ControlSocket, ItsDescriptorsDoNotOutliveExecOrAFork) {
   ASSERT_EQ(waitpid(ignorant, &status, 0), ignorant);
   EXPECT_EQ(status, 0);
   EXPECT_EQ(Client(control.path()).say("stats 1\n").hear().back(), "end");
+  // A child that has cleaned its environment and takes the stack over is found where its parent was.
+  const pid_t successor = fork();
+  if (successor == 0) {
+    control.after_fork_in_child();
+    clearenv();
+    if (!control.start(context, table).empty()) _exit(1);
+    const bool there = control.path() == control_path(directory_, getpid());
+    control.stop();
+    _exit(there ? 0 : 2);
+  }
+  ASSERT_EQ(waitpid(successor, &status, 0), successor);
+  EXPECT_EQ(status, 0);
   control.stop();
   // Not all that is open: the context's own thread may have opened one meanwhile.
   for (const int fd : own) EXPECT_LT(fcntl(fd, F_GETFD), 0) << fd;

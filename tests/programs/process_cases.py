@@ -122,6 +122,20 @@ def children(bench):
     sink.finish()
 
 
+@watched()
+def closing_server(bench):
+    """A number that accept() has in mind is not there to be closed; nor is anything of the stack's."""
+    bench.on_stack(PYTHON, bench.script("closing_server.py")).wait_for("^ready")
+    with contextlib.ExitStack() as open_ones:
+        connections = []
+        for text in (b"echo", b"close", b"echo", b"close", b"echo"):
+            connections += [open_ones.enter_context(bench.connect_from_kernel(STACK, 7000)) for _ in range(8)]
+            for connection in connections[:1] if text == b"close" else connections:
+                connection.settimeout(10)
+                connection.sendall(text)
+                expect(connection.recv(100) == text, f"after {text}")
+
+
 @watched(carries=10 * MB)
 def new_image(bench):
     """What was sent before exec(3) arrives; the new image has the stack."""
@@ -315,6 +329,7 @@ def add_cases(add):
     add("a program ends, and the next has its address", refused_after_end)
     add("children do no harm to their parent's connections", children)
     add("exec with live sockets", new_image)
+    add("a server closes every descriptor that it does not know", closing_server)
     add("redis in the background", daemon, ["redis-server", "--bind", STACK, "--protected-mode", "no", "--daemonize", "yes",
                                             "--dir", "{folder}", "--pidfile", "{folder}/pid"],
         6379, b"PING\r\n", b"+PONG")

@@ -107,8 +107,10 @@ bool NetNamespacePair::set_up(const Options& options) const {
   if (!shell("ip netns add " + left_ + " && ip netns add " + right_)) return false;
   if (!set_defaults(left_) || !set_defaults(right_)) return false;
   const std::string mtu = std::to_string(options.mtu);
-  std::string commands = "ip -n " + left_ + " link add left0 mtu " + mtu +
-                         " type veth peer name right0 mtu " + mtu + " netns " + right_;
+  const std::string count = std::to_string(options.queues);
+  const std::string queues = options.queues != 0 ? " numrxqueues " + count + " numtxqueues " + count : "";
+  std::string commands = "ip -n " + left_ + " link add left0 mtu " + mtu + queues +
+                         " type veth peer name right0 mtu " + mtu + queues + " netns " + right_;
   const auto add_address = [&commands](const std::string& space, std::string_view device,
                                        const std::string& address) {
     if (!address.empty())

@@ -21,7 +21,8 @@ class NetNamespacePair {
     std::uint32_t mtu = 1500;
     std::string right_address = "198.18.0.1/24";  ///< empty: none
     std::string left_address;                     ///< empty: the kernel stays silent there
-    bool right_offloads = true;                   ///< off: no TSO, GSO, checksum offload at right0
+    std::uint32_t queues = 0;    ///< of both ends, each way; 0: one, as the kernel makes them
+    bool right_offloads = true;  ///< off: no TSO, GSO, checksum offload at right0
   };
 
   explicit NetNamespacePair(const Options& options);

@@ -200,12 +200,21 @@ class Bench:
             run(["ip", "-n", self.peer, "link", "set", "peer0", "mtu", str(mtu), *settings, "up"])
         else:
             self._connect_by_cable(mtu, middle)
+        self._set_up_peer(offloads)
+        return self
+
+    def _set_up_peer(self, offloads=None):
         run(["ip", "-n", self.peer, "addr", "add", f"{PEER}/{PREFIX}", "dev", "peer0"])
         if self.driver in self.WITHOUT_OFFLOADS:
             offloads = {"tx": "off", "tso": "off", "gso": "off"} | (offloads or {})
         for name, value in (offloads or {}).items():
             run(["ip", "netns", "exec", self.peer, "ethtool", "-K", "peer0", name, value])
-        return self
+
+    def connect_anew(self, queues):
+        """Another cable in the place of the one that is there, with so many queues at each end."""
+        run(["ip", "-n", self.stack, "link", "del", "stack0"])
+        self._cable(self.stack, "stack0", self.peer, "peer0", 1500, queues)
+        self._set_up_peer()
 
     def _connect_by_cable(self, mtu, middle):
         self.stack, self.peer = self._namespace("stack"), self._namespace("peer")
@@ -217,9 +226,10 @@ class Bench:
             self._cable(self.stack, "stack0", self.peer, "peer0", mtu)
 
     @staticmethod
-    def _cable(left, left_name, right, right_name, mtu):
-        run(["ip", "link", "add", left_name, "netns", left, "mtu", str(mtu), "type", "veth",
-             "peer", "name", right_name, "netns", right, "mtu", str(mtu)])
+    def _cable(left, left_name, right, right_name, mtu, queues=None):
+        settings = ["mtu", str(mtu)] + (["numrxqueues", str(queues), "numtxqueues", str(queues)] if queues else [])
+        run(["ip", "link", "add", left_name, "netns", left, *settings, "type", "veth",
+             "peer", "name", right_name, "netns", right, *settings])
         for namespace, name in ((left, left_name), (right, right_name)):
             run(["ip", "-n", namespace, "link", "set", name, "up"])
 

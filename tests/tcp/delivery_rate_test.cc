@@ -9,6 +9,7 @@
 namespace millrace::test {
 namespace {
 
+using tcp::AckedDeliveries;
 using tcp::DeliveryRate;
 using tcp::RateSample;
 using tcp::SegmentDelivery;
@@ -27,11 +28,12 @@ struct Flight {
     segments.push_back(rate.on_segment_sent(now, 1000, in_flight));
   }
   RateSample deliver(std::size_t count, Instant now, Duration min_rtt = 0ms) {
+    AckedDeliveries acked;
     for (std::size_t i = 0; i < count; ++i) {
-      rate.on_segment_delivered(segments.front(), 1000, now);
+      rate.on_segment_delivered(segments.front(), 1000, now, acked);
       segments.pop_front();
     }
-    return rate.finish(min_rtt);
+    return rate.finish(acked, min_rtt);
   }
 };
 
@@ -81,9 +83,10 @@ TEST(DeliveryRate, TakesTheMostRecentlySentOfWhatAnAckDelivers) {
   f.send(at(0ms));
   // The first is sent again and is thereby the newest, though first in the stream.
   const SegmentDelivery again = f.rate.on_segment_sent(at(5ms), 1000, 3000);
-  f.rate.on_segment_delivered(again, 1000, at(15ms));
-  f.rate.on_segment_delivered(f.segments[1], 1000, at(15ms));
-  const RateSample sample = f.rate.finish(0ms);
+  AckedDeliveries acked;
+  f.rate.on_segment_delivered(again, 1000, at(15ms), acked);
+  f.rate.on_segment_delivered(f.segments[1], 1000, at(15ms), acked);
+  const RateSample sample = f.rate.finish(acked, 0ms);
   EXPECT_EQ(sample.tx_in_flight, 3000u);
   EXPECT_EQ(sample.delivered, 2000u);
 }
@@ -101,9 +104,9 @@ TEST(DeliveryRate, OfAnIntervalShorterThanTheRoundTripIsNone) {
 TEST(DeliveryRate, OfAnAckThatDeliversNothingIsNone) {
   Flight f;
   f.send(at(0ms));
-  EXPECT_FALSE(f.rate.finish(0ms).valid);
+  EXPECT_FALSE(f.deliver(0, at(5ms)).valid);
   EXPECT_TRUE(f.deliver(1, at(10ms)).valid);
-  EXPECT_FALSE(f.rate.finish(0ms).valid) << "nothing is left over for the next";
+  EXPECT_FALSE(f.deliver(0, at(11ms)).valid) << "nothing is left over for the next";
 }
 
 TEST(DeliveryRate, DoesNotCountTimeWithoutAnythingInFlight) {
@@ -152,10 +155,11 @@ TEST(DeliveryRate, TakesASuperSegmentThatArrivesInParts) {
   rfc("draft-ietf-ccwg-bbr", "Delivery Rate Samples", "with offload, state is kept for the aggregate");
   DeliveryRate rate;
   const SegmentDelivery segment = rate.on_segment_sent(at(0ms), 60'000, 60'000);
-  rate.on_segment_delivered(segment, 20'000, at(10ms));
-  EXPECT_EQ(rate.finish(0ms).bytes_per_second, 2'000'000u);
-  rate.on_segment_delivered(segment, 40'000, at(12ms));
-  EXPECT_EQ(rate.finish(0ms).bytes_per_second, 5'000'000u);
+  AckedDeliveries first, second;
+  rate.on_segment_delivered(segment, 20'000, at(10ms), first);
+  EXPECT_EQ(rate.finish(first, 0ms).bytes_per_second, 2'000'000u);
+  rate.on_segment_delivered(segment, 40'000, at(12ms), second);
+  EXPECT_EQ(rate.finish(second, 0ms).bytes_per_second, 5'000'000u);
   EXPECT_EQ(rate.delivered_total(), 60'000u);
 }
 

@@ -106,6 +106,7 @@ void PathModel::acknowledge() {
   lost_now_ = 0;
   bool marked = false;
   unsigned count = 0;
+  tcp::AckedDeliveries acked;
   while (count < config_.segments_per_ack && !segments_.empty()) {
     const Segment segment = segments_.front();
     if (segment.arrival != kNever && segment.arrival > now_) break;
@@ -118,7 +119,7 @@ void PathModel::acknowledge() {
     }
     ++count;
     in_flight_ -= config_.mss;
-    delivery_.on_segment_delivered(segment.delivery, config_.mss, now_);
+    delivery_.on_segment_delivered(segment.delivery, config_.mss, now_, acked);
     sample.delivered += config_.mss;
     sample.rtt = now_ - segment.delivery.sent_time;
     if (segment.marked) {
@@ -134,7 +135,7 @@ void PathModel::acknowledge() {
   sample.sent_total = sent_total_;
   sample.ece = marked;
   if (min_rtt_ == Duration{0} || sample.rtt < min_rtt_) min_rtt_ = sample.rtt;
-  sample.rate = delivery_.finish(min_rtt_);
+  sample.rate = delivery_.finish(acked, min_rtt_);
   last_progress_ = now_;
   if (in_recovery_ && acked_total_ >= recovery_end_) {
     in_recovery_ = false;

@@ -161,8 +161,11 @@ Findings check_channels(const Examination& examination) {
   const std::string subject = interface.name + ": queues";
   const std::string text = std::to_string(channels.receiving()) + " to receive";
   if (examination.target.kind != Kind::kXdp || channels.receiving() <= 1) return {ok(subject, text)};
-  return {warn(subject, text + ": a socket of AF_XDP has one, and what comes to the others passes it by",
-               "ethtool -L " + interface.name + (channels.combined != 0 ? " combined 1" : " rx 1"))};
+  return {
+      warn(subject,
+           text + ": AF_XDP takes one, or as many as --queues says, and what comes to others passes it by",
+           "ethtool -L " + interface.name + (channels.combined != 0 ? " combined 1" : " rx 1") +
+               "  # or run with: --queues " + std::to_string(channels.receiving()))};
 }
 
 Findings check_interrupts(const Examination& examination) {

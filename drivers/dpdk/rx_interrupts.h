@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+
+namespace millrace::drivers::dpdk {
+
+/// The interrupts of a port's receive queues, and the descriptors by which they wake who sleeps. A queue's
+/// are its user's, while the port is open.
+class RxInterrupts {
+ public:
+  /// On the EAL's thread, each time the port has started. `configured`: it was asked for them.
+  void find(std::uint16_t port, bool configured, bool is_vhost);
+  [[nodiscard]] bool there() const { return there_; }
+
+  /// The descriptor that becomes readable when frames come to a queue whose interrupt is on; -1: none.
+  [[nodiscard]] int fd(std::uint16_t queue) const;
+  void set(std::uint16_t queue, bool on);
+  /// The descriptor is readable.
+  [[nodiscard]] bool pending(std::uint16_t queue) const;
+  /// Takes off that descriptor what woke its sleeper.
+  void clear(std::uint16_t queue);
+
+ private:
+  std::uint16_t port_ = 0;
+  bool there_ = false, is_vhost_ = false;
+  std::mutex mutex_;  ///< of all queues: devices have registers for several of them
+};
+
+}  // namespace millrace::drivers::dpdk
