@@ -89,15 +89,17 @@ def counters(bench, kernel):
 def one_step(bench, kernel):
     """Who reads several keys sees all of an MSET or nothing; RENAME, too, has no middle, and MSETNX sets all or none."""
     start(bench, kernel=kernel)
-    keys = [b"key:%d" % number for number in range(8)]
+    keys = [b"key:%d" % number for number in range(200)]
     ending = threading.Event()
 
     def write(connection, number):
         for turn in range(ROUNDS):
-            value = b"%d:%d" % (number, turn) * random.choice((1, 500))  # sent by reference, too
-            connection.send(resp.encode("MSET", *(word for key in keys for word in (key, value))) + resp.encode("GET", keys[turn % 8]))
-            expect(connection.receive_one() == b"+OK\r\n", "MSET")
-            connection.receive_one()
+            value = b"%d:%d" % (number, turn) * random.choice((1, 1, 1, 500))  # sent by reference, too
+            write_all = resp.encode("MSET", *(word for key in keys for word in (key, value)))
+            connection.send((write_all + resp.encode("GET", keys[turn % len(keys)])) * 5)
+            for _ in range(5):
+                expect(connection.receive_one() == b"+OK\r\n", "MSET")
+                connection.receive_one()
 
     def move(connection, _):
         connection.call("SET", "here", "x")
