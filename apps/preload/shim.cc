@@ -145,7 +145,7 @@ Fate Shim::fate_of_peer(posix::Context& context, const Endpoint& remote, bool st
   return stack.ip().route(remote.address, posix::clock_now()) ? Fate::kStack : Fate::kKernel;
 }
 
-long Shim::placeholder(bool close_on_exec) {
+long Shim::placeholder() {
   int source = template_.load(std::memory_order_acquire);
   if (source < 0) {
     const long made = sys::keep_own(sys::call(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -156,7 +156,7 @@ long Shim::placeholder(bool close_on_exec) {
       sys::close_own(static_cast<int>(made));
     }
   }
-  return sys::fcntl(source, close_on_exec ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+  return sys::fcntl(source, F_DUPFD_CLOEXEC, 0);
 }
 
 }  // namespace millrace::preload

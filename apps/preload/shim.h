@@ -52,8 +52,9 @@ class Shim {
   /// In a process that may not use the stack: would the stack be where this address is?
   [[nodiscard]] bool covers(const Endpoint& endpoint, bool local);
 
-  /// A descriptor of the kernel's for a socket that never belongs to it: an unconnected AF_UNIX socket.
-  [[nodiscard]] long placeholder(bool close_on_exec);
+  /// A descriptor of the kernel's for a socket that never belongs to it: an unconnected AF_UNIX socket, which
+  /// a new image would not get.
+  [[nodiscard]] long placeholder();
 
   /// Library code of ours runs in this thread, and the descriptors that it opens are its own: while it
   /// starts, and whenever it has the lock.

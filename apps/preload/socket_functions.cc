@@ -87,7 +87,7 @@ int decide_by_peer(int fd, int stack_fd, const sockaddr* address, socklen_t leng
 class Placeholder {
  public:
   Placeholder() {
-    const long made = Shim::instance().placeholder(true);
+    const long made = Shim::instance().placeholder();
     fd_ = static_cast<int>(made);
     if (fd_ >= 0 && !Descriptors::fits(fd_)) {
       sys::close(fd_);
