@@ -24,6 +24,7 @@ KERNEL_CLIENT, STACK_CLIENT = "198.18.0.1", "198.18.0.4"
 # So many more connections a second than one address has ports can be opened from these; the first is the client's.
 SOURCES = [f"198.18.0.{number}" for number in range(4, 12)]
 SECONDS_TO_START = 15
+ALLOWED_CONGESTION = "net.ipv4.tcp_allowed_congestion_control"
 
 
 class Place(testbed.Bench):
@@ -42,15 +43,24 @@ class Place(testbed.Bench):
         self.server_core = ["taskset", "-c", str(cores[1])] if len(cores) > 1 else []
         self.client_core = ["taskset", "-c", str(cores[0])] if len(cores) > 1 else []
         self.congestion = congestion
+        self._allowed_before = None
         self._addresses = None
 
     def build(self):
         self.server_ns, self.client_ns = self._namespace("server"), self._namespace("client")
         self._cable(self.server_ns, "server0", self.client_ns, "client0", 1500)
+        self._allow_congestion()
         for namespace in (self.server_ns, self.client_ns):
             for name, value in self.settings().items():
                 run(["ip", "netns", "exec", namespace, "sysctl", "-qw", f"{name}={value}"])
         return self
+
+    def _allow_congestion(self):
+        """A namespace may have only what the machine allows all users; it does so until clean_up()."""
+        allowed = sysctl(ALLOWED_CONGESTION)
+        if self.congestion not in allowed.split():
+            run(["sysctl", "-qw", f"{ALLOWED_CONGESTION}={allowed} {self.congestion}"])
+            self._allowed_before = allowed
 
     def settings(self):
         """What the kernels at both ends are told; ports are there again at once for connections of one request."""
@@ -92,6 +102,8 @@ class Place(testbed.Bench):
 
     def clean_up(self):
         super().clean_up()
+        if self._allowed_before is not None:
+            run(["sysctl", "-qw", f"{ALLOWED_CONGESTION}={self._allowed_before}"], check=False)
         self._folder.cleanup()
 
     # ---- who is where
