@@ -86,7 +86,7 @@ title "Building"
 install_packages "${build_packages[@]}" "${demo_packages[@]}"
 started=$SECONDS
 if [[ ! -f $build/build.ninja ]]; then
-  CC='ccache gcc' CXX='ccache g++' meson setup "$build" --buildtype=release -Dwerror=false -Dtests=false -Dbench=false \
+  CC='ccache gcc' CXX='ccache g++' meson setup "$build" --buildtype=release -Db_lto=true -Dwerror=false -Dtests=false -Dbench=false \
     >"$scratch/setup.log" 2>&1 </dev/null || { tail -n 20 "$scratch/setup.log" >&2; exit 1; }
 fi
 if ! ninja -C "$build" </dev/null 2>&1 | progress; then
