@@ -24,6 +24,7 @@ KERNEL_CLIENT, STACK_CLIENT = "198.18.0.1", "198.18.0.4"
 # So many more connections a second than one address has ports can be opened from these; the first is the client's.
 SOURCES = [f"198.18.0.{number}" for number in range(4, 12)]
 SECONDS_TO_START = 15
+HUGEPAGES = 1024  # of 2 MB
 ALLOWED_CONGESTION = "net.ipv4.tcp_allowed_congestion_control"
 
 
@@ -43,24 +44,35 @@ class Place(testbed.Bench):
         self.server_core = ["taskset", "-c", str(cores[1])] if len(cores) > 1 else []
         self.client_core = ["taskset", "-c", str(cores[0])] if len(cores) > 1 else []
         self.congestion = congestion
-        self._allowed_before = None
+        self._machine_before = {}
         self._addresses = None
 
     def build(self):
         self.server_ns, self.client_ns = self._namespace("server"), self._namespace("client")
         self._cable(self.server_ns, "server0", self.client_ns, "client0", 1500)
         self._allow_congestion()
+        self._reserve_hugepages()
         for namespace in (self.server_ns, self.client_ns):
             for name, value in self.settings().items():
                 run(["ip", "netns", "exec", namespace, "sysctl", "-qw", f"{name}={value}"])
         return self
 
+    def _tell_machine(self, name, value):
+        """A setting of the whole machine, until clean_up()."""
+        before = sysctl(name)
+        run(["sysctl", "-qw", f"{name}={value}"])
+        self._machine_before.setdefault(name, before)
+
     def _allow_congestion(self):
-        """A namespace may have only what the machine allows all users; it does so until clean_up()."""
+        """A namespace may have only what the machine allows all users."""
         allowed = sysctl(ALLOWED_CONGESTION)
         if self.congestion not in allowed.split():
-            run(["sysctl", "-qw", f"{ALLOWED_CONGESTION}={allowed} {self.congestion}"])
-            self._allowed_before = allowed
+            self._tell_machine(ALLOWED_CONGESTION, f"{allowed} {self.congestion}")
+
+    def _reserve_hugepages(self):
+        """For the packets of the dpdk column, as DPDK's users have them; the kernel gives what it can."""
+        if int(sysctl("vm.nr_hugepages")) < HUGEPAGES:
+            self._tell_machine("vm.nr_hugepages", HUGEPAGES)
 
     def settings(self):
         """What the kernels at both ends are told; ports are there again at once for connections of one request."""
@@ -79,8 +91,9 @@ class Place(testbed.Bench):
         return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
     def limits(self):
-        """What else bounds the kernel's side, of the machine and not of a namespace."""
-        return {"descriptors a process (nofile)": self.descriptors(), "net.ipv4.tcp_mem": sysctl("net.ipv4.tcp_mem")}
+        """What else bounds both sides, of the machine and not of a namespace."""
+        return {"descriptors a process (nofile)": self.descriptors(), "net.ipv4.tcp_mem": sysctl("net.ipv4.tcp_mem"),
+                "vm.nr_hugepages": sysctl("vm.nr_hugepages")}
 
     def offload(self, yes):
         """GRO, TSO and GSO of both ends of the veth."""
@@ -102,8 +115,8 @@ class Place(testbed.Bench):
 
     def clean_up(self):
         super().clean_up()
-        if self._allowed_before is not None:
-            run(["sysctl", "-qw", f"{ALLOWED_CONGESTION}={self._allowed_before}"], check=False)
+        for name, value in self._machine_before.items():
+            run(["sysctl", "-qw", f"{name}={value}"], check=False)
         self._folder.cleanup()
 
     # ---- who is where
