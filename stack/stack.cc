@@ -69,6 +69,10 @@ void Stack::flush(Instant now) {
   flush_interfaces(now);
 }
 
+bool Stack::has_pending() const {
+  return tcp_->has_pending() || ip_->loopback_pending();
+}
+
 void Stack::flush_interfaces(Instant now) {
   do {
     for (const auto& interface : interfaces_) interface->flush(now);

@@ -53,6 +53,8 @@ class Stack {
   std::size_t poll(Instant now, std::size_t budget);
   /// Transmits what socket calls have queued since the last turn. Cheap when there is nothing.
   void flush(Instant now);
+  /// A call since then queued something.
+  [[nodiscard]] bool has_pending() const;
   /// When poll() must be called again at the latest, if nothing arrives; kNever: only on arrival.
   [[nodiscard]] Instant next_deadline() const;
 

@@ -30,7 +30,7 @@ const std::array<ConfigSetting<ServerConfig>, kServerSettings> server_settings{{
     {{"queues", Shape::kValue, "N",
       "queues of the device, each with a stack and a thread of its own, default 1; with --kernel, threads"},
      [](ServerConfig& config, const std::string& text) { config.stack.queues = to_number(text, 1, 64); }},
-    {{"tx_batch", Shape::kValue, "N", "so many calls' frames may leave together; default 16"},
+    {{"tx_batch", Shape::kValue, "N", "so many sends' frames may leave together; default 16"},
      [](ServerConfig& config, const std::string& text) { config.stack.tx_batch = to_number(text, 1, 1024); }},
     {kTcpSetting,
      [](ServerConfig& config, const std::string& text) { add_tcp_setting(config.stack.tcp, text); }},

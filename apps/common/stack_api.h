@@ -23,7 +23,7 @@ struct StackSettings {
   unsigned mtu = 0;
   unsigned queues = 0;  ///< of the device
   bool busy_poll = false;
-  unsigned tx_batch = 0;  ///< calls
+  unsigned tx_batch = 0;  ///< sends
   Capture capture = {};
   int drain_ms = 0;  ///< how long stop_stack() waits until what was sent is acknowledged
 };

@@ -53,7 +53,8 @@ const std::vector<Setting>& run_settings() {
       apps::kCaptureSnaplenSetting,
       {"queues", Shape::kValue, "N", "queues of the device, each with a stack of its own; default 1"},
       {"tx_batch", Shape::kValue, "N",
-       "so many calls' frames may leave together, for programs that are soon back in their wait; default 1"},
+       "so many sends' frames may leave together; 1: each by itself; default 16, for programs that are soon "
+       "back"},
       {"pool_bytes", Shape::kValue, "BYTES", "packet memory"},
       {"max_fds", Shape::kValue, "N", "sockets of the stack, at most"},
       apps::kTcpSetting,

@@ -51,6 +51,7 @@ SharedState* map_state(int file) {
 Context::Context(const ContextConfig& config, std::unique_ptr<NetDevice> device)
     : config_(config),
       device_(std::move(device)),
+      send_batch_(config.tx_batch),
       single_cpu_(only_one_cpu()),
       shared_(map_state(config.shared_file)),
       backup_(*this) {
@@ -99,7 +100,7 @@ std::size_t Context::turn(Instant now) {
   const std::size_t budget = budget_;
   std::size_t frames = stack_->poll(now, budget);
   last_turn_ = now;
-  held_calls_ = 0;
+  send_batch_.flushed(now);
   if (frames != 0) {
     last_traffic_ = now;
     if (frames >= budget) adapt_budget(frames, now);
@@ -135,13 +136,21 @@ void Context::take_all(Duration limit) {
 void Context::settle(Instant now) {
   if (dormant_) return;
   stack_->flush(now);
-  held_calls_ = 0;
+  send_batch_.flushed(now);
   last_traffic_ = now;
   if (turn_if_older(now, kCallTurn)) return;
   for (int round = 0; round < 8 && stack_->ip().loopback_pending(); ++round) stack_->poll(now, budget_);
   if (!stack_->ready().empty()) dispatch();
   if (device_sleeper_ != nullptr) [[unlikely]]
     check_device_sleeper(now, false);
+}
+
+void Context::settle_read(Instant now) {
+  if (!send_batch_.holds() || now - last_turn_ >= kCallTurn) {
+    settle(now);
+  } else if (!stack_->ready().empty()) {
+    dispatch();
+  }
 }
 
 void Context::dispatch() {

@@ -15,6 +15,7 @@
 #include "posix/backup_poller.h"
 #include "posix/clock.h"
 #include "posix/mutex.h"
+#include "posix/send_batch.h"
 #include "posix/shared_state.h"
 #include "posix/signals.h"
 #include "posix/waiter.h"
@@ -37,8 +38,8 @@ struct ContextConfig {
   std::optional<IpAddress> gateway;
   /// How long a waiting call polls before it sleeps: nothing adapts up to kAdaptiveSpin, zero sleeps at once.
   std::optional<Duration> busy_poll;
-  /// What so many calls send and acknowledge may leave together.
-  std::uint32_t tx_batch = 1;
+  /// What so many sends transmit may leave together; 0: see SendBatch.
+  std::uint32_t tx_batch = 0;
   Duration drain = 2s;
   int shared_file = -1;  ///< of the SharedState, when this process image got one; not closed
 };
@@ -121,14 +122,23 @@ class Context {
   /// Ends a call that changed something: transmits, delivers on the internal loopback, tells whom that
   /// concerns; polls when that was long ago.
   void settle(Instant now);
-  /// The same at the end of a send or a receive. What it transmits may wait for that of the next calls (see
-  /// ContextConfig::tx_batch), while no thread waits: one that does may be asleep.
-  void settle_transfer(Instant now) {
-    if (++held_calls_ >= config_.tx_batch || leader_ != nullptr || now - last_turn_ >= kCallTurn)
-      return settle(now);
+  /// The same at the end of a send. What it transmits may wait for that of the next ones (see SendBatch),
+  /// while no thread waits: one that does may be asleep.
+  void settle_send(Instant now) {
+    if (!send_batch_.hold(now) || leader_ != nullptr || now - last_turn_ >= kCallTurn) return settle(now);
     last_traffic_ = now;
     if (!stack_->ready().empty()) dispatch();
   }
+  /// The same at the end of a receive, which seldom sets anything in motion: then it goes without the time.
+  void settle_receive() {
+    if ((!send_batch_.holds() && stack_->has_pending()) || ++quiet_receives_ % kLookEvery == 0)
+      return settle_read(clock_now());
+    if (!stack_->ready().empty()) dispatch();
+  }
+  /// An epoll set tells the program of so many events.
+  void tell_events(int count) { send_batch_.tell_events(static_cast<std::uint32_t>(count)); }
+  /// When the clock was read last for a turn. For calls that only take what is there.
+  [[nodiscard]] Instant last_turn() const { return last_turn_; }
   /// Tells the files of sockets on the stack's ready list.
   void dispatch();
   void wake(Waiter& waiter);
@@ -196,6 +206,7 @@ class Context {
   /// Of a thread that is not the one in exit(): for ever, without the lock.
   void park_at_exit();
   void adapt_budget(std::size_t frames, Instant began);
+  void settle_read(Instant now);
 
   Mutex mutex_;
   ContextConfig config_;
@@ -206,9 +217,11 @@ class Context {
   std::unique_ptr<Stack> stack_;
 
   Instant last_turn_{};
-  Instant last_traffic_{};        ///< a frame came, or a call sent or changed something
-  std::uint32_t held_calls_ = 0;  ///< since something was transmitted last
-  Instant last_kick_{};           ///< a device sleeper was woken because a deadline moved forward
+  Instant last_traffic_{};  ///< a frame came, or a call sent or changed something
+  SendBatch send_batch_;
+  static constexpr std::uint32_t kLookEvery = 8;
+  std::uint32_t quiet_receives_ = 0;
+  Instant last_kick_{};  ///< a device sleeper was woken because a deadline moved forward
   std::size_t budget_ = 64;
   static constexpr int kSpinMisses = 8, kSpinPause = 256;
   Duration adaptive_spin_ = Duration::zero();

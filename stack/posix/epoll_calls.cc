@@ -46,11 +46,14 @@ class EpollWait {
       count = look_at_kernel(max_, now);
       if (count < max_) count += set_.harvest(events_ + count, max_ - count);  // nested sets
     }
-    if (count != 0) set_.pass_on_rest();
+    if (count != 0) {
+      set_.pass_on_rest();
+      context_.tell_events(count);
+    }
     return count;
   }
 
-  long sleep(Instant deadline, const sigset_t* mask, WaitResult& result) {
+  long sleep(Instant now, Instant deadline, const sigset_t* mask, WaitResult& result) {
     FileHold hold(set_);
     Waiter waiter;
     WaitLink link;
@@ -60,12 +63,15 @@ class EpollWait {
     set_.add_waiter(link);
     pollfd kernel{set_.kernel_set(), POLLIN, 0};
     WaitRequest request;
+    request.now = now;
     request.deadline = deadline;
     request.mask = mask;
     if (kernel.fd >= 0) request.kernel_fds = std::span(&kernel, 1);
     result = context_.wait(waiter, request);
     return set_.closed() ? -EBADF : 0;
   }
+
+  [[nodiscard]] Instant last_turn() const { return context_.last_turn(); }
 
  private:
   int look_at_kernel(int max, Instant now) {

@@ -201,7 +201,7 @@ class SpreadEpollWait {
     return harvest.count;
   }
 
-  long sleep(Instant deadline, const sigset_t* mask, WaitResult& result) {
+  long sleep(Instant /*now*/, Instant deadline, const sigset_t* mask, WaitResult& result) {
     Context& context = set_.group[home_];
     Adoption adoption(set_.group);
     for (std::uint64_t left = elsewhere(); left != 0; left &= left - 1) {
@@ -231,6 +231,9 @@ class SpreadEpollWait {
     if (result == WaitResult::kKernelReady && fds.back().revents == 0) result = WaitResult::kReady;
     return part->closed() ? -EBADF : 0;
   }
+
+  /// Of several contexts, there is none.
+  [[nodiscard]] static Instant last_turn() { return clock_now(); }
 
  private:
   void look_at_parts(SpreadHarvest& harvest, Instant now, bool poll) {
@@ -273,11 +276,12 @@ class SpreadEpollWait {
 
   void take(EpollFile& part, std::size_t index, SpreadHarvest& harvest) {
     // Half of the places where others have something, too.
-    const int before = harvest.max;
+    const int before = harvest.max, told = harvest.count;
     set_.forget_news(index);
     if (index == home_ && max_ > 1 && set_.has_news()) harvest.max = std::max(harvest.count + 1, max_ / 2);
     part.harvest(harvest);
     harvest.max = before;
+    if (harvest.count != told) part.context().tell_events(harvest.count - told);
     if (!part.has_ready()) return;
     set_.news[index].store(true);
     if (harvest.count != 0) part.pass_on_rest();

@@ -13,7 +13,8 @@ namespace millrace::posix {
 /// over.
 ///
 ///     int look(Instant now, bool poll, bool kernel)       what is ready now
-///     long sleep(Instant deadline, mask, WaitResult&)     0, or -errno
+///     long sleep(Instant now, Instant deadline, mask, WaitResult&)    0, or -errno
+///     Instant last_turn()                                 when the clock was last read for it
 template <typename Wait>
 [[nodiscard]] long run_epoll_wait(Wait& wait, Duration timeout, const sigset_t* mask) {
   Instant now = clock_now();
@@ -26,8 +27,8 @@ template <typename Wait>
   const Instant deadline = timeout == Duration::max() ? kNever : after(now, timeout);
   for (;;) {
     WaitResult result = WaitResult::kReady;
-    if (const long wrong = wait.sleep(deadline, mask, result); wrong != 0) return wrong;
-    now = clock_now();
+    if (const long wrong = wait.sleep(now, deadline, mask, result); wrong != 0) return wrong;
+    now = result == WaitResult::kReady ? wait.last_turn() : clock_now();
     const bool kernel = result == WaitResult::kKernelReady || result == WaitResult::kTimedOut;
     if (const int count = wait.look(now, false, kernel); count != 0) return count;
     if (result == WaitResult::kTimedOut) return 0;

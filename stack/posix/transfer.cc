@@ -170,7 +170,7 @@ long send_locked(LockedFile& locked, SendSlices& slices, int flags, const Outgoi
     if (sent) {
       done += *sent;
       if (done >= slices.total()) {
-        context.settle_transfer(now);
+        context.settle_send(now);
         return static_cast<long>(done);
       }
       context.settle(now);
@@ -256,8 +256,7 @@ long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
     return finish_receive(file, last, static_cast<long>(done), message);
   };
   for (bool polled = false;;) {
-    const Instant now = clock_now();
-    const Result<Received> received = socket.receive(slices.rest(), receive_flags, now);
+    const Result<Received> received = socket.receive(slices.rest(), receive_flags, context.last_turn());
     if (received) {
       last = *received;
       if (receive_flags.out_of_band) message.flags |= MSG_OOB;
@@ -269,7 +268,7 @@ long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
         slices.advance(received->bytes);
       }
       if (done >= target || receive_flags.out_of_band || ended) {
-        context.settle_transfer(now);
+        context.settle_receive();
         return finish_receive(file, last, static_cast<long>(done), message);
       }
       // A stream that has ended has no more to peek at.
@@ -278,9 +277,10 @@ long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
     } else if (received.error() != Error::kAgain) {
       message.error = received.error();
       if (done != 0) keep_for_later(socket, received.error());
-      context.settle(now);
+      context.settle(clock_now());
       return partial(failure(received.error()));
     }
+    const Instant now = clock_now();
     if (nonblocking) {
       if (done != 0) context.settle(now);
       if (done != 0 || polled || !context.turn_if_stale(now)) return partial(-EAGAIN);

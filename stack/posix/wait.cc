@@ -74,6 +74,7 @@ class AtEnd {
 }  // namespace
 
 WaitResult Context::wait(Waiter& waiter, const WaitRequest& request) {
+  send_batch_.tell_events(0);
   SignalHold signals;
   WaitResult result;
   {
@@ -97,7 +98,7 @@ WaitResult Context::wait(Waiter& waiter, const WaitRequest& request) {
 }
 
 WaitResult Context::lead(Waiter& waiter, const WaitRequest& request, SignalHold& signals) {
-  const Instant began = clock_now();
+  const Instant began = request.now != kEpoch ? request.now : clock_now();
   Instant now = began;
   Instant spin_end = after(began, spin_window());
   Instant next_look = after(began, kKernelLook);

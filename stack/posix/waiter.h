@@ -98,6 +98,7 @@ struct WaitLink : AutoHook {
 
 /// What a waiting call asks for, besides the files that its waiter is linked to.
 struct WaitRequest {
+  Instant now{};  ///< the clock as the caller has just read it; kEpoch: it has not
   Instant deadline = kNever;
   std::span<pollfd> kernel_fds;  ///< the program's own: revents are set when the wait ends with kKernelReady
   const sigset_t* mask = nullptr;  ///< in force while asleep, as in ppoll(2)

@@ -274,6 +274,10 @@ void Tcp::flush(Instant now) {
   }
 }
 
+bool Tcp::has_pending() const {
+  return !lists_->pending.empty();
+}
+
 void Tcp::wait_for_device(Connection& connection, std::uint8_t interface_id) {
   while (lists_->device_waiters.size() <= interface_id) lists_->device_waiters.emplace_back();
   lists_->device_waiters[interface_id].push_back(connection);

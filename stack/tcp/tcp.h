@@ -47,6 +47,8 @@ class Tcp final : public ip::Transport {
   void on_icmp_error(const ip::IcmpError& error, Instant now) override;
   /// Ends a batch: transmits for every connection that was touched, and buries the dead.
   void flush(Instant now);
+  /// There is a connection that was touched.
+  [[nodiscard]] bool has_pending() const;
   /// After the interfaces were flushed: connections that waited for their device send where there is room
   /// again. True when some did.
   bool resume_senders(Instant now);
