@@ -33,7 +33,7 @@ bool IpLayer::loopback_pending() const {
   return !loopback_.empty();
 }
 
-void IpLayer::input(PacketPtr packet, link::Interface* interface, Instant now) {
+void IpLayer::input(PacketPtr&& packet, link::Interface* interface, Instant now) {
   counters_.add(Counter::kInReceives);
   const std::optional<Ipv4Header> header = validate(*packet, interface != nullptr);
   if (!header) return;
@@ -77,7 +77,7 @@ std::optional<Ipv4Header> IpLayer::validate(Packet& packet, bool from_wire) {
   // RFC 1122 §3.2.1.1, §3.2.1.2: another version or a wrong checksum is silently discarded.
   const std::optional<Ipv4Header> header = Ipv4Header::parse(packet.linear());
   if (!header) return refuse(Counter::kInHdrErrors);
-  if (from_wire && internet_checksum({packet.data(), header->header_length}) != 0) {
+  if (from_wire && Ipv4Header::checksum_of(packet.data(), header->header_length) != 0) {
     counters_.add(Counter::kInCsumErrors);
     return refuse(Counter::kInHdrErrors);
   }
@@ -113,10 +113,11 @@ bool IpLayer::options_acceptable(std::span<const std::uint8_t> options) {
 bool IpLayer::source_acceptable(const Ipv4Header& header, const link::Interface& interface) {
   // RFC 1122 §3.2.1.3: invalid as a source off the wire. Our own address as the source is LAND, or a loop.
   const IpAddress& source = header.source;
-  if (source.is_loopback() || source.is_multicast() || (source.v4_value() >> 28) == 0xf) return false;
+  const std::uint32_t first = source.v4_value() >> 24;
+  constexpr std::uint32_t kLoopback = 127, kMulticast = 224;  // and behind that what is reserved
+  if (first == kLoopback || first >= kMulticast) return false;
   // "This host on this network" is how one asks for an address, by broadcast.
-  if (source.is_unspecified()) return header.destination.is_limited_broadcast();
-  if ((source.v4_value() >> 24) == 0) return false;
+  if (first == 0) return source.is_unspecified() && header.destination.is_limited_broadcast();
   return !is_local(source) && !interface.is_directed_broadcast(source);
 }
 
@@ -144,7 +145,7 @@ bool IpLayer::addressed_to_us(const Ipv4Header& header, const Packet& packet, Pa
   return false;
 }
 
-void IpLayer::deliver(PacketPtr packet, PacketInfo& info, Instant now) {
+void IpLayer::deliver(PacketPtr&& packet, PacketInfo& info, Instant now) {
   packet->set_transport_header();
   if (info.protocol == wire::kProtocolIcmp) {
     counters_.add(Counter::kInDelivers);

@@ -43,10 +43,11 @@ class IpLayer final : public link::PacketSink, private ReassemblyListener {
   /// fields must be set relative to the transport header: needs_checksum with checksum_offset; this layer
   /// moves checksum_start as it pushes headers (it counts from data() throughout). Packets larger than the
   /// path MTU that are no super-packets are fragmented, or kMessageSize with dont_fragment.
-  Result<void> output(PacketPtr packet, const OutputOptions& options, Instant now);
+  Result<void> output(PacketPtr&& packet, const OutputOptions& options, Instant now);
   /// The same, with the route looked up already (a connection caches it while route_generation() stays the
   /// same).
-  Result<void> output(PacketPtr packet, const OutputOptions& options, const RouteResult& route, Instant now);
+  Result<void> output(PacketPtr&& packet, const OutputOptions& options, const RouteResult& route,
+                      Instant now);
   /// Changes whenever a cached RouteResult may have become wrong: a route, an address, a path MTU.
   [[nodiscard]] std::uint32_t route_generation() const { return generation_; }
 
@@ -73,14 +74,14 @@ class IpLayer final : public link::PacketSink, private ReassemblyListener {
 
  private:
   // --- input
-  void input(PacketPtr packet, link::Interface* interface, Instant now);
+  void input(PacketPtr&& packet, link::Interface* interface, Instant now);
   /// The header of a packet worth looking at, counted otherwise; the packet is trimmed to its length.
   [[nodiscard]] std::optional<wire::Ipv4Header> validate(Packet& packet, bool from_wire);
   [[nodiscard]] bool options_acceptable(std::span<const std::uint8_t> options);
   [[nodiscard]] bool source_acceptable(const wire::Ipv4Header& header, const link::Interface& interface);
   /// Whose packet it is: fills in info.broadcast. False: not for us, counted.
   [[nodiscard]] bool addressed_to_us(const wire::Ipv4Header& header, const Packet& packet, PacketInfo& info);
-  void deliver(PacketPtr packet, PacketInfo& info, Instant now);
+  void deliver(PacketPtr&& packet, PacketInfo& info, Instant now);
   void on_reassembly_timeout(const Packet& first, Instant now) override;
 
   // --- output
@@ -88,7 +89,7 @@ class IpLayer final : public link::PacketSink, private ReassemblyListener {
   [[nodiscard]] RouteResult broadcast_route(link::Interface& interface, const IpAddress& destination) const;
   [[nodiscard]] Result<void> output_fragments(PacketPtr packet, const wire::Ipv4Header& header,
                                               const RouteResult& route, Instant now);
-  void dispatch(PacketPtr packet, const RouteResult& route, Instant now);
+  void dispatch(PacketPtr&& packet, const RouteResult& route, Instant now);
   void loop_back(PacketPtr packet, Instant now);
   [[nodiscard]] link::Interface* interface_with_broadcast(const IpAddress& address) const;
   [[nodiscard]] link::Interface* interface_owning(const IpAddress& address) const;

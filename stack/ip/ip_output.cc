@@ -84,7 +84,7 @@ Result<RouteResult> IpLayer::route_from(const IpAddress& destination, const IpAd
 
 // --- packets
 
-Result<void> IpLayer::output(PacketPtr packet, const OutputOptions& options, Instant now) {
+Result<void> IpLayer::output(PacketPtr&& packet, const OutputOptions& options, Instant now) {
   const Result<RouteResult> result = route_from(options.destination, options.source);
   if (!result) {
     counters_.add(Counter::kOutNoRoutes);
@@ -93,7 +93,7 @@ Result<void> IpLayer::output(PacketPtr packet, const OutputOptions& options, Ins
   return output(std::move(packet), options, *result, now);
 }
 
-Result<void> IpLayer::output(PacketPtr packet, const OutputOptions& options, const RouteResult& route,
+Result<void> IpLayer::output(PacketPtr&& packet, const OutputOptions& options, const RouteResult& route,
                              Instant now) {
   counters_.add(Counter::kOutRequests);
   const std::uint32_t total = packet->length() + kHeader;
@@ -149,7 +149,7 @@ Result<void> IpLayer::output_fragments(PacketPtr packet, const Ipv4Header& heade
   return {};
 }
 
-void IpLayer::dispatch(PacketPtr packet, const RouteResult& route, Instant now) {
+void IpLayer::dispatch(PacketPtr&& packet, const RouteResult& route, Instant now) {
   if (route.interface == nullptr) {
     loop_back(std::move(packet), now);
     return;

@@ -198,7 +198,7 @@ std::optional<std::uint16_t> Interface::accept(Packet& frame) {
 
 // --- out
 
-void Interface::transmit(PacketPtr packet, const IpAddress& next_hop, Instant now) {
+void Interface::transmit(PacketPtr&& packet, const IpAddress& next_hop, Instant now) {
   if (!link_up_) {
     counters_.add(Counter::kTxLinkDown);
     return;
@@ -225,7 +225,7 @@ void Interface::fail(PacketPtr packet, Instant now) {
   sink_.on_unreachable(std::move(packet), *this, now);
 }
 
-void Interface::send_frame(PacketPtr packet, const MacAddress& destination, std::uint16_t ether_type,
+void Interface::send_frame(PacketPtr&& packet, const MacAddress& destination, std::uint16_t ether_type,
                            Instant now) {
   constexpr auto kSize = static_cast<std::uint32_t>(wire::EthernetHeader::kSize);
   assert(packet->headroom() >= kSize && packet->linear_writable());
@@ -241,7 +241,7 @@ void Interface::send_frame(PacketPtr packet, const MacAddress& destination, std:
   }
 }
 
-void Interface::prepare(PacketPtr frame, Instant now) {
+void Interface::prepare(PacketPtr&& frame, Instant now) {
   if (frame->offload.gso_size == 0 || device_segments(*frame)) {
     prepare_one(std::move(frame), now);
     return;
@@ -260,7 +260,7 @@ bool Interface::device_segments(const Packet& frame) const {
   return caps.tso && frame.length() - tcp_payload_at(frame) <= caps.max_gso_bytes;
 }
 
-void Interface::prepare_one(PacketPtr frame, Instant now) {
+void Interface::prepare_one(PacketPtr&& frame, Instant now) {
   const DeviceCaps& caps = device_.caps();
   if ((frame->offload.needs_checksum && !caps.tx_checksum && !complete_checksum(*frame)) ||
       (frame->fragment_count() != 0 && !caps.scatter && !frame->gather(frame->length()))) {
@@ -270,7 +270,7 @@ void Interface::prepare_one(PacketPtr frame, Instant now) {
   enqueue(std::move(frame), tx_queue_limit_, now);
 }
 
-void Interface::enqueue(PacketPtr frame, std::size_t limit, Instant now) {
+void Interface::enqueue(PacketPtr&& frame, std::size_t limit, Instant now) {
   if (!link_up_) return refuse(std::move(frame), Counter::kTxLinkDown);
   if (tx_queue_.size() >= limit) flush(now);
   if (tx_queue_.size() >= limit) return refuse(std::move(frame), Counter::kTxQueueDropped);

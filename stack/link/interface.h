@@ -85,7 +85,7 @@ class Interface {
   std::size_t poll(std::size_t budget, Instant now);
   /// Sends an IP packet (data() at the IP header, network header offset set, headroom for Ethernet) to the
   /// neighbour next_hop. Queued there while unresolved. Frames collect until flush().
-  void transmit(PacketPtr packet, const IpAddress& next_hop, Instant now);
+  void transmit(PacketPtr&& packet, const IpAddress& next_hop, Instant now);
   /// To the broadcast MAC.
   void transmit_broadcast(PacketPtr packet, Instant now);
   /// Hands collected frames to the device. What the device cannot take stays queued.
@@ -152,12 +152,12 @@ class Interface {
   /// Passes up what GRO has finished with.
   void deliver(Instant now);
 
-  void send_frame(PacketPtr packet, const MacAddress& destination, std::uint16_t ether_type, Instant now);
+  void send_frame(PacketPtr&& packet, const MacAddress& destination, std::uint16_t ether_type, Instant now);
   /// Does in software what the device cannot, and queues the result.
-  void prepare(PacketPtr frame, Instant now);
-  void prepare_one(PacketPtr frame, Instant now);
+  void prepare(PacketPtr&& frame, Instant now);
+  void prepare_one(PacketPtr&& frame, Instant now);
   [[nodiscard]] bool device_segments(const Packet& frame) const;
-  void enqueue(PacketPtr frame, std::size_t limit, Instant now);
+  void enqueue(PacketPtr&& frame, std::size_t limit, Instant now);
   /// Drops a frame on its way out.
   void refuse(PacketPtr frame, Counter counter);
 

@@ -55,8 +55,12 @@ void NeighbourCache::clear() {
 }
 
 NeighbourCache::Neighbour* NeighbourCache::lookup(const IpAddress& address) {
+  // Most talk through one router, or to one other host: a request and its answer ask four times.
+  if (latest_ != nullptr && latest_->address == address) return latest_;
   const auto it = table_.find(address, table_.hash_function(), table_.key_eq());
-  return it == table_.end() ? nullptr : &*it;
+  if (it == table_.end()) return nullptr;
+  latest_ = &*it;
+  return latest_;
 }
 
 const MacAddress* NeighbourCache::find(const IpAddress& address, Instant now) {
@@ -144,6 +148,7 @@ void NeighbourCache::remove(Neighbour& neighbour) {
   queued_ -= waiting;
   by_age_.erase(by_age_.iterator_to(neighbour));
   table_.erase(table_.iterator_to(neighbour));
+  if (latest_ == &neighbour) latest_ = nullptr;
   delete &neighbour;
 }
 

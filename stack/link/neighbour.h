@@ -149,6 +149,7 @@ class NeighbourCache {
   Duration reachable_;
   std::vector<Table::bucket_type> buckets_;
   Table table_;
+  Neighbour* latest_ = nullptr;               ///< looked up last
   boost::intrusive::list<Neighbour> by_age_;  ///< roughly: what an eviction passes over goes to the back
   std::size_t queued_ = 0;
   CounterSet<NeighbourCounter> counters_;

@@ -117,7 +117,11 @@ struct Ipv4Header {
     store_be16(p + 10, 0);
     store_ipv4(p + 12, source);
     store_ipv4(p + 16, destination);
-    store_be16(p + 10, internet_checksum({p, header_length}));
+    store_be16(p + 10, checksum_of(p, header_length));
+  }
+  /// Of a header of so many bytes, its own checksum included: 0 when that is right.
+  [[nodiscard]] static std::uint16_t checksum_of(const std::uint8_t* header, std::size_t length) {
+    return length == kSize ? internet_checksum_of_20(header) : internet_checksum({header, length});
   }
   friend bool operator==(const Ipv4Header&, const Ipv4Header&) = default;
 };
