@@ -360,8 +360,7 @@ void Connection::output(Instant now) {
   if (state_ != State::kSynSent && (state_ != State::kSynReceived || fast_open_)) {
     while (receiver_.ack_now()) send_ack(now);
   }
-  publish();
-  update_timer(now);
+  settle(now);
 }
 
 void Connection::fill_options(wire::TcpOptions& options, bool with_duplicate, Instant now) const {
@@ -371,7 +370,7 @@ void Connection::fill_options(wire::TcpOptions& options, bool with_duplicate, In
       receiver_.sack_blocks(std::span(options.sack).first(timestamps_ ? 3 : 4), with_duplicate);
 }
 
-void Connection::send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t length, Instant now) {
+void Connection::send(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length, Instant now) {
   refresh_route(now);
   wire::TcpOptions options;
   const bool one_piece = outgoing.gso_size == 0;

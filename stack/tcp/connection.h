@@ -188,7 +188,7 @@ class Connection final : public Flow,
     return device_has_room(now) && waiting_in_device() <= resume_at_;
   }
   /// Sends a segment with our ACK, window and options on it.
-  void send(Tcp::Outgoing& outgoing, PacketPtr payload, std::uint32_t length, Instant now);
+  void send(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length, Instant now);
   /// Payload bytes of a full segment that goes out now: the path's and the peer's MSS, less the options.
   [[nodiscard]] std::uint32_t segment_payload(Instant now);
   [[nodiscard]] std::uint32_t super_segment_payload(std::uint32_t mss) const;
@@ -260,6 +260,11 @@ class Connection final : public Flow,
   /// Keeps the entry for whoever would end this connection in our place; and gives it up.
   void publish();
   void unpublish();
+  /// After a transmission.
+  void settle(Instant now) {
+    publish();
+    update_timer(now);
+  }
   // connection_send.cc
   /// Bytes that may be charged now.
   [[nodiscard]] std::size_t send_limit() const;

@@ -12,10 +12,9 @@ namespace millrace::tcp {
 void Connection::on_segment(Segment& segment, Instant now) {
   segments_in_ += segment.wire_segments;
   if (state_ == State::kClosed) return;
-  touch();
+  touch();  // output() sees to the timer
   if (state_ == State::kSynSent) {
     on_syn_sent_segment(segment, now);
-    update_timer(now);
     return;
   }
   // First, the sequence number (§3.10.7.4), PAWS before it (RFC 7323 §5.3 R1).
@@ -61,7 +60,6 @@ void Connection::on_segment(Segment& segment, Instant now) {
   note_user_timeout(segment);
   // Sixth to eighth: URG, text, FIN.
   on_text(segment, now);
-  update_timer(now);
 }
 
 // --- SYN-SENT (§3.10.7.3)

@@ -78,7 +78,11 @@ Result<std::size_t> Connection::send_data(std::span<const ConstIoSlice> data, Se
   if (flags.out_of_band && taken == wanted) sender_.set_urgent();
   sender_.hold_partial(flags.more);
   sender_.transmit(now);
-  touch();
+  if (wants_space_ || receiver_.ack_now()) {
+    touch();
+  } else {
+    settle(now);
+  }
   return taken;
 }
 

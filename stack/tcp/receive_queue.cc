@@ -8,7 +8,7 @@
 
 namespace millrace::tcp {
 
-bool ReceiveQueue::push(PacketPtr payload) {
+bool ReceiveQueue::push(PacketPtr&& payload) {
   bytes_ += payload->length();
   if (!packets_.empty() && coalesce(packets_.back(), *payload)) return true;
   charge(*payload);

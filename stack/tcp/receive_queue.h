@@ -14,7 +14,7 @@ class ReceiveQueue {
   /// Takes the payload over. Small payloads are copied behind the last one where there is room, and packets
   /// that hold much more storage than payload are compacted, so that storage stays near the payload. Returns
   /// true when it coalesced.
-  bool push(PacketPtr payload);
+  bool push(PacketPtr&& payload);
   /// Copies what wastes storage together; returns how many packets that spared.
   std::uint32_t collapse();
   /// Copies out from `offset` on; returns how much.

@@ -143,7 +143,7 @@ Receiver::Outcome Receiver::on_data(Segment& segment, Instant now) {
   return outcome;
 }
 
-void Receiver::deliver(PacketPtr payload) {
+void Receiver::deliver(PacketPtr&& payload) {
   rcv_nxt_ += payload->length();
   if (queue_.push(std::move(payload))) tcp_.count(Counter::kRcvCoalesce);
 }

@@ -119,7 +119,7 @@ class Receiver {
   /// For `wanted` more bytes of storage, of payload at seq: copies together, and drops what came out of order
   /// behind seq, as far as that is needed. False: it is not enough.
   bool make_room(std::size_t wanted, SeqNum seq);
-  void deliver(PacketPtr payload);
+  void deliver(PacketPtr&& payload);
 
   // For what is lost or comes twice; then what every segment touches.
   static constexpr std::size_t kDuplicates = 8;

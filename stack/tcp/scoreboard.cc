@@ -60,8 +60,11 @@ void Scoreboard::leave(Segment& segment) {
 }
 
 void Scoreboard::erase(Segment& segment) {
-  all_.erase(all_.iterator_to(segment));
-  --count_;
+  if (--count_ == 0) {
+    all_.clear();  // what a tree would do for its last node, in far fewer steps
+  } else {
+    all_.erase(all_.iterator_to(segment));
+  }
   pool_.free(&segment);
 }
 

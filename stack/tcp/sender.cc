@@ -390,8 +390,8 @@ bool Sender::send_again(SentSegment& segment, std::uint32_t most, std::uint32_t 
   return true;
 }
 
-void Sender::emit(SeqNum seq, std::uint32_t length, bool fin, bool again, std::uint32_t mss, PacketPtr packet,
-                  Instant now) {
+void Sender::emit(SeqNum seq, std::uint32_t length, bool fin, bool again, std::uint32_t mss,
+                  PacketPtr&& packet, Instant now) {
   Tcp::Outgoing out;
   out.seq = seq;
   out.flags = Flags::kAck;

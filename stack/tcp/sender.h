@@ -225,7 +225,7 @@ class Sender {
   /// Sends the first `most` bytes of it again.
   [[nodiscard]] bool send_again(SentSegment& segment, std::uint32_t most, std::uint32_t mss, Instant now);
   /// `again`: it, or a part of it, was sent before.
-  void emit(SeqNum seq, std::uint32_t length, bool fin, bool again, std::uint32_t mss, PacketPtr packet,
+  void emit(SeqNum seq, std::uint32_t length, bool fin, bool again, std::uint32_t mss, PacketPtr&& packet,
             Instant now);
 
   // sender_ack.cc: what an ACK tells
