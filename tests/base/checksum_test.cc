@@ -56,6 +56,19 @@ TEST(Checksum, EveryLengthAtEveryAlignmentMatchesTheNaiveSum) {
   }
 }
 
+TEST(Checksum, TwentyBytesAsAnyOther) {
+  Rng rng{2};
+  for (int i = 0; i < 10'000; ++i) {
+    const Bytes bytes = random_bytes(rng, 21);
+    const auto odd = std::span{bytes}.subspan(1);  // at any alignment
+    ASSERT_EQ(internet_checksum_of_20(odd.data()), static_cast<std::uint16_t>(~naive_sum(odd)));
+  }
+  for (const int value : {0x00, 0x01, 0x7f, 0x80, 0xfe, 0xff}) {
+    const Bytes bytes(20, static_cast<std::uint8_t>(value));
+    EXPECT_EQ(internet_checksum_of_20(bytes.data()), internet_checksum(bytes)) << value;
+  }
+}
+
 TEST(Checksum, AllOnesDoNotOverflowInTheLargestMessage) {
   const Bytes ones(65536, 0xff);
   EXPECT_EQ(ChecksumSum{}.add(ones).folded(), 0xffff);

@@ -140,6 +140,24 @@ TEST_F(Ipv4Input, SourcesThatCannotBeAreMartians) {  // RFC 1122 §3.2.1.3
   }
 }
 
+TEST(Ipv4Addresses, AnyOfThemIsOurs) {
+  for (const int count : {1, 2, 8, 9, 40}) {
+    Host::Options options;
+    options.interface.addresses.clear();
+    for (int i = count; i > 0; --i)
+      options.interface.addresses.push_back(
+          {IpAddress::v4(198, 18, 0, static_cast<std::uint8_t>(2 * i)), 24});
+    Host host(options);
+    for (int i = 1; i <= count; ++i) {
+      const auto last = static_cast<std::uint8_t>(2 * i);
+      EXPECT_TRUE(host.ip.is_local(IpAddress::v4(198, 18, 0, last))) << i << " of " << count;
+      EXPECT_FALSE(host.ip.is_local(IpAddress::v4(198, 18, 0, static_cast<std::uint8_t>(last + 1))));
+    }
+    EXPECT_FALSE(host.ip.is_local(IpAddress::v4(198, 18, 0, 0)));
+    EXPECT_TRUE(host.ip.is_local(IpAddress::v4(127, 9, 9, 9)));
+  }
+}
+
 TEST_F(Ipv4Input, UnconfiguredHostMayAskByBroadcast) {  // RFC 1122 §3.2.1.3(a): DHCP
   auto h = ipv4_header(IpAddress{}, IpAddress::v4(255, 255, 255, 255), kProtocol);
   host.receive_broadcast(wire::kEtherTypeIpv4, ipv4(h, pattern(10)));

@@ -246,6 +246,19 @@ TEST(Arp, PoisonousOrBrokenPacketsAreCountedAndChangeNothing) {
   EXPECT_TRUE(host.device.sent().empty());
 }
 
+TEST(Arp, AForgottenNeighbourIsAskedForAgain) {
+  Host host;
+  host.receive_broadcast(wire::kEtherTypeArp, arp(request_from_peer(Host::kOwn)));
+  (void)host.device.take_sent();
+  send(host, Host::kPeer);
+  EXPECT_EQ(sent_ip_packets(host), 1u);
+  host.interface->neighbours().clear();
+  (void)host.device.take_sent();
+  send(host, Host::kPeer);
+  EXPECT_EQ(sent_arps(host).size(), 1u);
+  EXPECT_EQ(sent_ip_packets(host), 0u);
+}
+
 TEST(Arp, TableIsBoundedAndEvictsWhatWasUsedLongestAgo) {
   Host::Options options;
   options.interface.neighbours.entries = 8;

@@ -131,7 +131,7 @@ struct mr_config {
    * events left of those that epoll_wait told of last. It leaves earlier when a call waits or finds nothing,
    * when another thread waits, and with the first send after 50 µs; and after 8 ms at most when the program
    * makes no call. 1: each leaves by itself. Default: up to 16 for a program that, as it turns out, makes its
-   * next call within 50 µs of such a send; once it does not, some 10,000 sends go by before one waits again. */
+   * next call within 50 µs of such a send; once it does not, 10,000 sends go by before one waits again. */
   unsigned tx_batch;
 };
 
