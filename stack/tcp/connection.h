@@ -270,6 +270,8 @@ class Connection final : public Flow,
   [[nodiscard]] std::size_t send_limit() const;
   [[nodiscard]] std::uint32_t super_segment_goal() const;
   [[nodiscard]] SendBuffer::Queued queued() const;
+  /// queued().charge()
+  [[nodiscard]] std::size_t charge() const;
   /// How many of `wanted` bytes may be queued now.
   [[nodiscard]] std::size_t send_room(std::size_t wanted) const;
   /// Queues as many of the `wanted` bytes as there is room for, and makes room by sending.

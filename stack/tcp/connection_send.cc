@@ -33,13 +33,15 @@ SendBuffer::Queued Connection::queued() const {
   return {sender_.queue().bytes(), sender_.not_sent(), sender_.board().count(), super_segment_goal()};
 }
 
+std::size_t Connection::charge() const {
+  // Most of the time all is sent, and how it was to be cut does not matter any more.
+  if (sender_.not_sent() != 0) return queued().charge();
+  return sender_.queue().bytes() + SendBuffer::kSegmentOverhead * sender_.board().count();
+}
+
 std::size_t Connection::send_room(std::size_t wanted) const {
   // Most writes are small and find nothing that waits.
-  if (sender_.not_sent() == 0 && wanted <= sender_.mss()) {
-    const std::size_t charge =
-        sender_.queue().bytes() + SendBuffer::kSegmentOverhead * sender_.board().count();
-    return charge < send_limit() ? wanted : 0;
-  }
+  if (sender_.not_sent() == 0 && wanted <= sender_.mss()) return charge() < send_limit() ? wanted : 0;
   return std::min(wanted, SendBuffer::room(queued(), send_limit(), options_.not_sent_low_water));
 }
 
@@ -101,7 +103,7 @@ bool Connection::wait_for_device(std::uint32_t left) {
 bool Connection::has_space() const {
   const std::uint64_t not_sent = sender_.not_sent();
   const bool below_low_water = options_.not_sent_low_water == 0 || not_sent * 2 < options_.not_sent_low_water;
-  return below_low_water && SendBuffer::is_writable(queued().charge(), send_limit());
+  return below_low_water && SendBuffer::is_writable(charge(), send_limit());
 }
 
 void Connection::grow_send_buffer() {
