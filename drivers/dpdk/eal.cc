@@ -1,6 +1,7 @@
 #include "dpdk/eal.h"
 
 #include <pthread.h>
+#include <rte_alarm.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
@@ -132,6 +133,22 @@ void Eal::post(const void* owner, std::chrono::milliseconds delay, std::function
 void Eal::withdraw(const void* owner) {
   const std::lock_guard guard(mutex_);
   std::erase_if(jobs_, [owner](const Job& job) { return job.owner == owner; });
+}
+
+bool Eal::run_among_interrupts(const std::function<void()>& job) {
+  struct Call {
+    const std::function<void()>& job;
+    std::promise<void> done;
+  };
+  Call call{job, {}};
+  const auto answer = [](void* argument) {
+    auto& given = *static_cast<Call*>(argument);
+    given.job();
+    given.done.set_value();
+  };
+  if (rte_eal_alarm_set(1, answer, &call) != 0) return false;  // 1 µs from now
+  call.done.get_future().wait();
+  return true;
 }
 
 void Eal::open_log() {

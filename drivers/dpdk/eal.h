@@ -30,6 +30,9 @@ class Eal {
   void post(const void* owner, std::chrono::milliseconds delay, std::function<void()> job);
   /// On the EAL's thread: forgets what `owner` has posted.
   void withdraw(const void* owner);
+  /// On the EAL's thread: calls `job` in the thread in which DPDK handles interrupts, between two of them,
+  /// and waits. False, and nothing done: it takes none.
+  [[nodiscard]] static bool run_among_interrupts(const std::function<void()>& job);
 
   /// What DPDK said last that was an error, in one line; forgotten with this call.
   [[nodiscard]] std::string take_complaint();

@@ -273,8 +273,15 @@ void Port::close() {
   if (tells_link_) (void)rte_eth_dev_callback_unregister(id_, RTE_ETH_EVENT_INTR_LSC, &on_link, this);
   rte_eth_dev_info info{};
   const bool known = rte_eth_dev_info_get(id_, &info) == 0;
-  (void)rte_eth_dev_stop(id_);
-  (void)rte_eth_dev_close(id_);
+  // The answers that net_virtio_user gets while it closes wake the thread of interrupts, whose handler then
+  // finds nothing where the port was: nobody waits for it. In that thread itself it cannot be at work
+  // meanwhile.
+  const auto stop_and_close = [id = id_] {
+    (void)rte_eth_dev_stop(id);
+    (void)rte_eth_dev_close(id);
+  };
+  if (!device_name_.starts_with("net_virtio_user") || !Eal::run_among_interrupts(stop_and_close))
+    stop_and_close();
   if (known && info.device != nullptr) (void)rte_dev_remove(info.device);
   id_ = RTE_MAX_ETHPORTS;
 }
