@@ -100,6 +100,7 @@ std::size_t Context::turn(Instant now) {
   const std::size_t budget = budget_;
   std::size_t frames = stack_->poll(now, budget);
   last_turn_ = now;
+  frames_of_last_turn_ = frames;
   send_batch_.flushed(now);
   if (frames != 0) {
     last_traffic_ = now;
@@ -146,7 +147,9 @@ void Context::settle(Instant now) {
 }
 
 void Context::settle_read(Instant now) {
-  if (!send_batch_.holds() || now - last_turn_ >= kCallTurn) {
+  // What opens the window may wait where sends are to: whoever reads comes back for more.
+  const bool may_wait = send_batch_.holds() || send_batch_.is_asked_for();
+  if (!may_wait || leader_ != nullptr || now - last_turn_ >= kCallTurn) {
     settle(now);
   } else if (!stack_->ready().empty()) {
     dispatch();

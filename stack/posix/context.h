@@ -129,9 +129,11 @@ class Context {
     last_traffic_ = now;
     if (!stack_->ready().empty()) dispatch();
   }
-  /// The same at the end of a receive, which seldom sets anything in motion: then it goes without the time.
-  void settle_receive() {
-    if ((!send_batch_.holds() && stack_->has_pending()) || ++quiet_receives_ % kLookEvery == 0)
+  /// The same at the end of a receive. One of few bytes seldom sets anything in motion, and goes without the
+  /// time then.
+  void settle_receive(std::size_t bytes) {
+    if ((!send_batch_.holds() && stack_->has_pending()) || bytes >= kLargeReceive ||
+        ++quiet_receives_ % kLookEvery == 0)
       return settle_read(clock_now());
     if (!stack_->ready().empty()) dispatch();
   }
@@ -139,6 +141,11 @@ class Context {
   void tell_events(int count) { send_batch_.tell_events(static_cast<std::uint32_t>(count)); }
   /// When the clock was read last for a turn. For calls that only take what is there.
   [[nodiscard]] Instant last_turn() const { return last_turn_; }
+  /// The time after a turn that made a wait end: one of few frames took none.
+  [[nodiscard]] Instant now_after_turn() const {
+    constexpr std::size_t kFewFrames = 2;
+    return frames_of_last_turn_ <= kFewFrames ? last_turn_ : clock_now();
+  }
   /// Tells the files of sockets on the stack's ready list.
   void dispatch();
   void wake(Waiter& waiter);
@@ -217,9 +224,11 @@ class Context {
   std::unique_ptr<Stack> stack_;
 
   Instant last_turn_{};
+  std::size_t frames_of_last_turn_ = 0;
   Instant last_traffic_{};  ///< a frame came, or a call sent or changed something
   SendBatch send_batch_;
   static constexpr std::uint32_t kLookEvery = 8;
+  static constexpr std::size_t kLargeReceive = 2048;
   std::uint32_t quiet_receives_ = 0;
   Instant last_kick_{};  ///< a device sleeper was woken because a deadline moved forward
   std::size_t budget_ = 64;

@@ -71,7 +71,7 @@ class EpollWait {
     return set_.closed() ? -EBADF : 0;
   }
 
-  [[nodiscard]] Instant last_turn() const { return context_.last_turn(); }
+  [[nodiscard]] Instant now_after_turn() const { return context_.now_after_turn(); }
 
  private:
   int look_at_kernel(int max, Instant now) {

@@ -232,8 +232,7 @@ class SpreadEpollWait {
     return part->closed() ? -EBADF : 0;
   }
 
-  /// Of several contexts, there is none.
-  [[nodiscard]] static Instant last_turn() { return clock_now(); }
+  [[nodiscard]] static Instant now_after_turn() { return clock_now(); }
 
  private:
   void look_at_parts(SpreadHarvest& harvest, Instant now, bool poll) {

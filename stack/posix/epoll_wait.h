@@ -14,7 +14,7 @@ namespace millrace::posix {
 ///
 ///     int look(Instant now, bool poll, bool kernel)       what is ready now
 ///     long sleep(Instant now, Instant deadline, mask, WaitResult&)    0, or -errno
-///     Instant last_turn()                                 when the clock was last read for it
+///     Instant now_after_turn()                            the time, when the sleep ended with kReady
 template <typename Wait>
 [[nodiscard]] long run_epoll_wait(Wait& wait, Duration timeout, const sigset_t* mask) {
   Instant now = clock_now();
@@ -28,7 +28,7 @@ template <typename Wait>
   for (;;) {
     WaitResult result = WaitResult::kReady;
     if (const long wrong = wait.sleep(now, deadline, mask, result); wrong != 0) return wrong;
-    now = result == WaitResult::kReady ? wait.last_turn() : clock_now();
+    now = result == WaitResult::kReady ? wait.now_after_turn() : clock_now();
     const bool kernel = result == WaitResult::kKernelReady || result == WaitResult::kTimedOut;
     if (const int count = wait.look(now, false, kernel); count != 0) return count;
     if (result == WaitResult::kTimedOut) return 0;

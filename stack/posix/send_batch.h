@@ -36,6 +36,8 @@ class SendBatch {
     return true;
   }
   [[nodiscard]] bool holds() const { return holds_; }
+  /// The user wants several calls' frames to leave together.
+  [[nodiscard]] bool is_asked_for() const { return !adapts_ && limit_ > 1; }
   /// Everything is transmitted.
   void flushed(Instant now) {
     told_ -= std::min(sends_, told_);

@@ -268,7 +268,7 @@ long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
         slices.advance(received->bytes);
       }
       if (done >= target || receive_flags.out_of_band || ended) {
-        context.settle_receive();
+        context.settle_receive(done);
         return finish_receive(file, last, static_cast<long>(done), message);
       }
       // A stream that has ended has no more to peek at.
