@@ -12,7 +12,7 @@ test_packages=(libgtest-dev libgmock-dev libbenchmark-dev clang-14 libclang-rt-1
                libdpdk-dev
                # For millrace-kv --store, which is left out without it (45 MB).
                librocksdb-dev
-               ethtool git libhiredis-dev python3 python3-redis shellcheck strace tcpdump
+               ethtool git libhiredis-dev python3 python3-grpcio python3-redis shellcheck strace tcpdump
                # Real programs, for tests/programs/.
                apache2-utils bind9-dnsutils curl dnsmasq-base haproxy iperf3 libmemcached-tools memcached mosquitto
                mosquitto-clients nginx redis-server socat sockperf unbound wget wrk)
