@@ -515,8 +515,9 @@ void TcpScript::write(std::size_t n, const char* file, int line) {
 }
 
 std::size_t TcpScript::read(std::size_t n, const char* file, int line) {
-  std::vector<std::uint8_t> bytes(n);
-  const IoSlice slice{bytes.data(), bytes.size()};
+  std::vector<std::uint8_t>& bytes = read_room_;
+  if (bytes.size() < n) bytes.resize(n);
+  const IoSlice slice{bytes.data(), n};
   const auto result = socket_->receive({&slice, 1}, {}, now_);
   turn();
   if (!result) return 0;

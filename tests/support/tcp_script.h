@@ -196,6 +196,7 @@ class TcpScript {
   std::deque<Sent> sent_;
   std::vector<std::string> transcript_;
   std::uint64_t written_ = 0, read_ = 0;
+  std::vector<std::uint8_t> read_room_;  // kept: it is large
   std::size_t icmp_sent_ = 0;
 };
 
