@@ -89,7 +89,8 @@ class Program:
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise Failure(f"{self.describe()} is still running after {seconds} s: {self.output().strip()}") from None
+            raise Failure(f"{self.describe()} is still running after {seconds} s: {self.output().strip()}; "
+                          f"its threads: {self.threads()}") from None
 
     def succeed(self, seconds=90):
         """Waits for the end; returns the output; fails unless the exit status is 0."""
@@ -114,6 +115,21 @@ class Program:
     def resident_bytes(self):
         with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
             return int(re.search(r"^VmRSS:\s+(\d+)", status.read(), re.MULTILINE).group(1)) * 1024
+
+    def threads(self):
+        """What each is doing: its name, its state, where in the kernel it sleeps, the seconds that it has computed."""
+        told = []
+        for task in sorted(os.listdir(f"/proc/{self.pid}/task"), key=int):
+            folder = f"/proc/{self.pid}/task/{task}"
+            try:
+                with open(f"{folder}/stat", encoding="ascii") as stat, open(f"{folder}/wchan", encoding="ascii") as wchan:
+                    name, fields = re.match(r"\d+ \((.*)\) (.*)", stat.read()).groups()
+                    fields = fields.split()
+                    seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                    told.append(f"{name} {fields[0]} {wchan.read()} {seconds:.2f} s")
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # it has ended meanwhile
+        return ", ".join(told)
 
     def cpu_seconds(self):
         with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:
