@@ -53,6 +53,7 @@ class Suite:
     environment: dict
     timeout: float
     serial: bool
+    needs: list  # what of the build, as ninja names it
 
 
 class Processes:
@@ -179,6 +180,11 @@ def run_suite(suite, label, soak):
     return outcome
 
 
+def introspect(directory, what):
+    text = subprocess.run(["meson", "introspect", f"--{what}", directory], check=True, capture_output=True, text=True).stdout
+    return json.loads(text)
+
+
 class Run:
     """Collects outcomes, prints a line for each, and what a failed one said."""
 
@@ -225,12 +231,12 @@ class Run:
 
     def suites(self, directory, chosen=None):
         """What meson would run there; `chosen` (a predicate on the suite's name) picks."""
-        text = subprocess.run(["meson", "introspect", "--tests", str(ROOT / directory)], check=True,
-                              capture_output=True, text=True).stdout
+        root = str(ROOT / directory)
+        files = {target["id"]: [os.path.relpath(name, root) for name in target["filename"]] for target in introspect(root, "targets")}
         found = []
-        for test in json.loads(text):
-            suite = Suite(test["name"], test["cmd"], test["workdir"] or str(ROOT / directory), test["env"], test["timeout"],
-                          not test["is_parallel"])
+        for test in introspect(root, "tests"):
+            suite = Suite(test["name"], test["cmd"], test["workdir"] or root, test["env"], test["timeout"],
+                          not test["is_parallel"], [name for target in test["depends"] for name in files[target]])
             names = {suite.name, *(label.split(":")[-1] for label in test["suite"])}
             if self.options.suite and not names & set(self.options.suite):
                 continue
@@ -290,7 +296,7 @@ class Tidy:
         self._beside = threading.Event()  # other work comes first
         self._beside.set()
         self._pool = concurrent.futures.ThreadPoolExecutor(CORES)
-        self._workers = [self._pool.submit(self._work)]
+        self._workers = [self._pool.submit(self._work) for _ in range(CORES)]
 
     def _work(self):
         while True:
@@ -318,7 +324,6 @@ class Tidy:
 
     def finish(self, run):
         self._beside.clear()
-        self._workers += [self._pool.submit(self._work) for _ in range(CORES - 1)]
         for worker in self._workers:
             worker.result()
         self._pool.shutdown()
@@ -375,8 +380,10 @@ def main():
         run.run_suites(run.suites("build-test"))
     if not fast:
         run.stage("clang++, address and undefined behaviour sanitizers")
-        if run.build("build-asan", clang, ADDRESS):
-            run.run_suites(run.suites("build-asan", lambda suite: suite.name not in NOT_SANITIZED), "asan/")
+        if run.configure("build-asan", clang, ADDRESS):
+            suites = run.suites("build-asan", lambda suite: suite.name not in NOT_SANITIZED)
+            if run.build("build-asan", clang, ADDRESS, {name for suite in suites for name in suite.needs}):
+                run.run_suites(suites, "asan/")
         if tidy:
             run.stage("clang-tidy")
             tidy.finish(run)
