@@ -282,7 +282,9 @@ show_many
 show_udp
 show_idle
 end_server
-title "Beside a kernel echo server on the same veth (medians of $rounds rounds in turn)"
+# A namespace may have only what the machine allows all users.
+congestion=$(in_peer cat /proc/sys/net/ipv4/tcp_congestion_control)
+title "Beside a kernel echo server on the same veth (medians of $rounds rounds in turn; the kernel's TCP on $congestion)"
 show_figures
 
 title "What to try next"

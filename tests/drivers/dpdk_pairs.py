@@ -21,6 +21,7 @@ import testbed  # noqa: E402
 from testbed import PEER, PREFIX, STACK, SOAK, Failure, Skip, end_on_signals, expect, run  # noqa: E402
 
 MEGABYTE = 1 << 20
+HUGEPAGES = "vm.nr_hugepages"
 MUCH = 10_000 * MEGABYTE if SOAK else 100 * MEGABYTE
 
 
@@ -45,6 +46,7 @@ class Bench(testbed.Bench):
     def __init__(self, programs):
         super().__init__(programs)
         self._folder = tempfile.TemporaryDirectory(prefix="millrace-dpdk-")
+        self._hugepages_before = ""
 
     def wire(self, kind="vhost"):
         return Wire(kind, self._folder.name)
@@ -70,8 +72,18 @@ class Bench(testbed.Bench):
         return {name: int(value) for name, value in
                 re.findall(r"^stats (\S+) (\d+)$", server.output().split("stats end")[seen], re.MULTILINE)}
 
+    def reserve_hugepages(self, count):
+        """Of the whole machine, until clean_up(); none are taken away."""
+        self._hugepages_before = run(["sysctl", "-n", HUGEPAGES]).strip()
+        if int(self._hugepages_before) < count:
+            run(["sysctl", "-qw", f"{HUGEPAGES}={count}"])
+        if int(run(["sysctl", "-n", HUGEPAGES])) < count:
+            raise Skip("the machine has no room for hugepages")
+
     def clean_up(self):
         super().clean_up()
+        if self._hugepages_before:
+            run(["sysctl", "-qw", f"{HUGEPAGES}={self._hugepages_before}"], check=False)
         self._folder.cleanup()
 
 
@@ -152,6 +164,20 @@ def sleeps(bench, kind):
     limit = 0.05 if kind == "vhost" else 0.3
     expect(max(spent) <= limit, f"idle for 1.5 s, they computed {spent[0]:.2f} s and {spent[1]:.2f} s")
     client.succeed()
+
+
+def hugepages(bench):
+    """Memory of hugepages is used where there is some, and programs end well with it."""
+    bench.reserve_hugepages(256)
+    wire = bench.wire()
+    server = bench.echo(wire.vhost)
+    wire.wait(bench)
+    with open(f"/proc/{server.pid}/status", encoding="ascii") as status:
+        expect(int(re.search(r"^HugetlbPages:\s+(\d+)", status.read(), re.MULTILINE).group(1)) > 0, "no hugepage is used")
+    intact(bench.load(wire.virtio, "bulk", "--direction", "echo", "--bytes", MUCH))
+    for _ in range(100 if SOAK else 10):
+        intact(bench.load(wire.virtio, "many", "--connections", 5, "--bytes", MEGABYTE))
+    expect(server.running(), "the server ended")
 
 
 # ---- failures
@@ -292,7 +318,7 @@ def all_cases():
     for kind in ("vhost", "memif"):
         for case in (transfers, other_roles, sleeps, lost_client, lost_listener):
             cases.append((f"{case.__name__}-{kind}", lambda bench, case=case, kind=kind: case(bench, kind)))
-    for case in (one_copy, captured, few_mbufs, af_packet, tap, unmodified, unmodified_tap):
+    for case in (one_copy, captured, hugepages, few_mbufs, af_packet, tap, unmodified, unmodified_tap):
         cases.append((case.__name__, case))
     return cases + dpdk_queue_cases.all_cases()
 
