@@ -278,6 +278,7 @@ class Connection final : public Flow,
   [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t wanted,
                                    MemoryLender* lender, Instant now);
   [[nodiscard]] bool has_space() const;
+  [[nodiscard]] std::size_t send_buffer_max() const;
   void grow_send_buffer();
   /// Tells who was told that there is no room to send, when there is.
   void tell_space();

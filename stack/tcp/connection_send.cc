@@ -10,6 +10,8 @@ namespace millrace::tcp {
 namespace {
 
 constexpr std::uint32_t kDefaultMss = 536;
+constexpr Duration kNearby = 1ms;
+constexpr std::size_t kNearbySendBuffer = 512 << 10, kPathsInSendBuffer = 4;
 
 }  // namespace
 
@@ -106,11 +108,24 @@ bool Connection::has_space() const {
   return below_low_water && SendBuffer::is_writable(charge(), send_limit());
 }
 
+/// On a path inside a machine or a rack the congestion window grows to whatever the buffers hold: nothing is
+/// lost, and the receiver's processor is the bottleneck. More than a few times what the path holds is a queue
+/// there, that adds time and pushes the data out of the caches before it is read.
+std::size_t Connection::send_buffer_max() const {
+  const Config& config = tcp_.config();
+  const RttEstimator& rtt = sender_.rtt();
+  if (!rtt.valid() || rtt.srtt() >= kNearby) return config.send_buffer_max;
+  const std::size_t enough =
+      std::max<std::size_t>(kNearbySendBuffer, kPathsInSendBuffer * sender_.bytes_on_path());
+  return std::min<std::size_t>(config.send_buffer_max, std::max<std::size_t>(config.send_buffer, enough));
+}
+
 void Connection::grow_send_buffer() {
   if (send_buffer_.fixed() || tcp_.send_budget().under_pressure()) return;
   const std::uint32_t mss = sender_.mss();
-  send_buffer_.expand(sender_.window() / mss, mss, sender_.congestion()->send_buffer_windows(),
-                      tcp_.config().send_buffer_max);
+  const std::size_t most = send_buffer_max();
+  send_buffer_.expand(sender_.window() / mss, mss, sender_.congestion()->send_buffer_windows(), most);
+  send_buffer_.bound(most);
 }
 
 void Connection::tell_space() {

@@ -50,6 +50,10 @@ class SendBuffer {
   /// Makes room for `windows` times a congestion window of so many segments, if that is more than there is
   /// (tcp_sndbuf_expand). No effect once it is fixed.
   void expand(std::size_t segments, std::size_t mss, std::size_t windows, std::size_t maximum);
+  /// Takes away what is more than `maximum`. No effect once it is fixed.
+  void bound(std::size_t maximum) {
+    if (!fixed_) limit_ = std::min(limit_, maximum);
+  }
 
   /// How many bytes more may be queued; whole super-segments but for the first. `not_sent_low_water`: none
   /// begins while so many bytes wait to be sent; 0: no such limit.

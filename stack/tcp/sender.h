@@ -127,6 +127,12 @@ class Sender {
     return data_end() > snd_nxt_ ? SeqNum::distance(snd_nxt_, data_end()) : 0;
   }
   [[nodiscard]] const RttEstimator& rtt() const { return rtt_; }
+  /// What the path itself holds at the present rate, without what waits in queues. Precondition: a round trip
+  /// was measured.
+  [[nodiscard]] std::uint64_t bytes_on_path() const {
+    const auto shortest = static_cast<std::uint64_t>(rtt_.min_rtt().count());
+    return std::uint64_t{max_flight_} * shortest / static_cast<std::uint64_t>(rtt_.srtt().count());
+  }
   [[nodiscard]] RttEstimator& rtt() { return rtt_; }
   [[nodiscard]] const CongestionControl* congestion() const { return congestion_.get(); }
   [[nodiscard]] const Scoreboard& board() const { return board_; }

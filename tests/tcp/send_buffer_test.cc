@@ -35,10 +35,20 @@ TEST(SendBufferSize, GrowsAndNeverShrinksUpToItsMaximum) {
   EXPECT_EQ(buffer.limit(), std::size_t{4} << 20);
 }
 
+TEST(SendBufferSize, IsBoundedFromThenOn) {
+  SendBuffer buffer(16'384);
+  buffer.expand(10'000, 1448, 2, 4 << 20);
+  buffer.bound(1 << 20);
+  EXPECT_EQ(buffer.limit(), std::size_t{1} << 20);
+  buffer.bound(2 << 20);
+  EXPECT_EQ(buffer.limit(), std::size_t{1} << 20);
+}
+
 TEST(SendBufferSize, OnceFixedStays) {
   SendBuffer buffer(16'384);
   buffer.fix(42'000);
   buffer.expand(100, 1448, 2, 4 << 20);
+  buffer.bound(10'000);
   EXPECT_EQ(buffer.limit(), 42'000u);
 }
 
@@ -114,6 +124,62 @@ TEST(SendBufferOfAConnection, GrowsWithTheWindowForWhoWantsMore) {
   }
   EXPECT_GE(buffer_of(t), 8 * first);
   EXPECT_LE(buffer_of(t), 4 << 20);
+  t.take_sent();
+}
+
+/// A connection to a peer so far away.
+void connect_over(TcpScript& t, Duration round_trip) {
+  EXPECT_EQ(t.connect(), Error::kInProgress);
+  t.expect(syn());
+  t.after(round_trip);
+  t.inject(synack().mss(kMss).wscale(7));
+  t.expect(ack(1));
+}
+
+/// As much as there is room for, acknowledged a round trip later.
+void exchange(TcpScript& t, int rounds, Duration round_trip) {
+  for (int round = 0; round < rounds; ++round) {
+    static_cast<void>(t.try_write(4 << 20));
+    t.after(round_trip);
+    acknowledge_all(t);
+  }
+}
+
+constexpr std::int64_t kMegabyte = 1 << 20;
+
+TEST(SendBufferOfAConnection, OfANearbyPeerDoesNotGrowWithAQueue) {
+  TcpScript t(with_buffers());
+  connect_over(t, 20us);
+  exchange(t, 15, 500us);
+  EXPECT_GT(std::int64_t{t.info().snd_cwnd} * kMss, kMegabyte / 2);
+  EXPECT_EQ(buffer_of(t), kMegabyte / 2);
+  t.take_sent();
+}
+
+TEST(SendBufferOfAConnection, OfANearbyPeerGrowsWithWhatThePathHolds) {
+  TcpScript t(with_buffers());
+  connect_over(t, 500us);
+  exchange(t, 15, 500us);
+  EXPECT_GT(buffer_of(t), kMegabyte);
+  t.take_sent();
+}
+
+TEST(SendBufferOfAConnection, OfAPeerFartherAwayGrowsWithTheWindow) {
+  TcpScript t(with_buffers());
+  connect_over(t, 400us);
+  exchange(t, 15, 10ms);
+  EXPECT_GT(buffer_of(t), kMegabyte);
+  t.take_sent();
+}
+
+TEST(SendBufferOfAConnection, OfANearbyPeerGivesBackWhatAQueueHadMadeIt) {
+  TcpScript t(with_buffers());
+  connect_over(t, 500us);
+  exchange(t, 15, 500us);
+  ASSERT_GT(buffer_of(t), kMegabyte);
+  exchange(t, 1, 10us);  // so short is the path itself
+  exchange(t, 8, 500us);
+  EXPECT_EQ(buffer_of(t), kMegabyte / 2);
   t.take_sent();
 }
 
