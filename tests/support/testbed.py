@@ -44,6 +44,13 @@ def run(command, timeout=20, check=True):
     return done.stdout
 
 
+def parse_stat(line):
+    """Of proc(5)'s stat of a process or a thread: its name, its state, and the seconds that it has computed."""
+    name, rest = re.match(r"\d+ \((.*)\) (.*)", line, re.DOTALL).groups()
+    fields = rest.split()
+    return name, fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Program:
     """A program running in a namespace; what it says is kept in a file, but for what goes to a `stdout` of its own."""
 
@@ -123,18 +130,15 @@ class Program:
             folder = f"/proc/{self.pid}/task/{task}"
             try:
                 with open(f"{folder}/stat", encoding="ascii") as stat, open(f"{folder}/wchan", encoding="ascii") as wchan:
-                    name, fields = re.match(r"\d+ \((.*)\) (.*)", stat.read()).groups()
-                    fields = fields.split()
-                    seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-                    told.append(f"{name} {fields[0]} {wchan.read()} {seconds:.2f} s")
+                    name, state, seconds = parse_stat(stat.read())
+                    told.append(f"{name} {state} {wchan.read()} {seconds:.2f} s")
             except (FileNotFoundError, ProcessLookupError):
                 pass  # it has ended meanwhile
         return ", ".join(told)
 
     def cpu_seconds(self):
         with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            return parse_stat(stat.read())[2]
 
 
 def enter_namespace(name):
