@@ -44,7 +44,6 @@ class Place(testbed.Bench):
         self.server_core = ["taskset", "-c", str(cores[1])] if len(cores) > 1 else []
         self.client_core = ["taskset", "-c", str(cores[0])] if len(cores) > 1 else []
         self.congestion = congestion
-        self._machine_before = {}
         self._addresses = None
 
     def build(self):
@@ -57,22 +56,16 @@ class Place(testbed.Bench):
                 run(["ip", "netns", "exec", namespace, "sysctl", "-qw", f"{name}={value}"])
         return self
 
-    def _tell_machine(self, name, value):
-        """A setting of the whole machine, until clean_up()."""
-        before = sysctl(name)
-        run(["sysctl", "-qw", f"{name}={value}"])
-        self._machine_before.setdefault(name, before)
-
     def _allow_congestion(self):
         """A namespace may have only what the machine allows all users."""
         allowed = sysctl(ALLOWED_CONGESTION)
         if self.congestion not in allowed.split():
-            self._tell_machine(ALLOWED_CONGESTION, f"{allowed} {self.congestion}")
+            self.tell_machine(ALLOWED_CONGESTION, f"{allowed} {self.congestion}")
 
     def _reserve_hugepages(self):
         """For the packets of the dpdk column, as DPDK's users have them; the kernel gives what it can."""
         if int(sysctl("vm.nr_hugepages")) < HUGEPAGES:
-            self._tell_machine("vm.nr_hugepages", HUGEPAGES)
+            self.tell_machine("vm.nr_hugepages", HUGEPAGES)
 
     def settings(self):
         """What the kernels at both ends are told; ports are there again at once for connections of one request."""
@@ -115,8 +108,6 @@ class Place(testbed.Bench):
 
     def clean_up(self):
         super().clean_up()
-        for name, value in self._machine_before.items():
-            run(["sysctl", "-qw", f"{name}={value}"], check=False)
         self._folder.cleanup()
 
     # ---- who is where

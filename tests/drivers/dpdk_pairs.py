@@ -46,7 +46,6 @@ class Bench(testbed.Bench):
     def __init__(self, programs):
         super().__init__(programs)
         self._folder = tempfile.TemporaryDirectory(prefix="millrace-dpdk-")
-        self._hugepages_before = ""
 
     def wire(self, kind="vhost"):
         return Wire(kind, self._folder.name)
@@ -74,16 +73,13 @@ class Bench(testbed.Bench):
 
     def reserve_hugepages(self, count):
         """Of the whole machine, until clean_up(); none are taken away."""
-        self._hugepages_before = run(["sysctl", "-n", HUGEPAGES]).strip()
-        if int(self._hugepages_before) < count:
-            run(["sysctl", "-qw", f"{HUGEPAGES}={count}"])
+        if int(run(["sysctl", "-n", HUGEPAGES])) < count:
+            self.tell_machine(HUGEPAGES, count)
         if int(run(["sysctl", "-n", HUGEPAGES])) < count:
             raise Skip("the machine has no room for hugepages")
 
     def clean_up(self):
         super().clean_up()
-        if self._hugepages_before:
-            run(["sysctl", "-qw", f"{HUGEPAGES}={self._hugepages_before}"], check=False)
         self._folder.cleanup()
 
 

@@ -194,6 +194,7 @@ class Bench:
         self.driver = driver
         self.device = self.DEVICES[driver]
         self._started = []
+        self._machine_before = {}
         self._namespaces = []
         self.stack = self.peer = self.middle = None
 
@@ -281,6 +282,11 @@ class Bench:
             program.end()
         self._started = []
 
+    def tell_machine(self, name, value):
+        """A setting of the whole machine, until clean_up()."""
+        self._machine_before.setdefault(name, run(["sysctl", "-n", name]).strip())
+        run(["sysctl", "-qw", f"{name}={value}"])
+
     def clean_up(self):
         self.end_programs()
         for name in self._namespaces:
@@ -289,6 +295,9 @@ class Bench:
                 end_process(int(pid))
             run(["ip", "netns", "del", name], check=False)
         self._namespaces = []
+        for name, value in self._machine_before.items():
+            run(["sysctl", "-qw", f"{name}={value}"], check=False)
+        self._machine_before = {}
 
 
 def end_process(pid):
