@@ -135,6 +135,7 @@ void Context::take_all(Duration limit) {
 }
 
 void Context::settle(Instant now) {
+  found_nothing_ = false;
   if (dormant_) return;
   stack_->flush(now);
   send_batch_.flushed(now);

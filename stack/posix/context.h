@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "link/net_device.h"
@@ -64,7 +65,7 @@ struct ContextConfig {
 class Context {
  public:
   static constexpr Duration kAdaptiveSpin = 50us;
-  /// A call that would block, and must not, polls first when the last poll was longer ago.
+  /// A call that would block, and must not, polls first when the last poll was longer ago (turn_if_stale()).
   static constexpr Duration kStale = 1us;
   /// A look at an epoll set polls when the last poll was longer ago, even if something is ready.
   static constexpr Duration kBusyTurn = 10us;
@@ -116,7 +117,11 @@ class Context {
     turn(now);
     return true;
   }
-  bool turn_if_stale(Instant now) { return turn_if_older(now, kStale); }
+  /// For a call that found nothing and must not block: polls when the last poll was longer ago than kStale,
+  /// or when the call before it found nothing either, as those of a program that spins.
+  bool turn_if_stale(Instant now) {
+    return turn_if_older(now, std::exchange(found_nothing_, true) ? Duration::zero() : kStale);
+  }
   /// Turns until the device has nothing left, for `limit` at most, letting others in between.
   void take_all(Duration limit);
   /// Ends a call that changed something: transmits, delivers on the internal loopback, tells whom that
@@ -125,6 +130,7 @@ class Context {
   /// The same at the end of a send. What it transmits may wait for that of the next ones (see SendBatch),
   /// while no thread waits: one that does may be asleep.
   void settle_send(Instant now) {
+    found_nothing_ = false;
     if (!send_batch_.hold(now) || leader_ != nullptr || now - last_turn_ >= kCallTurn) return settle(now);
     last_traffic_ = now;
     if (!stack_->ready().empty()) dispatch();
@@ -132,6 +138,7 @@ class Context {
   /// The same at the end of a receive. One of few bytes seldom sets anything in motion, and goes without the
   /// time then.
   void settle_receive(std::size_t bytes) {
+    found_nothing_ = false;
     if ((!send_batch_.holds() && stack_->has_pending()) || bytes >= kLargeReceive ||
         ++quiet_receives_ % kLookEvery == 0)
       return settle_read(clock_now());
@@ -225,7 +232,8 @@ class Context {
 
   Instant last_turn_{};
   std::size_t frames_of_last_turn_ = 0;
-  Instant last_traffic_{};  ///< a frame came, or a call sent or changed something
+  Instant last_traffic_{};      ///< a frame came, or a call sent or changed something
+  bool found_nothing_ = false;  ///< the last call that must not block did
   SendBatch send_batch_;
   static constexpr std::uint32_t kLookEvery = 8;
   static constexpr std::size_t kLargeReceive = 2048;

@@ -9,10 +9,11 @@ namespace millrace::posix {
 
 /// Whether what a send transmits may wait, so that it leaves together with that of the next sends.
 ///
-/// It waits for no more sends than there are events left of those that an epoll set told the program of: the
-/// answer to the only request leaves at once. Without a limit of the user's, the program's habits decide
-/// as well. Who makes a next call, or waits, soon after a send that was held back loses nothing by it. Who
-/// computes first delays the send: after a few such, none is held for a while, and then again after each.
+/// It waits for no more sends than half of the events that an epoll set told the program of last, and than
+/// are left of them: the answer to the only request leaves at once, and a peer whose requests are all here
+/// gets half of the answers while the others are made. Without a limit of the user's, the program's habits
+/// decide as well. Who makes a next call, or waits, soon after a send that was held back loses nothing by it.
+/// Who computes first delays the send: after a few such, none is held for a while, and then again after each.
 class SendBatch {
  public:
   /// So long after a send a program is soon back.
@@ -22,7 +23,10 @@ class SendBatch {
   /// `limit`: at most so many together; 0: kUsual, as the program's habits allow.
   explicit SendBatch(std::uint32_t limit) : limit_(limit == 0 ? kUsual : limit), adapts_(limit == 0) {}
 
-  void tell_events(std::uint32_t count) { told_ = count; }
+  void tell_events(std::uint32_t count) {
+    told_ = count;
+    together_ = std::min(limit_, (count + 1) / 2);
+  }
   /// After a send: true when it may wait.
   [[nodiscard]] bool hold(Instant now) {
     ++sends_;
@@ -30,7 +34,7 @@ class SendBatch {
       --pause_;
       return false;
     }
-    if (sends_ >= std::min(limit_, told_)) return false;
+    if (sends_ >= std::min(together_, told_)) return false;
     held_at_ = now;
     holds_ = true;
     return true;
@@ -61,9 +65,10 @@ class SendBatch {
   std::uint32_t limit_;
   bool adapts_;
   bool holds_ = false;
-  std::uint32_t told_ = 0;   ///< events, of which this many sends may be answers
-  std::uint32_t sends_ = 0;  ///< since everything was transmitted
-  std::uint32_t pause_ = 0;  ///< sends to go without holding any back
+  std::uint32_t told_ = 0;      ///< events, of which this many sends may be answers
+  std::uint32_t together_ = 0;  ///< so many sends at most
+  std::uint32_t sends_ = 0;     ///< since everything was transmitted
+  std::uint32_t pause_ = 0;     ///< sends to go without holding any back
   int trust_ = kMostTrust;
   Instant held_at_{};
 };

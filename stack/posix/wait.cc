@@ -75,6 +75,7 @@ class AtEnd {
 
 WaitResult Context::wait(Waiter& waiter, const WaitRequest& request) {
   send_batch_.tell_events(0);
+  found_nothing_ = false;
   SignalHold signals;
   WaitResult result;
   {

@@ -8,9 +8,11 @@
 #include <array>
 #include <atomic>
 #include <random>
+#include <thread>
 #include <tuple>
 #include <vector>
 
+#include "decorator.h"
 #include "open_device.h"
 #include "posix/calls.h"
 #include "posix/library.h"
@@ -19,6 +21,18 @@
 namespace millrace::posix::test {
 
 namespace {
+
+/// How often its stack looked for frames.
+class CountingDevice final : public drivers::DecoratorDevice {
+ public:
+  using DecoratorDevice::DecoratorDevice;
+  std::size_t rx_burst(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now) override {
+    ++looks;
+    return inner().rx_burst(pool, out, budget, now);
+  }
+  std::size_t tx_burst(PacketQueue& packets, Instant now) override { return inner().tx_burst(packets, now); }
+  std::uint64_t looks = 0;
+};
 
 class TwoContexts : public testing::Test {
  protected:
@@ -43,7 +57,11 @@ class TwoContexts : public testing::Test {
     config.interface.addresses = {*IpPrefix::parse(address)};
     config.drain = 0s;
     config.tx_batch = tx_batch;
-    return std::make_unique<Context>(config, std::move(opened.device));
+    return std::make_unique<Context>(config, std::make_unique<CountingDevice>(std::move(opened.device)));
+  }
+  static std::uint64_t looks(Context& context) {
+    const ContextLock guard(context);
+    return static_cast<CountingDevice&>(*context.device()).looks;
   }
   static int stream(Context& context) {
     return static_cast<int>(open_socket(context, AF_INET, SOCK_STREAM, 0));
@@ -213,10 +231,27 @@ TEST_F(TwoContexts, TheBackupPollerWakesUpAfterALongSilence) {
   }
 }
 
-/// What four sends of the client's side transmit may leave together: it is told of as many events.
+TEST_F(TwoContexts, AProgramThatSpinsOnReadsLooksAtTheDeviceWithEach) {
+  const auto [client, server] = connection();
+  constexpr std::uint64_t kReads = 1000;
+  const std::uint64_t before = looks(*b_);
+  char byte;
+  for (std::uint64_t i = 0; i < kReads; ++i) {
+    ASSERT_EQ(mr_recv(server, &byte, 1, MSG_DONTWAIT), -1);
+    ASSERT_EQ(errno, EAGAIN);
+  }
+  EXPECT_GE(looks(*b_) - before, kReads - 1);
+  ASSERT_EQ(mr_send(client, "x", 1, 0), 1);
+  // The frame is on the wire. Of two reads in a row the second looks for it, however soon it comes.
+  if (mr_recv(server, &byte, 1, MSG_DONTWAIT) != 1) {
+    EXPECT_EQ(mr_recv(server, &byte, 1, MSG_DONTWAIT), 1);
+  }
+}
+
+/// What four sends of the client's side transmit may leave together: it is told of twice as many events.
 class HeldSends : public TwoContexts {
  protected:
-  static constexpr int kEvents = 5;
+  static constexpr int kEvents = 8;
   void SetUp() override {
     open_both(4);
     std::tie(client_, server_) = connection();

@@ -127,11 +127,12 @@ struct mr_config {
    * above. What pool_bytes says is shared out among them. Default: 1. */
   unsigned queues;
   /* MILLRACE_TX_BATCH. What so many sends transmit, 1 to 1024, may leave together: less work for a device for
-   * which a burst costs little more than a frame (DPDK, AF_XDP). None waits for more of them than there are
-   * events left of those that epoll_wait told of last. It leaves earlier when a call waits or finds nothing,
-   * when another thread waits, and with the first send after 50 µs; and after 8 ms at most when the program
-   * makes no call. 1: each leaves by itself. Default: up to 16 for a program that, as it turns out, makes its
-   * next call within 50 µs of such a send; once it does not, 10,000 sends go by before one waits again. */
+   * which a burst costs little more than a frame (DPDK, AF_XDP). None waits for more of them than half of the
+   * events that epoll_wait told of last, nor than are left of these. It leaves earlier when a call waits or
+   * finds nothing, when another thread waits, and with the first send after 50 µs; and after 8 ms at most
+   * when the program makes no call. 1: each leaves by itself. Default: up to 16 for a program that, as it
+   * turns out, makes its next call within 50 µs of such a send; once it does not, 10,000 sends go by before
+   * one waits again. */
   unsigned tx_batch;
 };
 
