@@ -9,13 +9,15 @@ count() {
   valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$@" 2>&1 |
     awk '/Collected/ {print $4}'
 }
-row() {  # name workload connections
+row() {  # name workload connections [requests a round]
   local few many
   few=$(count "$2" "$3" 1000)
   many=$(count "$2" "$3" 3000)
-  printf '%-44s %8d\n' "$1" $(((many - few) / 2000))
+  printf '%-46s %8d\n' "$1" $(((many - few) / 2000 / ${4:-1}))
 }
-printf '%-44s %8s\n' 'both ends together' 'instructions'
+printf '%-46s %8s\n' 'both ends together' 'instructions'
 row '64 B request and answer, 1 connection' rr 1
 row '64 B request and answer, 10000 connections' rr 10000
+row 'the same through socket calls, 1 connection' sockets 1
+row 'the same through socket calls, 16 connections' sockets 16 16
 row 'connect + close' connect 0

@@ -170,6 +170,7 @@ bool Gro::merge(Flow& flow, PacketPtr& frame, const Arrival& arrival) {
     frame->push(arrival.header_length);
     return false;
   }
+  unmerged_ = 0;
   ++flow.segments;
   flow.next_seq += arrival.payload();
   flow.total_length += arrival.payload();
@@ -225,6 +226,7 @@ void Gro::give_up(Flow& flow, PacketQueue& out) {
 }
 
 void Gro::add(PacketPtr frame, PacketQueue& out) {
+  unmerged_ = std::min(unmerged_ + 1, kPatience);
   Arrival arrival;
   if (!is_tcp(*frame, arrival)) {
     out.push_back(std::move(frame));

@@ -18,8 +18,19 @@ namespace millrace::link {
 /// size, but for a shorter last one; each with a good checksum, verified here unless the device did. Every
 /// other packet passes through as it came, behind what its flow had collected: order within a flow is kept,
 /// and nothing stays beyond flush().
+///
+/// Requests and answers of many connections find nobody to merge with. Once that was so for many frames, only
+/// one batch in kTrial is tried, until something merges again.
 class Gro {
  public:
+  static constexpr std::uint32_t kPatience = 256, kTrial = 8;
+
+  /// Before a batch of several frames: whether add() is to see them.
+  [[nodiscard]] bool try_batch() {
+    if (unmerged_ < kPatience) return true;
+    untried_ = (untried_ + 1) % kTrial;
+    return untried_ == 0;
+  }
   /// `frame` has data() at the IP header; whatever is ready to go up is appended to `out`.
   void add(PacketPtr frame, PacketQueue& out);
   /// The end of the batch: gives up all that is held.
@@ -53,7 +64,7 @@ class Gro {
   [[nodiscard]] static bool is_tcp(Packet& frame, Arrival& arrival);
   [[nodiscard]] static bool is_mergeable(Packet& frame, const Arrival& arrival);
   [[nodiscard]] static bool continues(const Flow& flow, const Packet& frame, const Arrival& arrival);
-  [[nodiscard]] static bool merge(Flow& flow, PacketPtr& frame, const Arrival& arrival);
+  [[nodiscard]] bool merge(Flow& flow, PacketPtr& frame, const Arrival& arrival);
   [[nodiscard]] Flow* find(const Packet& frame, const Arrival& arrival);
   void start(Flow& flow, PacketPtr frame, const Arrival& arrival);
   [[nodiscard]] Flow& vacant(PacketQueue& out);
@@ -62,6 +73,8 @@ class Gro {
   std::array<Flow, kFlows> flows_;
   std::uint32_t held_ = 0;
   std::size_t next_victim_ = 0;
+  std::uint32_t unmerged_ = 0;  ///< frames in a row, as far as kPatience
+  std::uint32_t untried_ = 0;   ///< batches since then, modulo kTrial
 };
 
 }  // namespace millrace::link

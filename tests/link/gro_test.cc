@@ -444,5 +444,21 @@ TEST_F(GroTest, WithoutMemoryPacketsPassUnmerged) {
   out.clear();
 }
 
+TEST_F(GroTest, BatchesAreTriedSeldomWhereNothingMergedForLong) {
+  TcpFrame frame = next(64);
+  for (std::uint32_t i = 0; i < Gro::kPatience; ++i) {
+    ASSERT_TRUE(gro.try_batch()) << i;
+    frame.source_port = static_cast<std::uint16_t>(1000 + i);
+    add(frame);
+  }
+  static_cast<void>(taken());
+  out.clear();
+  std::uint32_t tried = 0;
+  for (std::uint32_t i = 0; i < 10 * Gro::kTrial; ++i) tried += gro.try_batch() ? 1 : 0;
+  EXPECT_EQ(tried, 10u);
+  EXPECT_TRUE(merge_with([](TcpFrame&) {}));
+  for (std::uint32_t i = 0; i < 2 * Gro::kTrial; ++i) EXPECT_TRUE(gro.try_batch());
+}
+
 }  // namespace
 }  // namespace millrace::link
