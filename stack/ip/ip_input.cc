@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <cstring>
 
+#include "base/byte_order.h"
 #include "ip/ip_layer.h"
 #include "ip/v6_loopback.h"
 #include "wire/ethernet.h"
@@ -10,6 +12,7 @@ namespace {
 
 using wire::Ipv4Header;
 constexpr std::uint32_t kHeader = Ipv4Header::kSize;
+constexpr std::size_t kSourceAt = 12;
 
 }  // namespace
 
@@ -35,6 +38,11 @@ bool IpLayer::loopback_pending() const {
 
 void IpLayer::input(PacketPtr&& packet, link::Interface* interface, Instant now) {
   counters_.add(Counter::kInReceives);
+  PacketInfo info;
+  if (interface != nullptr && accept_familiar(*packet, *interface, info)) [[likely]] {
+    deliver(std::move(packet), info, now);
+    return;
+  }
   const std::optional<Ipv4Header> header = validate(*packet, interface != nullptr);
   if (!header) return;
   if (interface != nullptr && !source_acceptable(*header, *interface)) {
@@ -42,7 +50,6 @@ void IpLayer::input(PacketPtr&& packet, link::Interface* interface, Instant now)
     counters_.add(Counter::kInAddrErrors);
     return;
   }
-  PacketInfo info;
   info.source = from_carried(header->source);
   info.destination = from_carried(header->destination);
   info.protocol = header->protocol;
@@ -50,6 +57,7 @@ void IpLayer::input(PacketPtr&& packet, link::Interface* interface, Instant now)
   info.tos = header->tos;
   info.interface = interface;
   if (!addressed_to_us(*header, *packet, info)) return;
+  if (interface != nullptr && !info.broadcast) remember(*header, info);
 
   packet->set_network_header();
   packet->pull(header->header_length);
@@ -59,6 +67,50 @@ void IpLayer::input(PacketPtr&& packet, link::Interface* interface, Instant now)
     if (interface != nullptr && interface->device().take_reassembled(*packet)) return;
   }
   deliver(std::move(packet), info, now);
+}
+
+std::uint64_t IpLayer::addresses_in(const std::uint8_t* header) {
+  std::uint64_t both;
+  std::memcpy(&both, header + kSourceAt, sizeof both);
+  return both;
+}
+
+IpLayer::Familiar& IpLayer::familiar(std::uint64_t addresses) {
+  constexpr std::uint64_t kOdd = 0x9e3779b97f4a7c15;
+  return familiar_[addresses * kOdd >> 60];
+}
+
+bool IpLayer::accept_familiar(Packet& packet, link::Interface& interface, PacketInfo& info) {
+  static_assert(kFamiliar == 1 << 4);
+  if (packet.linear_length() < kHeader || packet.link_broadcast) return false;
+  const std::uint8_t* const p = packet.data();
+  const std::uint64_t addresses = addresses_in(p);
+  const Familiar& before = familiar(addresses);
+  if (before.addresses != addresses || before.info.interface != &interface ||
+      before.generation != generation_)
+    return false;
+  const std::uint32_t total_length = load_be16(p + 2);
+  constexpr std::uint8_t kPlain = 0x45;
+  const bool fragment = (load_be16(p + 6) & 0x3fff) != 0;
+  if (p[0] != kPlain || fragment || total_length < kHeader || total_length > packet.length() ||
+      Ipv4Header::checksum_of(p, kHeader) != 0)
+    return false;
+  info = before.info;
+  info.tos = p[1];
+  info.ttl = p[8];
+  info.protocol = p[9];
+  packet.trim(total_length);
+  packet.set_network_header();
+  packet.pull(kHeader);
+  return true;
+}
+
+void IpLayer::remember(const Ipv4Header& header, const PacketInfo& info) {
+  std::array<std::uint8_t, kHeader> as_carried;
+  wire::store_ipv4(&as_carried[kSourceAt], header.source);
+  wire::store_ipv4(&as_carried[kSourceAt + 4], header.destination);
+  const std::uint64_t addresses = addresses_in(as_carried.data());
+  familiar(addresses) = {addresses, generation_, info};
 }
 
 std::optional<Ipv4Header> IpLayer::validate(Packet& packet, bool from_wire) {

@@ -75,6 +75,10 @@ class IpLayer final : public link::PacketSink, private ReassemblyListener {
  private:
   // --- input
   void input(PacketPtr&& packet, link::Interface* interface, Instant now);
+  /// The common case in few steps: a whole packet without options, good, whose addresses were accepted on
+  /// this interface before. Fills in `info`, and removes the header. False: nothing done, input() looks.
+  [[nodiscard]] bool accept_familiar(Packet& packet, link::Interface& interface, PacketInfo& info);
+  void remember(const wire::Ipv4Header& header, const PacketInfo& info);
   /// The header of a packet worth looking at, counted otherwise; the packet is trimmed to its length.
   [[nodiscard]] std::optional<wire::Ipv4Header> validate(Packet& packet, bool from_wire);
   [[nodiscard]] bool options_acceptable(std::span<const std::uint8_t> options);
@@ -94,6 +98,16 @@ class IpLayer final : public link::PacketSink, private ReassemblyListener {
   [[nodiscard]] link::Interface* interface_with_broadcast(const IpAddress& address) const;
   [[nodiscard]] link::Interface* interface_owning(const IpAddress& address) const;
 
+  /// Addresses of a packet from a wire that passed all checks of them.
+  struct Familiar {
+    std::uint64_t addresses = 0;   ///< both, as in the header
+    std::uint32_t generation = 0;  ///< route_generation() then
+    PacketInfo info;
+  };
+  static constexpr std::size_t kFamiliar = 16;
+  [[nodiscard]] static std::uint64_t addresses_in(const std::uint8_t* header);
+  [[nodiscard]] Familiar& familiar(std::uint64_t addresses);
+
   Config config_;
   PacketPool& pool_;
   std::uint32_t generation_ = 1;
@@ -107,6 +121,7 @@ class IpLayer final : public link::PacketSink, private ReassemblyListener {
   Reassembler reassembler_;
   Icmp icmp_;
   PacketQueue loopback_;
+  std::array<Familiar, kFamiliar> familiar_;
 };
 
 }  // namespace millrace::ip

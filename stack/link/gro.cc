@@ -226,7 +226,7 @@ void Gro::give_up(Flow& flow, PacketQueue& out) {
 }
 
 void Gro::add(PacketPtr frame, PacketQueue& out) {
-  unmerged_ = std::min(unmerged_ + 1, kPatience);
+  unmerged_ = frame->length() > kSmall ? 0 : std::min(unmerged_ + 1, kPatience);
   Arrival arrival;
   if (!is_tcp(*frame, arrival)) {
     out.push_back(std::move(frame));

@@ -19,14 +19,16 @@ namespace millrace::link {
 /// other packet passes through as it came, behind what its flow had collected: order within a flow is kept,
 /// and nothing stays beyond flush().
 ///
-/// Requests and answers of many connections find nobody to merge with. Once that was so for many frames, only
-/// one batch in kTrial is tried, until something merges again.
+/// Requests and answers of many connections find nobody to merge with. Once that was so for many small
+/// frames, only one batch in kTrial is tried, until something merges again or a batch begins with a larger
+/// frame.
 class Gro {
  public:
-  static constexpr std::uint32_t kPatience = 256, kTrial = 8;
+  static constexpr std::uint32_t kPatience = 256, kTrial = 8, kSmall = 600;
 
   /// Before a batch of several frames: whether add() is to see them.
-  [[nodiscard]] bool try_batch() {
+  [[nodiscard]] bool try_batch(const Packet& first) {
+    if (first.length() > kSmall) unmerged_ = 0;
     if (unmerged_ < kPatience) return true;
     untried_ = (untried_ + 1) % kTrial;
     return untried_ == 0;
@@ -73,7 +75,7 @@ class Gro {
   std::array<Flow, kFlows> flows_;
   std::uint32_t held_ = 0;
   std::size_t next_victim_ = 0;
-  std::uint32_t unmerged_ = 0;  ///< frames in a row, as far as kPatience
+  std::uint32_t unmerged_ = 0;  ///< small frames in a row, as far as kPatience
   std::uint32_t untried_ = 0;   ///< batches since then, modulo kTrial
 };
 

@@ -109,7 +109,7 @@ std::size_t Interface::poll(std::size_t budget, Instant now) {
     return received;
   }
   // A frame that comes alone has nobody to be merged with: the common case of a request and its answer.
-  const bool merge = received > 1 && gro_.try_batch();
+  const bool merge = received > 1 && gro_.try_batch(rx_batch_.front());
   while (PacketPtr frame = rx_batch_.pop_front()) receive(std::move(frame), merge, now);
   gro_.flush(received_);
   deliver(now);

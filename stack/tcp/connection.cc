@@ -363,8 +363,12 @@ void Connection::output(Instant now) {
   settle(now);
 }
 
+wire::TcpOptions::Timestamps Connection::timestamps(Instant now) const {
+  return {timestamp(now), ts_recent_.value()};
+}
+
 void Connection::fill_options(wire::TcpOptions& options, bool with_duplicate, Instant now) const {
-  if (timestamps_) options.timestamps = wire::TcpOptions::Timestamps{timestamp(now), ts_recent_.value()};
+  if (timestamps_) options.timestamps = timestamps(now);
   if (!sack_) return;
   options.sack_count =
       receiver_.sack_blocks(std::span(options.sack).first(timestamps_ ? 3 : 4), with_duplicate);
@@ -372,16 +376,18 @@ void Connection::fill_options(wire::TcpOptions& options, bool with_duplicate, In
 
 void Connection::send(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length, Instant now) {
   refresh_route(now);
-  wire::TcpOptions options;
+  std::optional<wire::TcpOptions> options;
   const bool one_piece = outgoing.gso_size == 0;
-  fill_options(options, one_piece, now);
-  if (user_timeout_due_) {
-    options.user_timeout = user_timeout_option();
+  if (user_timeout_due_ || receiver_.sack_block_count() != 0) [[unlikely]] {
+    fill_options(options.emplace(), one_piece, now);
+    options->user_timeout = user_timeout_option();
     user_timeout_due_ = false;
+    outgoing.options = &*options;
+  } else if (timestamps_) {
+    outgoing.timestamps = timestamps(now);
   }
   outgoing.ack = receiver_.rcv_nxt();
   outgoing.window = receiver_.advertise();
-  outgoing.options = &options;
   if (congestion_experienced_) outgoing.flags |= Flags::kEce;
   outgoing.tos = options_.tos;
   outgoing.ttl = options_.ttl;

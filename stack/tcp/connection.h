@@ -248,6 +248,7 @@ class Connection final : public Flow,
   void send_ack(Instant now);
   void send_reset(Instant now);
   void push_held(Instant now);
+  [[nodiscard]] wire::TcpOptions::Timestamps timestamps(Instant now) const;
   void fill_options(wire::TcpOptions& options, bool with_duplicate, Instant now) const;
   [[nodiscard]] std::uint32_t path_payload() const;
   [[nodiscard]] std::uint16_t announced_mss() const;

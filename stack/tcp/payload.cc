@@ -12,6 +12,10 @@ constexpr std::uint32_t kCoalesceBytes = 1024;
 constexpr std::uint32_t kLargeBuffer = PacketPool::kClassBytes[1];
 constexpr std::uint32_t kSmallBuffer = PacketPool::kClassBytes[0];
 static_assert(kLargeBuffer % kSmallBuffer == 0);
+/// Payloads may stay in their frames while less of the pool is in use (1/n), and in a Buffer for the frames
+/// of an MTU of 1500, a driver's too.
+constexpr std::size_t kUncompactedShare = 16;
+constexpr std::uint32_t kOrdinaryFrame = 4096;
 
 /// Good enough to stay, even beside a neighbour that holds a byte in a small Buffer.
 bool is_dense(const Packet& packet) {
@@ -66,6 +70,16 @@ void fill(Packet& to, PacketQueue& queue, std::uint32_t length, Collapsed& done)
 void charge(Packet& payload) {
   static_cast<void>(payload.compact());
   payload.charge = static_cast<std::uint32_t>(payload.storage_held());
+}
+
+void charge_first(Packet& payload) {
+  const PacketPool& pool = payload.pool();
+  const bool plenty = pool.bytes_in_use() < pool.limits().bytes / kUncompactedShare;
+  if (!plenty || payload.fragment_count() != 0 || payload.storage()->capacity() > kOrdinaryFrame) {
+    charge(payload);
+    return;
+  }
+  payload.charge = payload.storage()->capacity();
 }
 
 bool coalesce(Packet& last, const Packet& payload) {

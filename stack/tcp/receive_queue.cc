@@ -10,8 +10,13 @@ namespace millrace::tcp {
 
 bool ReceiveQueue::push(PacketPtr&& payload) {
   bytes_ += payload->length();
-  if (!packets_.empty() && coalesce(packets_.back(), *payload)) return true;
-  charge(*payload);
+  if (packets_.empty()) {
+    charge_first(*payload);
+  } else if (coalesce(packets_.back(), *payload)) {
+    return true;
+  } else {
+    charge(*payload);
+  }
   storage_ += payload->charge;
   packets_.push_back(std::move(payload));
   return false;
@@ -24,6 +29,16 @@ std::uint32_t ReceiveQueue::collapse() {
 }
 
 std::size_t ReceiveQueue::copy(std::span<const IoSlice> out, std::size_t offset, std::size_t limit) const {
+  // Most of the time all lies in one piece, and goes into one.
+  if (out.size() == 1 && !packets_.empty()) {
+    const Packet& front = packets_.front();
+    const std::size_t n = std::min(limit, out.front().size);
+    if (offset + n <= front.linear_length()) {
+      std::memcpy(out.front().data, front.data() + offset, n);
+      copied_timestamp_ = front.timestamp;
+      return n;
+    }
+  }
   std::size_t copied = 0;
   std::size_t slice = 0, slice_offset = 0;
   for (Packet& packet : packets_) {

@@ -225,10 +225,29 @@ void Sender::transmit(Instant now) {
   release_at_ = kNever;
   pacer_.set_rate(pacing_rate(), mss_, now);
   const std::uint32_t mss = connection_.segment_payload(now);
+  if (transmit_short(mss, now)) return;
   const std::uint32_t most = super_segment_payload(mss);
   const bool forward = forward_rto_ == ForwardRto::kSecondAck;
   if (board_.lost() != 0 && !forward) transmit_lost(mss, most, now);
   if (board_.lost() == 0 || forward) transmit_new(mss, most, now);
+}
+
+/// The common case of requests and answers, without what only others need: all that waits is less than a
+/// segment, nothing holds it back, and nothing else is going on.
+bool Sender::transmit_short(std::uint32_t mss, Instant now) {
+  const std::uint32_t unsent = not_sent();
+  if (unsent == 0 || unsent >= mss || fin_queued_ || urgent_ || phase_ != Phase::kOpen ||
+      forward_rto_ != ForwardRto::kOff || board_.lost() != 0 || pacer_.rate() != 0 || mtu_probe_.enabled() ||
+      throttled_ || connection_.waiting_in_device() != 0 || board_.count() >= kMaxSegments)
+    return false;
+  const std::uint32_t cwnd = congestion_->cwnd();
+  const bool fits = unsent <= window_room() && in_flight() + unsent <= cwnd;
+  if (!fits || !partial_allowed()) return false;
+  if (board_.empty() && now - last_sent_ > rtt_.rto()) return false;  // perhaps a restart after idle time
+  const bool sent = send_new(unsent, false, mss, now);
+  if (sent) cwnd_limited_ = in_flight() + mss > cwnd;
+  end_transmission(not_sent() != 0, now);
+  return true;
 }
 
 void Sender::transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now) {
@@ -307,6 +326,11 @@ void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
     }
     if (!send_new(length, fin, mss, now)) break;
   }
+  end_transmission(waiting, now);
+}
+
+/// `waiting`: there is more, which something holds back.
+void Sender::end_transmission(bool waiting, Instant now) {
   throttled_ = false;
   if (!waiting && board_.lost() == 0 && in_flight() < window()) rate_.mark_app_limited(in_flight());
   if (waiting && board_.empty() && timer_ == kNever && release_at_ == kNever) {

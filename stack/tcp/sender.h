@@ -222,6 +222,8 @@ class Sender {
   [[nodiscard]] std::uint32_t device_room(std::uint32_t length, std::uint32_t mss, std::uint32_t most,
                                           Instant now);
   [[nodiscard]] bool paced_out(std::uint32_t wanted, Instant now);
+  [[nodiscard]] bool transmit_short(std::uint32_t mss, Instant now);
+  void end_transmission(bool waiting, Instant now);
   void transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now);
   void transmit_new(std::uint32_t mss, std::uint32_t most, Instant now);
   [[nodiscard]] PacketPtr fill_packet(SeqNum seq, std::uint32_t& length, std::uint32_t mss);

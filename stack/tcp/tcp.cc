@@ -17,7 +17,8 @@ namespace {
 
 constexpr std::size_t kChecksumOffset = 16;
 /// Send queues, and what is lent to programs, may hold half of the pool. Windows may promise an eighth: small
-/// payloads are compacted to a quarter of their storage at worst, so that promises kept take the other half.
+/// payloads are compacted to a quarter of their storage at worst, so that promises kept take the other half
+/// (and a sixteenth, in frames as they came).
 constexpr std::size_t kSendShare = 2, kPromiseShare = 8;
 /// So much of a second's cookies may go out at once (1/n).
 constexpr std::size_t kCookieBurst = 20;
@@ -409,8 +410,8 @@ Result<void> Tcp::send_segment(const FlowKey& key, const Outgoing& outgoing, Pac
     }
   }
   const std::uint32_t payload_length = packet->length();
-  const auto options_size =
-      static_cast<std::uint32_t>(outgoing.options != nullptr ? outgoing.options->size() : 0);
+  std::uint32_t options_size = outgoing.timestamps ? wire::TcpOptions::kTimestampsOnlySize : 0;
+  if (outgoing.options != nullptr) options_size = static_cast<std::uint32_t>(outgoing.options->size());
   const auto header_length = static_cast<std::uint32_t>(wire::TcpHeader::kSize) + options_size;
   std::uint8_t* at = packet->push(header_length);
   wire::TcpHeader header;
@@ -427,8 +428,12 @@ Result<void> Tcp::send_segment(const FlowKey& key, const Outgoing& outgoing, Pac
   header.checksum =
       wire::pseudo_header_sum(key.local.address, key.remote.address, wire::kProtocolTcp, length).folded();
   header.emit({at, wire::TcpHeader::kSize});
-  if (options_size != 0)
-    outgoing.options->emit({at + wire::TcpHeader::kSize, options_size}, config_.option_order);
+  std::uint8_t* const options_at = at + wire::TcpHeader::kSize;
+  if (outgoing.options != nullptr) {
+    outgoing.options->emit({options_at, options_size}, config_.option_order);
+  } else if (outgoing.timestamps) {
+    wire::TcpOptions::emit_timestamps(options_at, *outgoing.timestamps);
+  }
   packet->set_transport_header();
   packet->offload.needs_checksum = true;
   packet->offload.checksum_start = 0;

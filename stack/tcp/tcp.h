@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <boost/intrusive/list.hpp>
@@ -123,6 +124,8 @@ class Tcp final : public ip::Transport {
     bool dont_fragment = true;
     bool ecn_capable = false;  ///< ECT(0) (RFC 3168 §5)
     const wire::TcpOptions* options = nullptr;
+    /// Without `options`: those of a segment in the middle of a connection.
+    std::optional<wire::TcpOptions::Timestamps> timestamps;
   };
   Result<void> send_segment(const FlowKey& key, const Outgoing& outgoing, PacketPtr payload,
                             const ip::RouteResult* route, Instant now);

@@ -106,18 +106,18 @@ struct Ipv4Header {
     assert(header_length >= kSize && header_length <= 60 && header_length % 4 == 0);
     assert(out.size() >= header_length && fragment_offset % 8 == 0);
     std::uint8_t* p = out.data();
-    p[0] = static_cast<std::uint8_t>(0x40 | header_length / 4);
-    p[1] = tos;
-    store_be16(p + 2, total_length);
-    store_be16(p + 4, identification);
-    store_be16(p + 6, static_cast<std::uint16_t>((dont_fragment ? 0x4000 : 0) |
-                                                 (more_fragments ? 0x2000 : 0) | fragment_offset / 8));
-    p[8] = ttl;
-    p[9] = protocol;
-    store_be16(p + 10, 0);
-    store_ipv4(p + 12, source);
-    store_ipv4(p + 16, destination);
-    store_be16(p + 10, checksum_of(p, header_length));
+    const std::uint32_t words[] = {
+        (0x40u | header_length / 4u) << 24 | std::uint32_t{tos} << 16 | total_length,
+        std::uint32_t{identification} << 16 | (dont_fragment ? 0x4000u : 0u) |
+            (more_fragments ? 0x2000u : 0u) | fragment_offset / 8u,
+        std::uint32_t{ttl} << 24 | std::uint32_t{protocol} << 16, source.v4_value(), destination.v4_value()};
+    ChecksumSum sum;
+    for (std::size_t i = 0; i < kSize / 4; ++i) {
+      store_be32(p + 4 * i, words[i]);
+      sum.add_dword(words[i]);
+    }
+    if (header_length != kSize) sum.add({p + kSize, header_length - kSize});
+    store_be16(p + 10, sum.finish());
   }
   /// Of a header of so many bytes, its own checksum included: 0 when that is right.
   [[nodiscard]] static std::uint16_t checksum_of(const std::uint8_t* header, std::size_t length) {

@@ -69,15 +69,11 @@ struct TcpHeader {
     assert(out.size() >= kSize);
     assert(header_length >= kSize && header_length <= kMaxSize && header_length % 4 == 0);
     std::uint8_t* p = out.data();
-    store_be16(p, source_port);
-    store_be16(p + 2, destination_port);
+    store_be32(p, std::uint32_t{source_port} << 16 | destination_port);
     store_be32(p + 4, seq.value());
     store_be32(p + 8, ack.value());
-    p[12] = static_cast<std::uint8_t>(header_length / 4 << 4);
-    p[13] = flags;
-    store_be16(p + 14, window);
-    store_be16(p + 16, checksum);
-    store_be16(p + 18, urgent_pointer);
+    store_be32(p + 12, header_length / 4u << 28 | std::uint32_t{flags} << 16 | window);
+    store_be32(p + 16, std::uint32_t{checksum} << 16 | urgent_pointer);
   }
   /// The bytes of the options, given what parse() was given.
   [[nodiscard]] std::span<const std::uint8_t> options(std::span<const std::uint8_t> bytes) const {

@@ -74,6 +74,13 @@ struct TcpOptions {
   /// Writes size() bytes and returns their number.
   std::size_t emit(std::span<std::uint8_t> out, Order order = Order::kLinux) const;
 
+  /// What emit() writes when nothing but timestamps is set: kTimestampsOnlySize bytes.
+  static void emit_timestamps(std::uint8_t* out, const Timestamps& timestamps) {
+    store_be32(out, kAlignedTimestamps);
+    store_be32(out + 4, timestamps.value);
+    store_be32(out + 8, timestamps.echo);
+  }
+
   /// `sack` counts up to sack_count.
   friend bool operator==(const TcpOptions& a, const TcpOptions& b);
 

@@ -444,20 +444,28 @@ TEST_F(GroTest, WithoutMemoryPacketsPassUnmerged) {
   out.clear();
 }
 
-TEST_F(GroTest, BatchesAreTriedSeldomWhereNothingMergedForLong) {
-  TcpFrame frame = next(64);
-  for (std::uint32_t i = 0; i < Gro::kPatience; ++i) {
-    ASSERT_TRUE(gro.try_batch()) << i;
-    frame.source_port = static_cast<std::uint16_t>(1000 + i);
-    add(frame);
-  }
-  static_cast<void>(taken());
-  out.clear();
+TEST_F(GroTest, BatchesOfSmallFramesAreTriedSeldomWhereNothingMergedForLong) {
+  const PacketPtr small = linear_packet(pool, next(64).packet());
+  const PacketPtr large = linear_packet(pool, next(1000).packet());
+  const auto exhaust_patience = [&] {
+    TcpFrame frame = next(64);
+    for (std::uint32_t i = 0; i < Gro::kPatience; ++i) {
+      ASSERT_TRUE(gro.try_batch(*small)) << i;
+      frame.source_port = static_cast<std::uint16_t>(1000 + i);
+      add(frame);
+    }
+    static_cast<void>(taken());
+    out.clear();
+  };
+  exhaust_patience();
   std::uint32_t tried = 0;
-  for (std::uint32_t i = 0; i < 10 * Gro::kTrial; ++i) tried += gro.try_batch() ? 1 : 0;
+  for (std::uint32_t i = 0; i < 10 * Gro::kTrial; ++i) tried += gro.try_batch(*small) ? 1 : 0;
   EXPECT_EQ(tried, 10u);
   EXPECT_TRUE(merge_with([](TcpFrame&) {}));
-  for (std::uint32_t i = 0; i < 2 * Gro::kTrial; ++i) EXPECT_TRUE(gro.try_batch());
+  exhaust_patience();
+  EXPECT_FALSE(gro.try_batch(*small));
+  EXPECT_TRUE(gro.try_batch(*large));
+  exhaust_patience();
 }
 
 }  // namespace
