@@ -12,9 +12,9 @@ constexpr std::uint32_t kCoalesceBytes = 1024;
 constexpr std::uint32_t kLargeBuffer = PacketPool::kClassBytes[1];
 constexpr std::uint32_t kSmallBuffer = PacketPool::kClassBytes[0];
 static_assert(kLargeBuffer % kSmallBuffer == 0);
-/// Payloads may stay in their frames while less of the pool is in use (1/n), and in a Buffer for the frames
-/// of an MTU of 1500, a driver's too.
-constexpr std::size_t kUncompactedShare = 16;
+/// Payloads may stay in their frames while so few packets are in use: together with these the frames stay in
+/// the processor's caches. Of frames of an MTU of 1500; a driver's Buffers may be somewhat larger.
+constexpr std::size_t kFewPackets = 256;
 constexpr std::uint32_t kOrdinaryFrame = 4096;
 
 /// Good enough to stay, even beside a neighbour that holds a byte in a small Buffer.
@@ -73,9 +73,8 @@ void charge(Packet& payload) {
 }
 
 void charge_first(Packet& payload) {
-  const PacketPool& pool = payload.pool();
-  const bool plenty = pool.bytes_in_use() < pool.limits().bytes / kUncompactedShare;
-  if (!plenty || payload.fragment_count() != 0 || payload.storage()->capacity() > kOrdinaryFrame) {
+  const bool few = payload.pool().packets_in_use() <= kFewPackets;
+  if (!few || payload.fragment_count() != 0 || payload.storage()->capacity() > kOrdinaryFrame) {
     charge(payload);
     return;
   }

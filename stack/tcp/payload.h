@@ -13,8 +13,8 @@ namespace millrace::tcp {
 /// Sets the payload's charge; copies it into smaller storage first when it fills little of its own. Without
 /// memory for that the larger storage is kept.
 void charge(Packet& payload);
-/// The same for a payload that nothing waits before, and that is read soon, most of the time: while little of
-/// the pool is in use it stays in the frame that it came in.
+/// The same for a payload that nothing waits before, and that is read soon, most of the time: while few
+/// packets are in use it stays in the frame that it came in.
 void charge_first(Packet& payload);
 
 /// Copies small payload behind `last` where that has room. False: nothing done.

@@ -13,7 +13,7 @@ class ReceiveQueue {
  public:
   /// Takes the payload over. Small payloads are copied behind the last one where there is room, and packets
   /// that hold much more storage than payload are compacted, so that storage stays near the payload; but for
-  /// the first one, in a pool with plenty of memory. Returns true when it coalesced.
+  /// the first one, while few packets are in use. Returns true when it coalesced.
   bool push(PacketPtr&& payload);
   /// Copies what wastes storage together; returns how many packets that spared.
   std::uint32_t collapse();
