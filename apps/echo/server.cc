@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstring>
 #include <system_error>
+#include <utility>
 
 namespace millrace::echo {
 
@@ -155,10 +156,10 @@ void Server::on_signal(int number) {
     return;
   }
   if (events_ != nullptr) events_->pass_on(number);
-  if (shared_.draining) {
+  if (shared_.draining || stop_asked_) {
     end_now();
   } else {
-    stop();
+    stop_asked_ = true;  // after this turn: others that it has yet to call are still there until then
   }
 }
 
@@ -193,6 +194,7 @@ void Server::stop() {
 void Server::run() {
   while (!ended_ && !(shared_.draining && connections_.empty())) {
     loop_.run_once();
+    if (std::exchange(stop_asked_, false)) stop();
     if (open_when_paused_ != 0 && shared_.counters.open < open_when_paused_) {
       open_when_paused_ = 0;
       for (const auto& listener : listeners_) listener->accept_more(true);

@@ -61,6 +61,7 @@ class Server {
   std::unique_ptr<Timer> reports_, deadline_;
   Connections connections_;
   std::uint64_t open_when_paused_ = 0;  // 0: accepting
+  bool stop_asked_ = false;             // by a signal
   bool ended_ = false;
 };
 

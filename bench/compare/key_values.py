@@ -22,7 +22,7 @@ class KeyValues(Row):
     command: str = "get"
     pipeline: int = 1
 
-    def start(self, place, column):
+    def start_server(self, place, column):
         address = place.address_of(column)
         if self.program == "redis":
             environment = {} if column.server == "kernel" else {
@@ -42,10 +42,13 @@ class OwnClient(KeyValues):
     def client(self, column):
         return "millrace"
 
+    def start_load(self, place, column, seconds):
+        return place.start_load(column, self.client(column), "kv", "--port", PORT, "--connections", CONNECTIONS, "--command",
+                                self.command, "--pipeline", self.pipeline, "--seconds", seconds)
+
     def run(self, place, column):
-        self.start(place, column)
-        return place.load(column, self.client(column), "kv", "--port", PORT, "--connections", CONNECTIONS, "--command", self.command,
-                          "--pipeline", self.pipeline, "--seconds", self.seconds)
+        self.start_server(place, column)
+        return place.result_of(self.start_load(place, column, self.seconds))
 
 
 @dataclasses.dataclass
@@ -53,7 +56,7 @@ class RedisBenchmark(KeyValues):
     """redis-benchmark, which has the kernel's sockets."""
 
     def run(self, place, column):
-        self.start(place, column)
+        self.start_server(place, column)
         # Enough requests for about as long as the other rows measure.
         requests = int((100_000 if self.pipeline == 1 else 1_000_000) * self.seconds)
         out = run(["ip", "netns", "exec", place.client_ns, *place.client_core, "redis-benchmark", "-h", place.address_of(column), "-t",

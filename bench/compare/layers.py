@@ -70,9 +70,8 @@ def sample(pid, seconds, path):
 
 def measure(place, row, column, seconds, folder):
     """Nanoseconds a request by layer."""
-    client = row.client(column)
     server = row.start_server(place, column)
-    load = place.start_load(column, client, *row.load_options(SETTLE + seconds + 1))
+    load = row.start_load(place, column, SETTLE + seconds + 1)
     time.sleep(SETTLE)
     spent = sample(server.pid, seconds, os.path.join(folder, "perf.data"))
     result = place.result_of(load)
@@ -104,7 +103,7 @@ def main():
     parser.add_argument("--json", help="a file for the figures")
     options = parser.parse_args()
     testbed.end_on_signals()
-    rows = [row for row in workloads.rows(options.seconds) if re.search(options.only, row.name) and isinstance(row, workloads.RoundTrips)]
+    rows = [row for row in workloads.rows(options.seconds) if re.search(options.only, row.name) and hasattr(row, "start_load")]
     place = Place(options.build)
     everything = {}
     try:

@@ -184,9 +184,6 @@ class Place(testbed.Bench):
         expect(result["intact"] == "yes", f"wrong answers: {out}")
         return result
 
-    def load(self, column, client, mode, *options, **more):
-        return self.result_of(self.start_load(column, client, mode, *options, **more))
-
     def floor_program(self, end, wire, *mode):
         device = {("server", "veth"): "af_packet:server0", ("client", "veth"): "af_packet:client0",
                   ("server", "dpdk"): f"dpdk:net_vhost0,iface={self._socket()}",

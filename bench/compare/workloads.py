@@ -28,12 +28,13 @@ class RoundTrips(Row):
     def start_server(self, place, column):
         return place.echo(column, self.client(column), self.busy)
 
-    def load_options(self, seconds):
-        return [*self.work(), "--connections", self.connections, "--seconds", seconds, *(["--busy"] if self.busy else [])]
+    def start_load(self, place, column, seconds):
+        return place.start_load(column, self.client(column), *self.work(), "--connections", self.connections, "--seconds", seconds,
+                                *(["--busy"] if self.busy else []))
 
     def run(self, place, column):
         self.start_server(place, column)
-        return place.load(column, self.client(column), *self.load_options(self.seconds))
+        return place.result_of(self.start_load(place, column, self.seconds))
 
 
 @dataclasses.dataclass
@@ -54,10 +55,16 @@ class Connections(Row):
     def client(self, column):
         return "millrace"
 
+    def start_server(self, place, column):
+        return place.echo(column, self.client(column))
+
+    def start_load(self, place, column, seconds):
+        return place.start_load(column, self.client(column), "connect", "--connections", 64, "--seconds", seconds, "--tcp",
+                                "ip_local_port_range=1024 65535", "--source", ",".join(SOURCES), addresses=SOURCES)
+
     def run(self, place, column):
-        place.echo(column, self.client(column))
-        return place.load(column, self.client(column), "connect", "--connections", 64, "--seconds", self.seconds, "--tcp",
-                          "ip_local_port_range=1024 65535", "--source", ",".join(SOURCES), addresses=SOURCES)
+        self.start_server(place, column)
+        return place.result_of(self.start_load(place, column, self.seconds))
 
 
 @dataclasses.dataclass

@@ -17,8 +17,8 @@ namespace {
 
 constexpr std::size_t kChecksumOffset = 16;
 /// Send queues, and what is lent to programs, may hold half of the pool. Windows may promise an eighth: small
-/// payloads are compacted to a quarter of their storage at worst (but for few), so that promises kept take the
-/// other half.
+/// payloads are compacted to a quarter of their storage at worst (but for few), so that promises kept take
+/// the other half.
 constexpr std::size_t kSendShare = 2, kPromiseShare = 8;
 /// So much of a second's cookies may go out at once (1/n).
 constexpr std::size_t kCookieBurst = 20;

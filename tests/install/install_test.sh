@@ -52,6 +52,7 @@ ip -n "$client_ns" address add 198.18.77.2/24 dev veth0
 ip -n "$client_ns" link set veth0 up
 
 for signal in TERM INT; do
+  : > "$work/out" # of the one before; the next one opens it some time later
   MILLRACE_DEV=af_packet:veth0 MILLRACE_ADDR=198.18.77.1/24 \
     ip netns exec "$server_ns" "$work/hello" > "$work/out" 2> "$work/err" &
   server=$!

@@ -475,7 +475,7 @@ TEST_F(TwoContexts, SurviveThreadsThatShareEverything) {
             mr_shutdown(fd, SHUT_WR);
             break;
           case 10:
-            mr_send(random() % 2 != 0 ? udp_a : udp_b, data, random() % 1000, 0);
+            mr_send(random() % 2 != 0 ? udp_a : udp_b, data, random() % 1000, MSG_NOSIGNAL);
             break;
           default:
             mr_recv(random() % 2 != 0 ? udp_a : udp_b, data, sizeof data, MSG_DONTWAIT);

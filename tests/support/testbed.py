@@ -21,6 +21,7 @@ PREFIX = 24
 SOAK = os.environ.get("MILLRACE_SOAK") == "1"
 NAMESPACE_PREFIX = "millrace-test-"
 CLONE_NEWNET = 0x40000000
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 
 
 class Failure(Exception):
@@ -62,6 +63,8 @@ class Program:
         self._process = subprocess.Popen(inside, stdin=stdin, stdout=stdout or self._log, stderr=self._log, cwd=cwd,
                                          env=dict(os.environ, **(environment or {})))
         self.pid = self._process.pid
+        self._status_taken = False
+        self._crash = ""
 
     def output(self):
         return os.pread(self._log.fileno(), 1 << 24, 0).decode(errors="replace")
@@ -93,6 +96,7 @@ class Program:
 
     def wait(self, seconds=60):
         """The exit status."""
+        self._status_taken = True
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -107,6 +111,7 @@ class Program:
         return self.output()
 
     def end(self):
+        """Returns what is wrong with it, where it crashed and nobody has looked at its status."""
         if self.running():
             self._process.terminate()
             try:
@@ -114,7 +119,12 @@ class Program:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._log.close()
+        status = self._process.returncode
+        if not self._log.closed:
+            if not self._status_taken and -status in CRASHES:
+                self._crash = f"{self.describe()} ended by {signal.Signals(-status).name}: {self.output().strip()[-2000:]}"
+            self._log.close()
+        return self._crash
 
     def describe(self):
         return f"{os.path.basename(self.command[0])} {' '.join(self.command[1:])}"
@@ -194,6 +204,7 @@ class Bench:
         self.driver = driver
         self.device = self.DEVICES[driver]
         self._started = []
+        self.crashes = []
         self._machine_before = {}
         self._namespaces = []
         self.stack = self.peer = self.middle = None
@@ -279,7 +290,7 @@ class Bench:
 
     def end_programs(self):
         for program in reversed(self._started):
-            program.end()
+            self.crashes += filter(None, [program.end()])
         self._started = []
 
     def tell_machine(self, name, value):
@@ -339,6 +350,7 @@ class Tap:
                 problem = traceback.format_exc()
             finally:
                 bench.clean_up()
+            problem = problem or "\n".join(bench.crashes) or None
             self._failed += problem is not None
             print(f"{'not ok' if problem else 'ok'} {number} - {name} ({time.monotonic() - started:.1f} s){skipped}", flush=True)
             for line in (problem or "").splitlines()[:40]:
