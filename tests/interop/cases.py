@@ -275,6 +275,21 @@ def graceful_end(bench):
     expect(out.wait(10) != 0, "somebody still answers")
 
 
+def end_amid_requests(bench):
+    """SIGTERM, when one turn of the server has it and many requests."""
+    bench.connect()
+    for server in (bench.echo, bench.kernel_echo):
+        for _ in range(4):
+            busy = server("--drain", 1)
+            load = bench.load if server == bench.echo else bench.stack_load
+            clients = load("rr", "--connections", 200, "--seconds", 8)
+            bench.until("all are served", lambda busy=busy: bench.counters(busy)["echo.Accepted"] >= 200, 10)
+            busy.signal(signal.SIGTERM)
+            expect(busy.wait(12) == 0, f"status {busy.wait()}: {busy.output()}")
+            clients.signal(signal.SIGKILL)
+            clients.wait()
+
+
 def second_signal(bench):
     """A reader that never reads holds the end up; another signal, or the drain time, does not wait for it."""
     server = bench.connect().echo("--drain", 30)
@@ -381,7 +396,7 @@ def precedence(bench):
 
 # What takes its time and hardly concerns the device: over others than the first one only with --soak.
 LONG_OF_THE_STACK = {"a reader that stops", "a peer that vanishes", "idle server with 100 connections", "SIGTERM ends gracefully",
-                     "a second signal ends at once", "statistics", "1,000 connections of 1 MB from the stack",
+                     "SIGTERM amid requests", "a second signal ends at once", "statistics", "1,000 connections of 1 MB from the stack",
                      "chat, stack as client", "chat, stack as server"}
 
 
@@ -433,6 +448,7 @@ def all_cases(programs):
     add("idle server", idle_cpu, 0)
     add("idle server with 100 connections", idle_cpu, 100)
     add("SIGTERM ends gracefully", graceful_end)
+    add("SIGTERM amid requests", end_amid_requests)
     add("a second signal ends at once", second_signal)
     add("statistics", statistics)
     if programs.driver == "tap":
