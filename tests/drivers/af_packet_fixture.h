@@ -58,6 +58,12 @@ class AfPacket : public testing::Test {
            event == expected;
   }
 
+  /// The link comes up. An interface made anew is perhaps down first: the kernel tells of its carrier in its
+  /// own time.
+  bool link_comes_up(NetDevice& device) {
+    return receive_until(device, [&] { return device.take_event() == DeviceEvent::kLinkUp; });
+  }
+
   void send(NetDevice& device, PacketPtr packet) {
     PacketQueue queue;
     queue.push_back(std::move(packet));

@@ -320,7 +320,7 @@ TEST_F(AfPacket, TellsThatTheInterfaceIsGoneAndComesBackWithANewOneOfItsName) {
   ASSERT_TRUE(pair_->run(Side::kLeft, "ip link add left0 type veth peer name right0 netns " +
                                           pair_->name(Side::kRight) + " && ip link set left0 up"));
   ASSERT_TRUE(pair_->run(Side::kRight, "ip link set right0 up"));
-  ASSERT_TRUE(receive_until(*ours_, [this] { return ours_->take_event() == DeviceEvent::kLinkUp; }));
+  ASSERT_TRUE(link_comes_up(*ours_));
   const auto peer = open(Side::kRight, "af_packet:right0");
   send(*ours_, to_packet(pool_, raw_frame(60, 2, peer->mac(), ours_->mac())));
   ASSERT_TRUE(receive(*peer, 1));

@@ -280,7 +280,7 @@ TEST_F(AfXdp, SurvivesTheInterfaceAndFindsItAgain) {
   {
     // A socket is made again where its thread is.
     const InNamespace inside(*pair_, Side::kLeft);
-    EXPECT_TRUE(event_comes(*ours_, DeviceEvent::kLinkUp));
+    EXPECT_TRUE(link_comes_up(*ours_));
   }
   ASSERT_FALSE(in_.empty());
   EXPECT_EQ(bytes_of(in_.front()), before) << "it is still lent";
