@@ -35,6 +35,7 @@ struct DeviceCaps {
   bool lro = false;                 ///< may deliver super-frames
   bool scatter = false;             ///< takes packets with fragments
   std::uint32_t max_gso_bytes = 0;  ///< largest super-frame payload, when tso
+  bool senders_wait = false;        ///< with what finds no room in the receive ring, instead of losing it
   bool can_sleep = false;           ///< wait_fds() become readable on arrival; else poll at max_sleep()
 };
 

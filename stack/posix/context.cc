@@ -52,6 +52,7 @@ Context::Context(const ContextConfig& config, std::unique_ptr<NetDevice> device)
     : config_(config),
       device_(std::move(device)),
       send_batch_(config.tx_batch),
+      intake_(device_ != nullptr && device_->caps().senders_wait),
       single_cpu_(only_one_cpu()),
       shared_(map_state(config.shared_file)),
       backup_(*this) {
@@ -118,7 +119,7 @@ void Context::adapt_budget(std::size_t frames, Instant began) {
   if (took > kTurnTarget) {
     budget_ = std::max<std::size_t>(8, frames / 2);
   } else if (took < kTurnTarget / 3) {
-    budget_ = std::min<std::size_t>(512, frames * 2);
+    budget_ = std::min(intake_.most_frames(), frames * 2);
   }
 }
 
@@ -140,7 +141,7 @@ void Context::settle(Instant now) {
   stack_->flush(now);
   send_batch_.flushed(now);
   last_traffic_ = now;
-  if (turn_if_older(now, kCallTurn)) return;
+  if (turn_if_older(now, intake_.between_calls())) return;
   for (int round = 0; round < 8 && stack_->ip().loopback_pending(); ++round) stack_->poll(now, budget_);
   if (!stack_->ready().empty()) dispatch();
   if (device_sleeper_ != nullptr) [[unlikely]]
@@ -150,7 +151,7 @@ void Context::settle(Instant now) {
 void Context::settle_read(Instant now) {
   // What opens the window may wait where sends are to: whoever reads comes back for more.
   const bool may_wait = send_batch_.holds() || send_batch_.is_asked_for();
-  if (!may_wait || leader_ != nullptr || now - last_turn_ >= kCallTurn) {
+  if (!may_wait || leader_ != nullptr || call_turn_due(now)) {
     settle(now);
   } else if (!stack_->ready().empty()) {
     dispatch();

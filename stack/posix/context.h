@@ -15,6 +15,7 @@
 #include "link/net_device.h"
 #include "posix/backup_poller.h"
 #include "posix/clock.h"
+#include "posix/intake.h"
 #include "posix/mutex.h"
 #include "posix/send_batch.h"
 #include "posix/shared_state.h"
@@ -67,11 +68,6 @@ class Context {
   static constexpr Duration kAdaptiveSpin = 50us;
   /// A call that would block, and must not, polls first when the last poll was longer ago (turn_if_stale()).
   static constexpr Duration kStale = 1us;
-  /// A look at an epoll set polls when the last poll was longer ago, even if something is ready.
-  static constexpr Duration kBusyTurn = 10us;
-  /// A call that did something polls when the last poll was longer ago: a program that never runs out of
-  /// work never waits, and its frames must not pile up meanwhile.
-  static constexpr Duration kCallTurn = 50us;
   /// Waits and epoll sets look at the program's kernel descriptors at least so often.
   static constexpr Duration kKernelLook = 50us;
   /// How long drain() goes on when everything is delivered and no peer closes its side.
@@ -117,6 +113,8 @@ class Context {
     turn(now);
     return true;
   }
+  /// For a look at an epoll set.
+  void turn_for_look(Instant now) { turn_if_older(now, intake_.between_looks()); }
   /// For a call that found nothing and must not block: polls when the last poll was longer ago than kStale,
   /// or when the call before it found nothing either, as those of a program that spins.
   bool turn_if_stale(Instant now) {
@@ -131,7 +129,7 @@ class Context {
   /// while no thread waits: one that does may be asleep.
   void settle_send(Instant now) {
     found_nothing_ = false;
-    if (!send_batch_.hold(now) || leader_ != nullptr || now - last_turn_ >= kCallTurn) return settle(now);
+    if (!send_batch_.hold(now) || leader_ != nullptr || call_turn_due(now)) return settle(now);
     last_traffic_ = now;
     if (!stack_->ready().empty()) dispatch();
   }
@@ -139,13 +137,17 @@ class Context {
   /// time then.
   void settle_receive(std::size_t bytes) {
     found_nothing_ = false;
+    intake_.on_receive();
     if ((!send_batch_.holds() && stack_->has_pending()) || bytes >= kLargeReceive ||
         ++quiet_receives_ % kLookEvery == 0)
       return settle_read(clock_now());
     if (!stack_->ready().empty()) dispatch();
   }
   /// An epoll set tells the program of so many events.
-  void tell_events(int count) { send_batch_.tell_events(static_cast<std::uint32_t>(count)); }
+  void tell_events(int count) {
+    send_batch_.tell_events(static_cast<std::uint32_t>(count));
+    intake_.tell_events(static_cast<std::uint32_t>(count));
+  }
   /// When the clock was read last for a turn. For calls that only take what is there.
   [[nodiscard]] Instant last_turn() const { return last_turn_; }
   /// The time after a turn that made a wait end: one of few frames took none.
@@ -221,6 +223,7 @@ class Context {
   void park_at_exit();
   void adapt_budget(std::size_t frames, Instant began);
   void settle_read(Instant now);
+  [[nodiscard]] bool call_turn_due(Instant now) const { return now - last_turn_ >= intake_.between_calls(); }
 
   Mutex mutex_;
   ContextConfig config_;
@@ -235,11 +238,12 @@ class Context {
   Instant last_traffic_{};      ///< a frame came, or a call sent or changed something
   bool found_nothing_ = false;  ///< the last call that must not block did
   SendBatch send_batch_;
+  Intake intake_;
   static constexpr std::uint32_t kLookEvery = 8;
   static constexpr std::size_t kLargeReceive = 2048;
   std::uint32_t quiet_receives_ = 0;
   Instant last_kick_{};  ///< a device sleeper was woken because a deadline moved forward
-  std::size_t budget_ = 64;
+  std::size_t budget_ = Intake::kUsualFrames;
   static constexpr int kSpinMisses = 8, kSpinPause = 256;
   Duration adaptive_spin_ = Duration::zero();
   int spin_misses_ = 0;  ///< waits in a row that ended soon after the longest polling

@@ -32,7 +32,7 @@ class EpollWait {
   /// in any case. The device is polled, too, when that was long ago: a set in which something is always ready
   /// must not keep frames out.
   int look(Instant now, bool poll, bool kernel) {
-    context_.turn_if_older(now, Context::kBusyTurn);
+    context_.turn_for_look(now);
     int count = 0;
     const bool due = set_.kernel_look_due(now);
     // Half of the places, so that neither kind shuts the other out.

@@ -241,7 +241,7 @@ class SpreadEpollWait {
       ContextLock guard(context);
       if (EpollFile* part = set_.parts[home_]; part != nullptr) {
         context.attend(now);
-        context.turn_if_older(now, Context::kBusyTurn);
+        context.turn_for_look(now);
         take(*part, home_, harvest);
         if (harvest.count == 0 && poll) {
           context.turn(now);
@@ -263,7 +263,7 @@ class SpreadEpollWait {
       const bool attended = context.attended(now);
       if (attended && !set_.news[index].load()) continue;
       ContextLock guard(context);
-      if (!attended) context.turn_if_older(now, Context::kBusyTurn);
+      if (!attended) context.turn_for_look(now);
       if (EpollFile* part = set_.parts[index]) take(*part, index, harvest);
     }
   }

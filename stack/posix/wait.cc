@@ -74,7 +74,7 @@ class AtEnd {
 }  // namespace
 
 WaitResult Context::wait(Waiter& waiter, const WaitRequest& request) {
-  send_batch_.tell_events(0);
+  tell_events(0);
   found_nothing_ = false;
   SignalHold signals;
   WaitResult result;
