@@ -61,7 +61,8 @@ Interface::Interface(std::uint8_t id, NetDevice& device, const InterfaceConfig& 
       addresses_(config.addresses),
       neighbours_(config.neighbours, *this, pool, timers, rng),
       claims_(*this, timers, rng),
-      tx_queue_limit_(config.tx_queue_packets) {
+      tx_queue_limit_(config.tx_queue_packets),
+      tx_queue_bytes_limit_(config.tx_queue_bytes) {
   for (const IpPrefix& own : addresses_) {
     if (const std::optional<IpAddress> broadcast = own.directed_broadcast())
       broadcasts_.push_back(*broadcast);
@@ -274,6 +275,8 @@ void Interface::enqueue(PacketPtr&& frame, std::size_t limit, Instant now) {
   if (!link_up_) return refuse(std::move(frame), Counter::kTxLinkDown);
   if (tx_queue_.size() >= limit) flush(now);
   if (tx_queue_.size() >= limit) return refuse(std::move(frame), Counter::kTxQueueDropped);
+  frame->queued_after = tx_queued_bytes_;
+  tx_queued_bytes_ += frame->length();
   tx_queue_.push_back(std::move(frame));
   ++tx_queued_;
 }

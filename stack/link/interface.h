@@ -65,8 +65,9 @@ class PacketSink {
 struct InterfaceConfig {
   std::vector<IpPrefix> addresses;
   std::uint32_t mtu = 0;  ///< 0: the device's
-  std::size_t tx_queue_packets = 4096;
-  bool probe_addresses = true;  ///< RFC 5227 probes and announcements at start
+  std::size_t tx_queue_packets = 16384;
+  std::uint32_t tx_queue_bytes = 6 << 20;  ///< as many full frames as one wants to wait behind
+  bool probe_addresses = true;             ///< RFC 5227 probes and announcements at start
   NeighbourConfig neighbours;
 };
 
@@ -96,9 +97,15 @@ class Interface {
   [[nodiscard]] std::uint32_t tx_left() const {
     return tx_queued_ - static_cast<std::uint32_t>(tx_queue_.size());
   }
-  /// True while so much waits for the device that senders who can wait should: datagram sockets and TCP's
-  /// data do.
-  [[nodiscard]] bool tx_congested() const { return tx_queue_.size() >= tx_queue_limit_ / 2; }
+  /// True while so much waits for the device, half of the frames or of the bytes that may, that senders who
+  /// can wait should: datagram sockets and TCP's data do.
+  [[nodiscard]] bool tx_congested() const {
+    return tx_queue_.size() >= tx_queue_limit_ / 2 || tx_queue_bytes() >= tx_queue_bytes_limit_ / 2;
+  }
+  /// Of the frames that wait for the device.
+  [[nodiscard]] std::uint32_t tx_queue_bytes() const {
+    return tx_queue_.empty() ? 0 : tx_queued_bytes_ - tx_queue_.front().queued_after;
+  }
   /// Lets the device take what waits, where it may.
   void offer(Instant now) {
     if (!device_.tx_full()) flush(now);
@@ -176,7 +183,8 @@ class Interface {
   Gro gro_;
   PacketQueue rx_batch_, received_, tx_queue_;
   std::size_t tx_queue_limit_;
-  std::uint32_t tx_queued_ = 0;
+  std::uint32_t tx_queue_bytes_limit_;
+  std::uint32_t tx_queued_ = 0, tx_queued_bytes_ = 0;
   CounterSet<Counter> counters_;
 };
 

@@ -177,9 +177,10 @@ class Packet
   [[nodiscard]] std::uint8_t* transport_header() const { return base() + transport_; }
 
   Offload offload;
-  Instant timestamp{};            ///< ingress time; kEpoch when not taken
-  std::uint32_t charge = 0;       ///< for a queue that accounts for storage: what it charged for this packet
-  std::uint8_t interface_id = 0;  ///< which Interface it came in by
+  Instant timestamp{};             ///< ingress time; kEpoch when not taken
+  std::uint32_t charge = 0;        ///< for a queue that accounts for storage: what it charged for this packet
+  std::uint32_t queued_after = 0;  ///< for a transmit queue: the bytes that joined it before, which wrap
+  std::uint8_t interface_id = 0;   ///< which Interface it came in by
   bool link_broadcast =
       false;  ///< came to a broadcast or multicast link address (RFC 1122 §3.2.2: no ICMP error)
 
@@ -247,6 +248,7 @@ class PacketQueue {
   [[nodiscard]] bool empty() const { return list_.empty(); }
   [[nodiscard]] std::size_t size() const { return list_.size(); }
   [[nodiscard]] Packet& front() { return list_.front(); }
+  [[nodiscard]] const Packet& front() const { return list_.front(); }
   [[nodiscard]] Packet& back() { return list_.back(); }
   void push_back(PacketPtr packet) { list_.push_back(*packet.release()); }
   void push_front(PacketPtr packet) { list_.push_front(*packet.release()); }

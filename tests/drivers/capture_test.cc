@@ -237,6 +237,7 @@ TEST_F(Capture, NamesTheCounterOfAFrameThatWasNotSent) {
   wire_->room = 0;
   // Answers to each of these wait for the device until the queue is full.
   constexpr int kRequests = 5000;
+  stack.interfaces().front()->set_tx_queue_packets(4096);
   FrameSpec syn;
   syn.flags = 0x02;
   // The first answers wait for the neighbour, who then says who he is.

@@ -137,6 +137,36 @@ TEST(Interface, TransmitQueueIsBounded) {
   EXPECT_FALSE(host.interface->tx_congested());
 }
 
+TEST(Interface, TransmitQueueIsCongestedByFewLargeFramesOrByManySmallOnes) {
+  Host::Options options;
+  options.interface.tx_queue_packets = 200;
+  options.interface.tx_queue_bytes = 20'000;
+  Host host(options);
+  host.know_neighbours();
+  host.device.room = 0;
+  std::uint32_t most = 0;
+  for (int round = 0; round < 3; ++round) {
+    for (const auto& [payload, frames] : {std::pair{1000, 10}, std::pair{10, 100}}) {
+      for (int i = 0; i < frames; ++i) {
+        EXPECT_FALSE(host.interface->tx_congested()) << payload << " bytes, frame " << i;
+        output(host, scattered(host, static_cast<std::uint32_t>(payload), 1000));
+        most = std::max(most, host.interface->tx_queue_bytes());
+      }
+      EXPECT_TRUE(host.interface->tx_congested());
+      host.device.room = 1;
+      host.interface->flush(host.now);
+      EXPECT_FALSE(host.interface->tx_congested()) << "what was taken waits no longer";
+      host.device.room = 1000;
+      host.interface->flush(host.now);
+      EXPECT_EQ(host.interface->tx_queue_bytes(), 0u);
+      host.device.room = 0;
+    }
+  }
+  EXPECT_EQ(host.count(Counter::kTxQueueDropped), 0u);
+  EXPECT_GE(most, 10'000u);
+  EXPECT_LE(most, 10'500u);
+}
+
 TEST(Interface, RoomIsMadeByLettingTheDeviceTakeWhatWaits) {
   Host::Options options;
   options.interface.tx_queue_packets = 4;
