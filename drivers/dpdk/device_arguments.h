@@ -14,7 +14,7 @@ namespace millrace::drivers::dpdk {
 [[nodiscard]] bool is_pci_address(std::string_view device);
 /// A PCI address as the kernel and DPDK write it, "0000:3b:00.0"; other devices as they are.
 [[nodiscard]] std::string with_whole_address(std::string_view device);
-/// Adds what is better than the device's own defaults, where the user has not said otherwise: a ring of
+/// Adds what is better than the device's own defaults, where the user has not said otherwise: a ring for
 /// `slots` (virtio_user), super-frames (vhost); and what makes a virtual device have so many queues.
 [[nodiscard]] std::string with_defaults(std::string_view device, std::uint32_t slots, std::uint32_t queues);
 /// The file of the socket on which the device will wait for its peer; empty: none.

@@ -36,7 +36,8 @@ TEST(DpdkArguments, PciAddressesAreMadeWhole) {
 }
 
 TEST(DpdkArguments, DefaultsAreAddedWhereTheUserIsSilent) {
-  EXPECT_EQ(with_defaults("net_virtio_user0,path=/p", 1024, 1), "net_virtio_user0,path=/p,queue_size=1024");
+  EXPECT_EQ(with_defaults("net_virtio_user0,path=/p", 1024, 1), "net_virtio_user0,path=/p,queue_size=2048");
+  EXPECT_EQ(with_defaults("net_virtio_user0,path=/p", 32768, 1), "net_virtio_user0,path=/p,queue_size=32768");
   EXPECT_EQ(with_defaults("net_virtio_user0,queue_size=256,path=/p", 1024, 1),
             "net_virtio_user0,queue_size=256,path=/p");
   EXPECT_EQ(with_defaults("net_vhost0,iface=/p", 1024, 1), "net_vhost0,iface=/p,tso=1");
