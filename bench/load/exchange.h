@@ -22,10 +22,10 @@ class Exchange {
   void close() { fd_.reset(); }
 
   /// Sends the next request. It carries its number, so that a stale answer is not taken for a fresh one.
-  void ask(const Options& options, int flags) {
+  void ask(const Options& options, int flags, Clock::time_point now = Clock::now()) {
     number_request(request_, n_++);
     have_ = 0;
-    sent_at = Clock::now();
+    sent_at = now;
     send_all(options, fd_.get(), request_.data(), request_.size(), flags);
   }
   enum class Read : std::uint8_t { kNothing, kPart, kAll };

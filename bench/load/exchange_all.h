@@ -36,8 +36,9 @@ bool exchange_all(const Options& options, Window& window, std::vector<AnyExchang
         --waiting;
         continue;
       }
-      window.note(exchange.sent_at, Clock::now(), exchange.requests());
-      exchange.ask(options, MSG_DONTWAIT);
+      const auto answered_at = Clock::now();
+      window.note(exchange.sent_at, answered_at, exchange.requests());
+      exchange.ask(options, MSG_DONTWAIT, answered_at);
     }
   }
   return intact;

@@ -59,10 +59,10 @@ class BatchExchange {
   [[nodiscard]] int fd() const { return fd_.get(); }
   void connect(Descriptor fd) { fd_ = std::move(fd); }
 
-  void ask(const Options& options, int flags) {
+  void ask(const Options& options, int flags, Clock::time_point now = Clock::now()) {
     batch_ = &(*batches_)[next_++ % batches_->size()];
     have_ = 0;
-    sent_at = Clock::now();
+    sent_at = now;
     send_all(options, fd_.get(), batch_->request.data(), batch_->request.size(), flags);
   }
   enum class Read : std::uint8_t { kNothing, kPart, kAll };
