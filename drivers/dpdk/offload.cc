@@ -10,28 +10,26 @@ constexpr std::uint16_t kUdpChecksum = 6;
 
 }  // namespace
 
-Offload rx_offload(const rte_mbuf& frame) {
-  Offload offload;
+void rx_offload(const rte_mbuf& frame, Offload& offload) {
   const std::uint64_t checksum = frame.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
   if (checksum == RTE_MBUF_F_RX_L4_CKSUM_GOOD) offload.rx_checksum = Offload::RxChecksum::kVerified;
   const bool unfinished = checksum == RTE_MBUF_F_RX_L4_CKSUM_NONE;
   const bool super = (frame.ol_flags & RTE_MBUF_F_RX_LRO) != 0 && frame.tso_segsz != 0;
-  if (!unfinished && !super) return offload;
+  if (!unfinished && !super) return;
 
   const auto headers = FrameHeaders::parse({rte_pktmbuf_mtod(&frame, const std::uint8_t*), frame.data_len});
-  if (!headers) return offload;
+  if (!headers) return;
   if (unfinished) {
     // "Not correct in the packet, but the integrity of the data is verified": it came through memory.
     offload.rx_checksum = Offload::RxChecksum::kPartial;
     offload.checksum_start = headers->transport;
     offload.checksum_offset = headers->tcp ? kTcpChecksum : kUdpChecksum;
   }
-  if (!super || headers->payload >= frame.pkt_len) return offload;
+  if (!super || headers->payload >= frame.pkt_len) return;
   const std::uint32_t payload = frame.pkt_len - headers->payload;
-  if (payload <= frame.tso_segsz) return offload;
+  if (payload <= frame.tso_segsz) return;
   offload.gso_size = frame.tso_segsz;
   offload.gso_segs = static_cast<std::uint16_t>((payload + frame.tso_segsz - 1) / frame.tso_segsz);
-  return offload;
 }
 
 bool set_tx_offload(const Packet& packet, rte_mbuf& frame) {

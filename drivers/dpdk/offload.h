@@ -6,8 +6,8 @@
 
 namespace millrace::drivers::dpdk {
 
-/// What the device says about a received frame.
-[[nodiscard]] Offload rx_offload(const rte_mbuf& frame);
+/// What the device says about a received frame, into the offload of its packet.
+void rx_offload(const rte_mbuf& frame, Offload& offload);
 
 /// Asks the device for what is left to do with `packet`. False: its headers do not allow that.
 [[nodiscard]] bool set_tx_offload(const Packet& packet, rte_mbuf& frame);

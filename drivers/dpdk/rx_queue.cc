@@ -101,17 +101,20 @@ void RxQueue::forget() {
 bool RxQueue::deliver(rte_mbuf* frame, PacketPool& pool, PacketQueue& out, Instant now, DeviceStats& stats) {
   const std::uint32_t length = frame->pkt_len;
   if ((frame->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_BAD) ++counters_.bad_checksum;
-  const Offload offload = rx_offload(*frame);
   PacketPtr packet;
   if (counters_.lent + frame->nb_segs <= lendable_ && is_ours(frame)) {
     packet = lend(frame, pool);
-    if (!packet) ++stats.rx_no_memory;
+    if (packet) {
+      rx_offload(*frame, packet->offload);
+    } else {
+      ++stats.rx_no_memory;
+    }
   } else {
     packet = copy_out(frame, pool, stats);
+    if (packet) rx_offload(*frame, packet->offload);
     rte_pktmbuf_free(frame);
   }
   if (!packet) return false;
-  packet->offload = offload;
   packet->timestamp = now;
   ++stats.rx_packets;
   stats.rx_bytes += length;

@@ -51,6 +51,8 @@ class [[nodiscard]] Result {
   Result(T value)
       : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
   Result(Error error) : state_(std::in_place_index<1>, error) { assert(error != Error::kNone); }  // NOLINT
+  /// A value made in its place: a large one that is filled in field by field costs much to move.
+  explicit Result(std::in_place_t) : state_(std::in_place_index<0>) {}
 
   [[nodiscard]] bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }

@@ -175,16 +175,20 @@ std::optional<std::uint16_t> Interface::accept(Packet& frame) {
     return false;
   };
   if (!contiguous(wire::EthernetHeader::kSize)) return std::nullopt;
-  const auto header = *wire::EthernetHeader::parse(frame.linear());
+  // Not EthernetHeader::parse(): whose addresses would be copied only to be looked at once.
+  const std::uint8_t* header = frame.data();
+  const std::uint64_t destination = wire::load_mac_word(header);
+  constexpr std::uint64_t kBroadcast = 0xffff'ffff'ffff;
   frame.interface_id = id_;
-  frame.link_broadcast = header.destination.is_group();
-  if (header.destination != mac_ && header.destination != MacAddress::broadcast()) {
+  frame.link_broadcast = (header[0] & 1) != 0;
+  if (destination != wire::load_mac_word(mac_.bytes.data()) && destination != kBroadcast) {
     counters_.add(frame.link_broadcast ? Counter::kRxMulticastIgnored : Counter::kRxOtherHost);
     return std::nullopt;
   }
+  const std::uint16_t ether_type = load_be16(header + 12);
   frame.set_link_header();
   frame.pull(wire::EthernetHeader::kSize);
-  if (header.ether_type != wire::kEtherTypeVlan) return header.ether_type;
+  if (ether_type != wire::kEtherTypeVlan) return ether_type;
 
   // IEEE 802.1Q §6.9: VLAN 0 carries only a priority; the frame is untagged in all else.
   if (!contiguous(wire::VlanTag::kSize)) return std::nullopt;

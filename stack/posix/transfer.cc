@@ -258,7 +258,6 @@ long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
   for (bool polled = false;;) {
     const Result<Received> received = socket.receive(slices.rest(), receive_flags, context.last_turn());
     if (received) {
-      last = *received;
       if (receive_flags.out_of_band) message.flags |= MSG_OOB;
       const bool ended = received->bytes == 0;
       if (receive_flags.peek) {
@@ -269,8 +268,9 @@ long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
       }
       if (done >= target || receive_flags.out_of_band || ended) {
         context.settle_receive(done);
-        return finish_receive(file, last, static_cast<long>(done), message);
+        return finish_receive(file, *received, static_cast<long>(done), message);
       }
+      last = *received;
       // A stream that has ended has no more to peek at.
       if (!receive_flags.peek) continue;
       if ((socket.readiness() & (kReadHangup | kHangup | kError)) != 0) return partial(0);

@@ -104,19 +104,23 @@ void Connection::detach(Instant now) {
 // --- the application's calls
 
 Result<Received> Connection::receive(std::span<const IoSlice> out, ReceiveFlags flags) {
+  Result<Received> outcome{std::in_place};
+  if (const Error error = receive(out, flags, *outcome); error != Error::kNone) outcome = error;
+  return outcome;
+}
+
+Error Connection::receive(std::span<const IoSlice> out, ReceiveFlags flags, Received& result) {
   ReceiveQueue& queue = receiver_.queue();
-  Received result;
   if (flags.out_of_band) {
     if (options_.out_of_band_inline || !urgent_.pending || urgent_.byte == Urgent::Byte::kTaken)
       return Error::kInvalid;
-    if (urgent_.byte == Urgent::Byte::kExpected)
-      return receive_shutdown_ ? Result<Received>(result) : Error::kAgain;
-    if (out.empty() || out.front().size == 0) return result;
+    if (urgent_.byte == Urgent::Byte::kExpected) return receive_shutdown_ ? Error::kNone : Error::kAgain;
+    if (out.empty() || out.front().size == 0) return Error::kNone;
     out.front().data[0] = urgent_.value;
     if (!flags.peek) urgent_.byte = Urgent::Byte::kTaken;
     result.bytes = 1;
     result.bytes_left = bytes_left();
-    return result;
+    return Error::kNone;
   }
   if (flags.loan != nullptr && tcp_.send_budget().under_pressure()) return Error::kNoBuffers;
   std::size_t wanted = 0;
@@ -156,10 +160,10 @@ Result<Received> Connection::receive(std::span<const IoSlice> out, ReceiveFlags 
   result.bytes_left = bytes_left();
   if (result.bytes != 0) {
     if (!flags.peek && receiver_.on_read()) touch();
-    return result;
+    return Error::kNone;
   }
-  if (wanted == 0) return result;
-  if (receive_shutdown_ || state_ == State::kClosed) return result;  // end of file
+  if (wanted == 0) return Error::kNone;
+  if (receive_shutdown_ || state_ == State::kClosed) return Error::kNone;  // end of file
   return Error::kAgain;
 }
 

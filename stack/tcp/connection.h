@@ -266,6 +266,7 @@ class Connection final : public Flow,
     publish();
     update_timer(now);
   }
+  [[nodiscard]] Error receive(std::span<const IoSlice> out, ReceiveFlags flags, Received& result);
   // connection_send.cc
   /// Bytes that may be charged now.
   [[nodiscard]] std::size_t send_limit() const;

@@ -5,10 +5,10 @@
 
 namespace millrace::tcp {
 
-SegmentDelivery DeliveryRate::on_segment_sent(Instant now, std::uint32_t bytes, std::uint32_t in_flight) {
+void DeliveryRate::on_segment_sent(Instant now, std::uint32_t bytes, std::uint32_t in_flight,
+                                   SegmentDelivery& segment) {
   // With nothing in flight the intervals begin here: the time before was the application's.
   if (in_flight <= bytes) first_send_time_ = delivered_time_ = now;
-  SegmentDelivery segment;
   segment.delivered = delivered_;
   segment.delivered_time = delivered_time_;
   segment.first_send_time = first_send_time_;
@@ -17,7 +17,6 @@ SegmentDelivery DeliveryRate::on_segment_sent(Instant now, std::uint32_t bytes, 
   segment.tx_in_flight = in_flight;
   segment.serial = ++serial_;
   segment.app_limited = app_limited();
-  return segment;
 }
 
 void DeliveryRate::on_segment_delivered(const SegmentDelivery& segment, std::uint32_t bytes, Instant now,
@@ -32,10 +31,9 @@ void DeliveryRate::on_segment_delivered(const SegmentDelivery& segment, std::uin
   first_send_time_ = segment.sent_time;
 }
 
-RateSample DeliveryRate::finish(const AckedDeliveries& acked, Duration min_rtt) {
+void DeliveryRate::finish(const AckedDeliveries& acked, Duration min_rtt, RateSample& sample) {
   if (app_limited() && delivered_ > app_limited_until_) app_limited_until_ = 0;
-  RateSample sample;
-  if (!acked.any) return sample;
+  if (!acked.any) return;
   sample.app_limited = acked.newest.app_limited;
   sample.prior_delivered = acked.newest.delivered;
   sample.tx_in_flight = acked.newest.tx_in_flight;
@@ -43,12 +41,11 @@ RateSample DeliveryRate::finish(const AckedDeliveries& acked, Duration min_rtt) 
   sample.interval = std::max(acked.send_elapsed, acked.ack_elapsed);
   constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
   sample.delivered = static_cast<std::uint32_t>(std::min(delivered_ - acked.newest.delivered, kMost));
-  if (sample.interval <= Duration{0} || sample.interval < min_rtt) return sample;
+  if (sample.interval <= Duration{0} || sample.interval < min_rtt) return;
   // 2^32 times 10^9 fits.
   sample.bytes_per_second =
       sample.delivered * std::uint64_t{1'000'000'000} / static_cast<std::uint64_t>(sample.interval.count());
   sample.valid = true;
-  return sample;
 }
 
 void DeliveryRate::mark_app_limited(std::uint32_t in_flight) {

@@ -39,11 +39,11 @@ struct AckedDeliveries {
 ///
 ///     AckedDeliveries acked;
 ///     rate.on_segment_delivered(..., acked);  // for each that is newly acknowledged or SACKed
-///     sample.rate = rate.finish(acked, rtt.min_rtt());
+///     rate.finish(acked, rtt.min_rtt(), sample.rate);
 class DeliveryRate {
  public:
   /// Also when it is sent again: the new state replaces the old. `in_flight` includes these `bytes`.
-  [[nodiscard]] SegmentDelivery on_segment_sent(Instant now, std::uint32_t bytes, std::uint32_t in_flight);
+  void on_segment_sent(Instant now, std::uint32_t bytes, std::uint32_t in_flight, SegmentDelivery& segment);
   /// `bytes` of the segment are newly known to have arrived; a segment that arrives in parts is told of in as
   /// many calls.
   void on_segment_delivered(const SegmentDelivery& segment, std::uint32_t bytes, Instant now,
@@ -52,7 +52,7 @@ class DeliveryRate {
   void on_lost(std::uint32_t bytes) { lost_ += bytes; }
   /// The sample of this ACK, after all its deliveries and losses. Not valid when it delivered nothing, or
   /// within less than min_rtt (0: not known): then something sent again was taken for its first transmission.
-  [[nodiscard]] RateSample finish(const AckedDeliveries& acked, Duration min_rtt);
+  void finish(const AckedDeliveries& acked, Duration min_rtt, RateSample& sample);
   /// The sender has nothing to send, nothing lost to send again, and room in its window: samples of what is
   /// in flight now and of what is sent before it is acknowledged say less than the path can do.
   void mark_app_limited(std::uint32_t in_flight);

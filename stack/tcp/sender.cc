@@ -368,7 +368,7 @@ bool Sender::send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant
     if (timer_ == kNever) arm_retransmission(now);
     return false;
   }
-  segment->delivery = rate_.on_segment_sent(now, segment->length, in_flight());
+  rate_.on_segment_sent(now, segment->length, in_flight(), segment->delivery);
   const SeqNum seq = snd_nxt_;
   snd_nxt_ += segment->length;
   note_flight();
@@ -408,7 +408,7 @@ bool Sender::send_again(SentSegment& segment, std::uint32_t most, std::uint32_t 
   retransmitted_bytes_ += length;
   undo_.on_retransmitted(seq, seq + covered, segments, connection_.timestamp(now));
   board_.on_retransmitted(segment, mss, now);
-  segment.delivery = rate_.on_segment_sent(now, covered, in_flight());
+  rate_.on_segment_sent(now, covered, in_flight(), segment.delivery);
   emit(seq, length, fin, true, mss, std::move(packet), now);
   if (timer_ == kNever || timer_kind_ != TimerKind::kRetransmit) arm_retransmission(now);
   return true;

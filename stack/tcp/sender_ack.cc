@@ -233,7 +233,7 @@ void Sender::tell_congestion(const Segment& segment, const Ack& ack, bool in_rec
   sample.cwnd_limited = window_was_used();
   sample.in_recovery = in_recovery;
   sample.ece = ecn_ && segment.has(Flags::kEce);
-  sample.rate = rate_.finish(ack.deliveries, rtt_.min_rtt());
+  rate_.finish(ack.deliveries, rtt_.min_rtt(), sample.rate);
   if (sample.rate.valid) {
     last_rate_ = sample.rate.bytes_per_second;
     last_rate_app_limited_ = sample.rate.app_limited;

@@ -341,7 +341,7 @@ void Tcp::on_packet(PacketPtr packet, const ip::PacketInfo& info, Instant now) {
   segment.wire_segments = wire_segments;
   segment.ecn = info.tos & kEcnMask;
   if (header_length > wire::TcpHeader::kSize) {
-    segment.options = wire::TcpOptions::parse(header->options(packet->linear()));
+    segment.options.read(header->options(packet->linear()));
   }
   packet->pull(header_length);
   segment.packet = std::move(packet);

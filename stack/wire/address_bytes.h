@@ -32,6 +32,14 @@ inline void store_ipv6(std::uint8_t* p, const IpAddress& address) {
   std::memcpy(mac.bytes.data(), p, mac.bytes.size());
   return mac;
 }
+/// The six bytes as a number, to compare: in no order that means anything.
+[[nodiscard]] inline std::uint64_t load_mac_word(const std::uint8_t* p) {
+  std::uint32_t first;
+  std::uint16_t rest;
+  std::memcpy(&first, p, sizeof first);
+  std::memcpy(&rest, p + sizeof first, sizeof rest);
+  return std::uint64_t{rest} << 32 | first;
+}
 inline void store_mac(std::uint8_t* p, const MacAddress& mac) {
   std::memcpy(p, mac.bytes.data(), mac.bytes.size());
 }

@@ -118,22 +118,20 @@ class Writer {
 
 }  // namespace
 
-TcpOptions TcpOptions::parse_each(std::span<const std::uint8_t> bytes) {
-  TcpOptions options;
+void TcpOptions::read_each(std::span<const std::uint8_t> bytes) {
   while (!bytes.empty() && bytes[0] != kEnd) {
     if (bytes[0] == kNop) {
       bytes = bytes.subspan(1);
       continue;
     }
     if (bytes.size() < 2 || bytes[1] < 2 || bytes[1] > bytes.size()) {
-      options.malformed = true;
+      malformed = true;
       break;
     }
     const std::size_t length = bytes[1];
-    parse_option(bytes[0], bytes.subspan(2, length - 2), options);
+    parse_option(bytes[0], bytes.subspan(2, length - 2), *this);
     bytes = bytes.subspan(length);
   }
-  return options;
 }
 
 std::size_t TcpOptions::size_without_sack() const {

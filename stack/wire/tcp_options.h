@@ -54,12 +54,19 @@ struct TcpOptions {
   /// Never fails: unknown kinds, and known ones of a wrong length, are skipped (RFC 9293 §3.2, MUST-6,
   /// MUST-7).
   [[nodiscard]] static TcpOptions parse(std::span<const std::uint8_t> bytes) {
+    TcpOptions options;
+    options.read(bytes);
+    return options;
+  }
+  /// The same, into options of which none is set yet.
+  void read(std::span<const std::uint8_t> bytes) {
     if (bytes.size() == kTimestampsOnlySize && load_be32(bytes.data()) == kAlignedTimestamps) {
-      TcpOptions options;
-      options.timestamps = Timestamps{load_be32(&bytes[4]), load_be32(&bytes[8])};
-      return options;
+      Timestamps& read = timestamps.emplace();
+      read.value = load_be32(&bytes[4]);
+      read.echo = load_be32(&bytes[8]);
+    } else {
+      read_each(bytes);
     }
-    return parse_each(bytes);
   }
   /// Of what emit() writes: a multiple of 4, at most 40. SACK blocks that find no room are left out; the rest
   /// always has room as far as it makes sense together (a SYN's options, with a cookie of at most 14 bytes
@@ -87,7 +94,7 @@ struct TcpOptions {
  private:
   static constexpr std::uint32_t kAlignedTimestamps = 0x0101080a;
 
-  [[nodiscard]] static TcpOptions parse_each(std::span<const std::uint8_t> bytes);
+  void read_each(std::span<const std::uint8_t> bytes);
   [[nodiscard]] std::size_t size_without_sack() const;
   [[nodiscard]] std::size_t sack_blocks_that_fit(std::size_t used) const;
 };

@@ -18,6 +18,17 @@ constexpr Instant at(Duration d) {
   return kEpoch + 1s + d;
 }
 
+SegmentDelivery sent(DeliveryRate& rate, Instant now, std::uint32_t bytes, std::uint32_t in_flight) {
+  SegmentDelivery segment;
+  rate.on_segment_sent(now, bytes, in_flight, segment);
+  return segment;
+}
+RateSample finish(DeliveryRate& rate, const AckedDeliveries& acked, Duration min_rtt) {
+  RateSample sample;
+  rate.finish(acked, min_rtt, sample);
+  return sample;
+}
+
 /// A window of segments of 1000 bytes in flight, oldest first.
 struct Flight {
   DeliveryRate rate;
@@ -25,7 +36,7 @@ struct Flight {
 
   void send(Instant now) {
     const auto in_flight = static_cast<std::uint32_t>(segments.size() + 1) * 1000;
-    segments.push_back(rate.on_segment_sent(now, 1000, in_flight));
+    segments.push_back(sent(rate, now, 1000, in_flight));
   }
   RateSample deliver(std::size_t count, Instant now, Duration min_rtt = 0ms) {
     AckedDeliveries acked;
@@ -33,7 +44,7 @@ struct Flight {
       rate.on_segment_delivered(segments.front(), 1000, now, acked);
       segments.pop_front();
     }
-    return rate.finish(acked, min_rtt);
+    return finish(rate, acked, min_rtt);
   }
 };
 
@@ -82,11 +93,11 @@ TEST(DeliveryRate, TakesTheMostRecentlySentOfWhatAnAckDelivers) {
   f.send(at(0ms));
   f.send(at(0ms));
   // The first is sent again and is thereby the newest, though first in the stream.
-  const SegmentDelivery again = f.rate.on_segment_sent(at(5ms), 1000, 3000);
+  const SegmentDelivery again = sent(f.rate, at(5ms), 1000, 3000);
   AckedDeliveries acked;
   f.rate.on_segment_delivered(again, 1000, at(15ms), acked);
   f.rate.on_segment_delivered(f.segments[1], 1000, at(15ms), acked);
-  const RateSample sample = f.rate.finish(acked, 0ms);
+  const RateSample sample = finish(f.rate, acked, 0ms);
   EXPECT_EQ(sample.tx_in_flight, 3000u);
   EXPECT_EQ(sample.delivered, 2000u);
 }
@@ -154,12 +165,12 @@ TEST(DeliveryRate, CountsWhatWasLostSinceTheSegmentWasSent) {
 TEST(DeliveryRate, TakesASuperSegmentThatArrivesInParts) {
   rfc("draft-ietf-ccwg-bbr", "Delivery Rate Samples", "with offload, state is kept for the aggregate");
   DeliveryRate rate;
-  const SegmentDelivery segment = rate.on_segment_sent(at(0ms), 60'000, 60'000);
+  const SegmentDelivery segment = sent(rate, at(0ms), 60'000, 60'000);
   AckedDeliveries first, second;
   rate.on_segment_delivered(segment, 20'000, at(10ms), first);
-  EXPECT_EQ(rate.finish(first, 0ms).bytes_per_second, 2'000'000u);
+  EXPECT_EQ(finish(rate, first, 0ms).bytes_per_second, 2'000'000u);
   rate.on_segment_delivered(segment, 40'000, at(12ms), second);
-  EXPECT_EQ(rate.finish(second, 0ms).bytes_per_second, 5'000'000u);
+  EXPECT_EQ(finish(rate, second, 0ms).bytes_per_second, 5'000'000u);
   EXPECT_EQ(rate.delivered_total(), 60'000u);
 }
 

@@ -47,7 +47,7 @@ void PathModel::transmit() {
       Segment segment;
       const std::uint32_t waiting = queued();
       in_flight_ += mss;
-      segment.delivery = delivery_.on_segment_sent(now_, mss, in_flight_);
+      delivery_.on_segment_sent(now_, mss, in_flight_, segment.delivery);
       if (config_.mark_above != 0 && waiting > config_.mark_above) segment.marked = true;
       if (waiting + mss > config_.queue + mss || rng_.chance(config_.loss)) {
         segment.arrival = kNever;
@@ -135,7 +135,7 @@ void PathModel::acknowledge() {
   sample.sent_total = sent_total_;
   sample.ece = marked;
   if (min_rtt_ == Duration{0} || sample.rtt < min_rtt_) min_rtt_ = sample.rtt;
-  sample.rate = delivery_.finish(acked, min_rtt_);
+  delivery_.finish(acked, min_rtt_, sample.rate);
   last_progress_ = now_;
   if (in_recovery_ && acked_total_ >= recovery_end_) {
     in_recovery_ = false;
