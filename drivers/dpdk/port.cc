@@ -170,11 +170,11 @@ void Port::read_capabilities(const rte_eth_dev_info& info) {
   // net_tap cuts them in software, with 128 mbufs, and refuses what needs more: the stack does that better.
   caps_.tso = segments && caps_.tx_checksum && multi_segment_ && !is_tap_;
   caps_.max_gso_bytes = caps_.tso ? kMaxGsoBytes : 0;
-  // A peer in shared memory looks for a free descriptor before it sends; the kernel behind /dev/vhost-net has
-  // a queue in front of it that overflows.
+  // The end of a program like this one looks for a free descriptor and waits. Behind a file in /dev there is
+  // a kernel or a card. A switch may drop what it finds no room for, as it would before a slow machine.
   caps_.senders_wait =
       is_vhost_ || device_name_.starts_with("net_memif") ||
-      (device_name_.starts_with("net_virtio_user") && argument_of(device_, "path") != "/dev/vhost-net");
+      (device_name_.starts_with("net_virtio_user") && !argument_of(device_, "path").starts_with("/dev/"));
   // What virtio_user would do there, our checksum field needs none of; see set_tx_offload().
   prepare_ = (conf_.txmode.offloads & kTxChecksums) != 0 && !device_name_.starts_with("net_virtio_user");
 }

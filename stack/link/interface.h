@@ -66,7 +66,7 @@ struct InterfaceConfig {
   std::vector<IpPrefix> addresses;
   std::uint32_t mtu = 0;  ///< 0: the device's
   std::size_t tx_queue_packets = 16384;
-  std::uint32_t tx_queue_bytes = 6 << 20;  ///< as many full frames as one wants to wait behind
+  std::uint32_t tx_queue_bytes = 6 << 20;  ///< half of them are as much as one wants to wait behind
   bool probe_addresses = true;             ///< RFC 5227 probes and announcements at start
   NeighbourConfig neighbours;
 };

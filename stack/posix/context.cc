@@ -52,7 +52,8 @@ Context::Context(const ContextConfig& config, std::unique_ptr<NetDevice> device)
     : config_(config),
       device_(std::move(device)),
       send_batch_(config.tx_batch),
-      intake_(device_ != nullptr && device_->caps().senders_wait),
+      // Of several queues, one's frames may be another's, whose program does not wait for this one's.
+      intake_(device_ != nullptr && device_->caps().senders_wait && config.queue.count == 1),
       single_cpu_(only_one_cpu()),
       shared_(map_state(config.shared_file)),
       backup_(*this) {
@@ -65,7 +66,7 @@ Context::Context(const ContextConfig& config, std::unique_ptr<NetDevice> device)
     link::Interface& interface = stack_->add_interface(*device_, config_.interface, now);
     if (config_.gateway) stack_->ip().set_default_gateway(*config_.gateway, interface);
   }
-  last_turn_ = last_traffic_ = now;
+  last_turn_ = last_flush_ = last_traffic_ = now;
   backup_.start();
 }
 
@@ -100,7 +101,7 @@ std::size_t Context::turn(Instant now) {
   if (dormant_) return 0;
   const std::size_t budget = budget_;
   std::size_t frames = stack_->poll(now, budget);
-  last_turn_ = now;
+  last_turn_ = last_flush_ = now;
   frames_of_last_turn_ = frames;
   send_batch_.flushed(now);
   if (frames != 0) {
@@ -140,7 +141,7 @@ void Context::settle(Instant now) {
   if (dormant_) return;
   stack_->flush(now);
   send_batch_.flushed(now);
-  last_traffic_ = now;
+  last_flush_ = last_traffic_ = now;
   if (turn_if_older(now, intake_.between_calls())) return;
   for (int round = 0; round < 8 && stack_->ip().loopback_pending(); ++round) stack_->poll(now, budget_);
   if (!stack_->ready().empty()) dispatch();
@@ -151,7 +152,7 @@ void Context::settle(Instant now) {
 void Context::settle_read(Instant now) {
   // What opens the window may wait where sends are to: whoever reads comes back for more.
   const bool may_wait = send_batch_.holds() || send_batch_.is_asked_for();
-  if (!may_wait || leader_ != nullptr || call_turn_due(now)) {
+  if (!may_wait || leader_ != nullptr || flush_due(now)) {
     settle(now);
   } else if (!stack_->ready().empty()) {
     dispatch();

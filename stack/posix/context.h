@@ -129,7 +129,7 @@ class Context {
   /// while no thread waits: one that does may be asleep.
   void settle_send(Instant now) {
     found_nothing_ = false;
-    if (!send_batch_.hold(now) || leader_ != nullptr || call_turn_due(now)) return settle(now);
+    if (!send_batch_.hold(now) || leader_ != nullptr || flush_due(now)) return settle(now);
     last_traffic_ = now;
     if (!stack_->ready().empty()) dispatch();
   }
@@ -137,12 +137,14 @@ class Context {
   /// time then.
   void settle_receive(std::size_t bytes) {
     found_nothing_ = false;
-    intake_.on_receive();
+    took_event();
     if ((!send_batch_.holds() && stack_->has_pending()) || bytes >= kLargeReceive ||
         ++quiet_receives_ % kLookEvery == 0)
       return settle_read(clock_now());
     if (!stack_->ready().empty()) dispatch();
   }
+  /// The program took in what one of the events was about.
+  void took_event() { intake_.on_receive(); }
   /// An epoll set tells the program of so many events.
   void tell_events(int count) {
     send_batch_.tell_events(static_cast<std::uint32_t>(count));
@@ -223,7 +225,8 @@ class Context {
   void park_at_exit();
   void adapt_budget(std::size_t frames, Instant began);
   void settle_read(Instant now);
-  [[nodiscard]] bool call_turn_due(Instant now) const { return now - last_turn_ >= intake_.between_calls(); }
+  /// Nothing is held back for longer, whatever the frames that come do.
+  [[nodiscard]] bool flush_due(Instant now) const { return now - last_flush_ >= Intake::kCallTurn; }
 
   Mutex mutex_;
   ContextConfig config_;
@@ -234,6 +237,7 @@ class Context {
   std::unique_ptr<Stack> stack_;
 
   Instant last_turn_{};
+  Instant last_flush_{};  ///< everything was transmitted
   std::size_t frames_of_last_turn_ = 0;
   Instant last_traffic_{};      ///< a frame came, or a call sent or changed something
   bool found_nothing_ = false;  ///< the last call that must not block did

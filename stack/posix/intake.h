@@ -21,16 +21,16 @@ class Intake {
   static constexpr Duration kCallTurn = 50us;
   /// Both, while frames may wait: timers, and sockets that the program has not been told of, may not for
   /// long.
-  static constexpr Duration kPatience = 500us;
+  static constexpr Duration kPatience = 100us;
 
   explicit Intake(bool senders_wait) : senders_wait_(senders_wait) {}
 
-  /// That a turn takes in.
+  /// The most frames that one turn takes in.
   [[nodiscard]] std::size_t most_frames() const { return senders_wait_ ? kUsualFrames : 8 * kUsualFrames; }
   static constexpr std::size_t kUsualFrames = 64;
 
   void tell_events(std::uint32_t count) { told_ = left_ = count; }
-  /// The program took something: one of the events is dealt with, for all one knows.
+  /// The program took something in: one of the events is dealt with, for all one knows.
   void on_receive() { left_ -= left_ != 0 ? 1 : 0; }
 
   /// A program that left most of what it was told of where it is does not mean to take it.

@@ -147,6 +147,7 @@ struct Acceptance {
 long accept_from(SocketFile& file, Context& context, const Acceptance& into) {
   Result<std::unique_ptr<Socket>> accepted = file.socket().accept(clock_now());
   if (!accepted) return failure(accepted.error());
+  context.took_event();
   const Endpoint peer = (*accepted)->accepted_from();
   if (file.socket().readiness() & kReadable) file.pass_on(EPOLLIN);
   // Linux drops the connection too when the address has nowhere to go.

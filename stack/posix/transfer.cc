@@ -361,6 +361,7 @@ long receive_once(SocketFile& file, std::span<const IoSlice> out, ReceiveFlags r
     const Result<Received> received = file.socket().receive(out, receive_flags, now);
     if (received) {
       result = *received;
+      context.took_event();
       context.settle(now);
       return 0;
     }
