@@ -61,9 +61,7 @@ struct TcpOptions {
   /// The same, into options of which none is set yet.
   void read(std::span<const std::uint8_t> bytes) {
     if (bytes.size() == kTimestampsOnlySize && load_be32(bytes.data()) == kAlignedTimestamps) {
-      Timestamps& read = timestamps.emplace();
-      read.value = load_be32(&bytes[4]);
-      read.echo = load_be32(&bytes[8]);
+      timestamps = Timestamps{load_be32(&bytes[4]), load_be32(&bytes[8])};
     } else {
       read_each(bytes);
     }
