@@ -21,7 +21,7 @@ class Intake {
   static constexpr Duration kCallTurn = 50us;
   /// Both, while frames may wait: timers, and sockets that the program has not been told of, may not for
   /// long.
-  static constexpr Duration kPatience = 100us;
+  static constexpr Duration kPatience = 500us;
 
   explicit Intake(bool senders_wait) : senders_wait_(senders_wait) {}
 
