@@ -3,14 +3,16 @@
 #include <time.h>
 
 #include "base/time.h"
+#include "posix/processor_ticks.h"
+#include "posix/tick_clock.h"
 
 namespace millrace::posix {
 
-/// The time that production feeds the stack: CLOCK_MONOTONIC, through the vDSO.
+inline constinit TickClock<ProcessorTicks> tick_clock;
+
+/// The time that production feeds the stack: CLOCK_MONOTONIC.
 [[nodiscard]] inline Instant clock_now() {
-  timespec ts;
-  clock_gettime(CLOCK_MONOTONIC, &ts);
-  return Instant{std::chrono::seconds{ts.tv_sec} + std::chrono::nanoseconds{ts.tv_nsec}};
+  return tick_clock.now();
 }
 
 /// now + d, without overflow: a far deadline is kNever.

@@ -1,0 +1,195 @@
+#include "posix/tick_clock.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+#include <vector>
+
+#include "posix/clock.h"
+
+namespace millrace::posix::test {
+
+namespace {
+
+/// A kernel's clock and a counter, which go as the test says.
+struct Scripted {
+  static inline Instant time;
+  static inline std::uint64_t count;
+  static inline Duration reading;  ///< the kernel's clock takes so long
+  static inline double hertz;
+  static inline bool allowed;
+  static inline int asked, questions;  ///< the kernel for the time; whether the counter may be used
+
+  static void reset() {
+    time = kEpoch + 100s;
+    count = 77;
+    reading = 20ns;
+    hertz = 2.6e9;
+    allowed = true;
+    asked = questions = 0;
+  }
+  static void pass(Duration d) {
+    time += d;
+    count += static_cast<std::uint64_t>(static_cast<double>(d.count()) * hertz / 1e9);
+  }
+
+  static std::uint64_t ticks() { return count; }
+  static Instant kernel() {
+    ++asked;
+    pass(reading / 2);
+    const Instant result = time;
+    pass(reading / 2);
+    return result;
+  }
+  static bool trusted() {
+    ++questions;
+    return allowed;
+  }
+};
+
+class TickClockTest : public testing::Test {
+ protected:
+  using Clock = TickClock<Scripted>;
+  TickClockTest() { Scripted::reset(); }
+
+  /// Two comparisons that agree, and what comes before them.
+  void settle() {
+    for (int i = 0; i < 4; ++i) {
+      (void)clock.now();
+      Scripted::pass(Clock::kStride);
+    }
+    (void)clock.now();
+    Scripted::asked = 0;
+  }
+  [[nodiscard]] Duration off() { return clock.now() - Scripted::time; }
+  static constexpr Duration kNoise = 50ns;
+
+  Clock clock;
+};
+
+TEST_F(TickClockTest, CountsTicksBetweenComparisons) {
+  settle();
+  for (int i = 0; i < 90; ++i) {
+    Scripted::pass(10us);
+    EXPECT_LE(std::chrono::abs(off()), kNoise) << i;
+  }
+  EXPECT_EQ(Scripted::asked, 0);
+  Scripted::pass(100us + 1us);
+  EXPECT_LE(std::chrono::abs(off()), kNoise);
+  EXPECT_EQ(Scripted::asked, 1) << "once a stride";
+}
+
+TEST_F(TickClockTest, AsksTheKernelUntilTwoComparisonsAgree) {
+  EXPECT_LE(std::chrono::abs(off()), kNoise);
+  for (int i = 0; i < 20; ++i) {
+    Scripted::pass(10us);
+    EXPECT_LE(std::chrono::abs(off()), kNoise);
+  }
+  EXPECT_EQ(Scripted::asked, 21);
+  EXPECT_EQ(Scripted::questions, 1);
+}
+
+TEST_F(TickClockTest, WhereTheCounterIsNotTrustedTheKernelIsAskedAlways) {
+  Scripted::allowed = false;
+  settle();
+  for (int i = 0; i < 10; ++i) EXPECT_LE(std::chrono::abs(off()), kNoise);
+  EXPECT_EQ(Scripted::asked, 10);
+  EXPECT_EQ(Scripted::questions, 1);
+}
+
+TEST_F(TickClockTest, AfterALongPauseTheKernelsTimeHolds) {
+  settle();
+  Scripted::pass(1h);
+  EXPECT_LE(std::chrono::abs(off()), kNoise);
+  Scripted::pass(500us);
+  EXPECT_LE(std::chrono::abs(off()), kNoise);
+  EXPECT_EQ(Scripted::asked, 1) << "the rate was the same all the time";
+}
+
+TEST_F(TickClockTest, FollowsAClockThatIsSlewed) {
+  settle();
+  Scripted::hertz *= 1.0005;
+  for (int i = 0; i < 1000; ++i) {
+    Scripted::pass(50us);
+    EXPECT_LE(std::chrono::abs(off()), 600ns) << i;
+  }
+  EXPECT_LE(Scripted::asked, 52);
+}
+
+TEST_F(TickClockTest, ACounterThatJumpsIsLeftAloneUntilItGoesAsBefore) {
+  for (const std::int64_t jump : {std::int64_t{-1'000'000'000}, std::int64_t{1'000'000'000}}) {
+    settle();
+    Scripted::count += static_cast<std::uint64_t>(jump);
+    for (int i = 0; i < 8; ++i) {
+      Scripted::pass(250us);
+      EXPECT_LE(std::chrono::abs(off()), kNoise) << jump << ' ' << i;
+    }
+    EXPECT_GE(Scripted::asked, 4);
+    settle();
+    for (int i = 0; i < 9; ++i) {
+      Scripted::pass(100us);
+      EXPECT_LE(std::chrono::abs(off()), kNoise);
+    }
+    EXPECT_EQ(Scripted::asked, 0);
+  }
+}
+
+TEST_F(TickClockTest, ACounterOfAnotherRateIsMeasuredAnew) {
+  settle();
+  Scripted::hertz = 3.1e9;
+  Scripted::pass(Clock::kStride);
+  EXPECT_LE(std::chrono::abs(off()), kNoise);
+  settle();
+  Scripted::pass(900us);
+  EXPECT_LE(std::chrono::abs(off()), kNoise);
+  EXPECT_EQ(Scripted::asked, 0);
+}
+
+TEST_F(TickClockTest, AComparisonThatWasInterruptedSaysNothing) {
+  settle();
+  Scripted::pass(Clock::kStride);
+  Scripted::reading = 300us;
+  const Instant before = Scripted::time;
+  const Instant told = clock.now();
+  EXPECT_GE(told, before);
+  EXPECT_LE(told, Scripted::time);
+  Scripted::reading = 20ns;
+  Scripted::pass(Clock::kStride);
+  EXPECT_LE(std::chrono::abs(off()), kNoise);
+  Scripted::pass(900us);
+  EXPECT_LE(std::chrono::abs(off()), kNoise);
+  EXPECT_EQ(Scripted::asked, 2);
+}
+
+TEST_F(TickClockTest, NeverRunsBackwards) {
+  settle();
+  Instant last = clock.now();
+  for (int i = 0; i < 100'000; ++i) {
+    Scripted::hertz = 2.6e9 * (1 + (i / 100 % 2 == 0 ? 4e-4 : -4e-4));
+    Scripted::pass(Duration(1 + i % 977));
+    const Instant now = clock.now();
+    ASSERT_GE(now, last) << i;
+    last = now;
+  }
+}
+
+TEST(ClockNow, IsTheKernelsOfAllThreads) {
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&wrong] {
+      const Instant end = ProcessorTicks::kernel() + 20ms;
+      for (Instant before = ProcessorTicks::kernel(); before < end;) {
+        const Instant now = clock_now(), after = ProcessorTicks::kernel();
+        if (now < before - 2us || now > after + 2us) ++wrong;
+        before = after;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+}  // namespace
+
+}  // namespace millrace::posix::test
