@@ -17,13 +17,14 @@ constexpr int kLoopbackRounds = 8;
 }  // namespace
 
 Stack::Stack(const StackConfig& config, const Rng::Seed& seed, Instant now)
-    : pool_(config.pool),
+    : slabs_(config.memory),
+      pool_(config.pool, config.memory),
       timers_(now),
       rng_(seed),
       last_turn_(now),
       ip_(std::make_unique<ip::IpLayer>(config.ip, pool_, timers_, rng_)),
       udp_(std::make_unique<udp::Udp>(config.udp, *ip_, ready_, rng_)),
-      tcp_(std::make_unique<tcp::Tcp>(config.tcp, *ip_, pool_, timers_, ready_, rng_, now)) {}
+      tcp_(std::make_unique<tcp::Tcp>(config.tcp, *ip_, pool_, slabs_, timers_, ready_, rng_, now)) {}
 
 Stack::~Stack() {
   // From above to below: transports may still send while they go, interfaces outlive that.

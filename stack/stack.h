@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/object_slabs.h"
 #include "base/rng.h"
 #include "base/time.h"
 #include "base/timer_wheel.h"
@@ -23,6 +24,7 @@ namespace millrace {
 class DropWatch;
 
 struct StackConfig {
+  SlabSource* memory = nullptr;  ///< of packets and connections; outlives the stack; null: the system's
   PacketPool::Limits pool;
   ip::Config ip;
   udp::Config udp;
@@ -87,6 +89,7 @@ class Stack {
  private:
   void flush_interfaces(Instant now);
 
+  ObjectSlabs slabs_;
   PacketPool pool_;
   TimerWheel timers_;
   Rng rng_;

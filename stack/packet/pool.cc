@@ -1,5 +1,6 @@
 #include "packet/pool.h"
 
+#include <algorithm>
 #include <cassert>
 #include <new>
 
@@ -8,13 +9,13 @@ namespace millrace {
 namespace {
 
 constexpr std::size_t kCacheLine = 64;
-constexpr std::size_t kSlabBytes = std::size_t{256} << 10;
+constexpr std::size_t kSlabBytes = std::size_t{128} << 10;
 
 constexpr std::size_t round_up(std::size_t n) {
   return (n + kCacheLine - 1) / kCacheLine * kCacheLine;
 }
 constexpr std::size_t per_slab(std::size_t block_bytes) {
-  return block_bytes < kSlabBytes ? kSlabBytes / block_bytes : 1;
+  return std::max<std::size_t>((kSlabBytes - kCacheLine) / block_bytes, 1);
 }
 
 /// Where the bytes of a pooled Buffer begin, counted from the Buffer object.
@@ -58,7 +59,7 @@ struct PacketPool::SpillNode {
   SpillNode* next = nullptr;
 };
 
-PacketPool::PacketPool(const Limits& limits) : limits_(limits) {
+PacketPool::PacketPool(const Limits& limits, SlabSource* memory) : limits_(limits), memory_(memory) {
   for (const std::uint32_t bytes : kClassBytes) {
     assert(bytes % kCacheLine == 0);
     (void)bytes;
@@ -79,16 +80,22 @@ PacketPool::~PacketPool() {
   }
 }
 
-void PacketPool::take_slabs_from(SlabSource& source) {
-  slab_source_ = &source;
+void PacketPool::take_slabs_from(SlabSource& device) {
+  device_ = &device;
   for (Uncut& uncut : uncut_buffers_) uncut = Uncut{};
 }
 
 void* PacketPool::cut(Uncut& uncut, std::size_t block_bytes, std::size_t blocks_per_slab,
-                      SlabSource* source) {
+                      SlabSource* device) {
   if (uncut.blocks == 0) {
     const std::size_t slab_bytes = kCacheLine + block_bytes * blocks_per_slab;
-    void* memory = source != nullptr ? source->take_slab(slab_bytes) : nullptr;
+    void* memory = nullptr;
+    SlabSource* source = nullptr;
+    for (SlabSource* candidate : {device, memory_}) {
+      if (memory != nullptr || candidate == nullptr) continue;
+      source = candidate;
+      memory = candidate->take_slab(slab_bytes);
+    }
     if (memory == nullptr) {
       source = nullptr;
       memory = ::operator new (slab_bytes, std::align_val_t{kCacheLine}, std::nothrow);
@@ -96,7 +103,8 @@ void* PacketPool::cut(Uncut& uncut, std::size_t block_bytes, std::size_t blocks_
     if (memory == nullptr) return nullptr;
     slabs_ = new (memory) Slab{slabs_, source};
     bytes_grown_ += slab_bytes;
-    uncut = Uncut{static_cast<std::uint8_t*>(memory) + kCacheLine, blocks_per_slab, source};
+    uncut = Uncut{static_cast<std::uint8_t*>(memory) + kCacheLine, blocks_per_slab,
+                  source != nullptr && source == device};
   }
   --uncut.blocks;
   void* block = uncut.next;
@@ -136,7 +144,7 @@ Buffer* PacketPool::grow_buffers(std::size_t size_class) {
   const std::uint32_t capacity = kClassBytes[size_class];
   const std::size_t block_bytes = kBufferBytes + capacity;
   Uncut& uncut = uncut_buffers_[size_class];
-  void* block = cut(uncut, block_bytes, per_slab(block_bytes), slab_source_);
+  void* block = cut(uncut, block_bytes, per_slab(block_bytes), device_);
   if (block == nullptr) {
     counters_.add(PoolCounter::kBufferRefused);
     return nullptr;
@@ -144,7 +152,7 @@ Buffer* PacketPool::grow_buffers(std::size_t size_class) {
   auto* buffer =
       new (block) Buffer{static_cast<std::uint8_t*>(block) + kBufferBytes, capacity, &release_pooled, this};
   buffer->size_class_ = static_cast<std::uint8_t>(size_class);
-  buffer->in_device_memory_ = uncut.source != nullptr;
+  buffer->in_device_memory_ = uncut.in_device_memory;
   return buffer;
 }
 
@@ -164,7 +172,7 @@ BufferRef PacketPool::adopt(std::uint8_t* bytes, std::uint32_t capacity, Buffer:
   if (place != nullptr) {
     free_external_ = free_external_->next_free_;
   } else {
-    place = cut(uncut_external_, kBufferBytes, per_slab(kBufferBytes) / 16);
+    place = cut(uncut_external_, kBufferBytes, per_slab(kBufferBytes));
     if (place == nullptr) {
       counters_.add(PoolCounter::kBufferRefused);
       return {};
@@ -198,7 +206,7 @@ Packet* PacketPool::take_packet() {
 Packet* PacketPool::grow_packets() {
   constexpr std::size_t kBlock = round_up(sizeof(Packet));
   static_assert(kBlock <= 3 * kCacheLine);
-  void* block = packets_made_ < limits_.packets ? cut(uncut_packets_, kBlock, per_slab(kBlock) / 4) : nullptr;
+  void* block = packets_made_ < limits_.packets ? cut(uncut_packets_, kBlock, per_slab(kBlock)) : nullptr;
   if (block == nullptr) {
     counters_.add(PoolCounter::kPacketRefused);
     return nullptr;
@@ -252,7 +260,7 @@ Fragment* PacketPool::take_spill() {
     return node->fragments.data();
   }
   constexpr std::size_t kBlock = round_up(sizeof(SpillNode));
-  void* block = spills_made_ < limits_.spills ? cut(uncut_spills_, kBlock, per_slab(kBlock) / 4) : nullptr;
+  void* block = spills_made_ < limits_.spills ? cut(uncut_spills_, kBlock, per_slab(kBlock)) : nullptr;
   if (block == nullptr) {
     counters_.add(PoolCounter::kSpillRefused);
     return nullptr;

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/counters.h"
+#include "base/slab_source.h"
 #include "packet/packet.h"
 
 namespace millrace {
@@ -22,15 +23,6 @@ enum class PoolCounter : std::uint8_t {
   kCount,
 };
 [[nodiscard]] std::string_view name_of(PoolCounter counter);
-
-/// Where a pool takes the memory of its Buffers from: a device's, which sends from there without a copy.
-class SlabSource {
- public:
-  virtual ~SlabSource() = default;
-  /// Memory aligned to a cache line; null: there is none, and the pool takes the system's.
-  [[nodiscard]] virtual void* take_slab(std::size_t bytes) = 0;
-  virtual void give_slab(void* slab) = 0;
-};
 
 /// All packet memory of one context: Buffers of a few size classes, Packet objects, spill arrays, each
 /// recycled through LIFO free lists (the warmest first). Grows on demand up to its limit and never asks the
@@ -56,7 +48,8 @@ class PacketPool {
   /// Room that packets made for output leave for the headers below TCP's payload.
   static constexpr std::uint32_t kHeadroom = 128;
 
-  explicit PacketPool(const Limits& limits);
+  /// Slabs come from `memory`, where it has any; null: from the system.
+  explicit PacketPool(const Limits& limits, SlabSource* memory = nullptr);
   PacketPool() : PacketPool(Limits{}) {}
   PacketPool(const PacketPool&) = delete;
   PacketPool& operator=(const PacketPool&) = delete;
@@ -72,9 +65,9 @@ class PacketPool {
 
   /// Storage of at least `capacity` bytes (at most the largest class). Empty at the limit.
   [[nodiscard]] BufferRef allocate_buffer(std::size_t capacity, Priority priority = Priority::kNormal);
-  /// From now on Buffers are cut from slabs of `source`, which must outlive the pool.
-  void take_slabs_from(SlabSource& source);
-  [[nodiscard]] bool takes_slabs() const { return slab_source_ != nullptr; }
+  /// From now on Buffers are cut from slabs of a device, which must outlive the pool.
+  void take_slabs_from(SlabSource& device);
+  [[nodiscard]] bool takes_slabs() const { return device_ != nullptr; }
   /// A Buffer object around memory of somebody else; `release` is called with it when the last share goes,
   /// and must end with free_external(). Does not count against the limit.
   [[nodiscard]] BufferRef adopt(std::uint8_t* bytes, std::uint32_t capacity, Buffer::Release release,
@@ -115,7 +108,7 @@ class PacketPool {
   struct Uncut {
     std::uint8_t* next = nullptr;
     std::size_t blocks = 0;
-    SlabSource* source = nullptr;  ///< of the newest slab; null: the system
+    bool in_device_memory = false;  ///< the newest slab is
   };
 
   [[nodiscard]] Packet* take_packet();
@@ -125,10 +118,10 @@ class PacketPool {
   static void release_pooled(Buffer* buffer);
   [[nodiscard]] Buffer* grow_buffers(std::size_t size_class);
   [[nodiscard]] Packet* grow_packets();
-  /// A block for the first time: off `uncut`, which gets a new slab when it is used up, from `source` or,
-  /// where that is null or has none, from the system. Null: nobody has any.
+  /// A block for the first time: off `uncut`, which gets a new slab when it is used up, from `device`,
+  /// memory_ or the system: the first that is there and has some. Null: nobody has any.
   [[nodiscard]] void* cut(Uncut& uncut, std::size_t block_bytes, std::size_t blocks_per_slab,
-                          SlabSource* source = nullptr);
+                          SlabSource* device = nullptr);
 
   Limits limits_;
   std::size_t bytes_in_use_ = 0;
@@ -146,7 +139,8 @@ class PacketPool {
   std::size_t spills_made_ = 0;
   std::size_t bytes_grown_ = 0;
   Slab* slabs_ = nullptr;
-  SlabSource* slab_source_ = nullptr;
+  SlabSource* memory_;
+  SlabSource* device_ = nullptr;
 };
 
 }  // namespace millrace

@@ -16,6 +16,7 @@
 #include "posix/backup_poller.h"
 #include "posix/clock.h"
 #include "posix/intake.h"
+#include "posix/large_pages.h"
 #include "posix/mutex.h"
 #include "posix/send_batch.h"
 #include "posix/shared_state.h"
@@ -234,6 +235,7 @@ class Context {
   LentSends lent_sends_;  ///< outlives all that may hold lent memory
   AutoList<mr_loan> loans_;
   std::unique_ptr<NetDevice> device_;
+  LargePages large_pages_;
   std::unique_ptr<Stack> stack_;
 
   Instant last_turn_{};

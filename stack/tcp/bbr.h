@@ -33,7 +33,7 @@ namespace millrace::tcp {
 /// round by round, this deviates from it in three ways: the short-term bounds follow rounds with more than 2
 /// % lost, not any loss; 2 % are exceeded by more than chance explains; and the bounds do not follow what is
 /// slow because BBR itself made it so, by the percent that it paces below them or by ProbeRtt.
-class Bbr final : public CongestionControl {
+class Bbr : public CongestionControl {
  public:
   enum class State : std::uint8_t { kStartup, kDrain, kDown, kCruise, kRefill, kUp, kProbeRtt };
 

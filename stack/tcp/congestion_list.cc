@@ -14,12 +14,18 @@ namespace millrace::tcp {
 namespace {
 
 template <typename Control>
-std::unique_ptr<CongestionControl> make(std::uint32_t mss, unsigned initial_window_segments,
-                                        std::uint64_t seed) {
+struct InSlabs final : Control, LivesInSlabs {
+  using Control::Control;
+};
+
+template <typename Control>
+std::unique_ptr<CongestionControl> make(ObjectSlabs& slabs, std::uint32_t mss,
+                                        unsigned initial_window_segments, std::uint64_t seed) {
   if constexpr (std::is_constructible_v<Control, std::uint32_t, unsigned, std::uint64_t>) {
-    return std::make_unique<Control>(mss, initial_window_segments, seed);
+    return std::unique_ptr<CongestionControl>(new (slabs)
+                                                  InSlabs<Control>(mss, initial_window_segments, seed));
   } else {
-    return std::make_unique<Control>(mss, initial_window_segments);
+    return std::unique_ptr<CongestionControl>(new (slabs) InSlabs<Control>(mss, initial_window_segments));
   }
 }
 

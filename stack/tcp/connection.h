@@ -7,6 +7,7 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include "base/object_slabs.h"
 #include "base/result.h"
 #include "base/timer_wheel.h"
 #include "ip/ip_layer.h"
@@ -79,7 +80,8 @@ class Connection final : public Flow,
                          public PendingHook,
                          public AcceptHook,
                          public FastOpenHook,
-                         public DeviceWaiterHook {
+                         public DeviceWaiterHook,
+                         public LivesInSlabs {
  public:
   Connection(Tcp& tcp, const FlowKey& key, const Options& options, const ip::RouteResult& route);
   ~Connection();

@@ -21,7 +21,7 @@ namespace millrace::tcp {
 ///              0         K
 ///
 /// In integers: windows in bytes, the curve's time in 1/4096 s.
-class Cubic final : public CongestionControl {
+class Cubic : public CongestionControl {
  public:
   Cubic(std::uint32_t mss, unsigned initial_window_segments);
 

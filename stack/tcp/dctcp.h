@@ -14,7 +14,7 @@ namespace millrace::tcp {
 /// Wants every CE mark echoed exactly: an ACK's ECE then tells of the bytes that it acknowledges. It looks at
 /// them itself, a window at a time, and needs no on_ecn(); should the sender call that, the window's reaction
 /// has thereby been made.
-class Dctcp final : public CongestionControl {
+class Dctcp : public CongestionControl {
  public:
   Dctcp(std::uint32_t mss, unsigned initial_window_segments);
 

@@ -263,7 +263,7 @@ void Listener::on_request_segment(Request& request, Segment& segment, Instant no
 
 void Listener::become_connection(const FlowKey& key, const Handshake& handshake, const ip::RouteResult& route,
                                  Segment& segment, Instant now) {
-  auto* connection = new Connection(tcp_, key, options_, route);
+  auto* connection = new (tcp_.slabs()) Connection(tcp_, key, options_, route);
   tcp_.connection_born();
   tcp_.flows().insert(*connection);
   tcp_.count(Counter::kPassiveOpens);

@@ -39,7 +39,7 @@ Listener::FastOpen Listener::judge_fast_open(const FlowKey& key, const Segment& 
 
 void Listener::open_fast(const FlowKey& key, const Handshake& handshake, const ip::RouteResult& route,
                          Segment& segment, Instant now) {
-  auto* connection = new Connection(tcp_, key, options_, route);
+  auto* connection = new (tcp_.slabs()) Connection(tcp_, key, options_, route);
   tcp_.connection_born();
   tcp_.flows().insert(*connection);
   tcp_.count(Counter::kPassiveOpens);

@@ -73,8 +73,8 @@ Duration Rack::detect(Scoreboard& board, const Context& context, Instant now, F&
   Duration wait{0};
   for (Scoreboard::Segment* segment = board.oldest(); segment != nullptr;) {
     Scoreboard::Segment* const next = board.next_sent(*segment);
-    if (!sent_after(xmit_at_, end_seq_, segment->sent_at, segment->end())) break;
-    if (const Duration left = segment->sent_at + rtt_ + window - now; left <= Duration{0}) {
+    if (!sent_after(xmit_at_, end_seq_, segment->sent_at(), segment->end())) break;
+    if (const Duration left = segment->sent_at() + rtt_ + window - now; left <= Duration{0}) {
       lost(*segment);
     } else {
       wait = std::max(wait, left);

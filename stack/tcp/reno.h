@@ -9,7 +9,7 @@ namespace millrace::tcp {
 
 /// AIMD by RFC 5681, with appropriate byte counting (RFC 3465, L = 2 in slow start) and, for ECN, the milder
 /// reduction of RFC 8511.
-class Reno final : public CongestionControl {
+class Reno : public CongestionControl {
  public:
   Reno(std::uint32_t mss, unsigned initial_window_segments);
 

@@ -14,12 +14,21 @@ struct BySeq {
 
 }  // namespace
 
+SentSegmentPool::~SentSegmentPool() {
+  for (Block* block : blocks_) {
+    if (block == nullptr) continue;
+    block->~Block();
+    ObjectSlabs::give(block);
+  }
+}
+
 SentSegment* SentSegmentPool::allocate(bool needed) {
   if (!needed && in_use() >= limit_) return nullptr;
   if (free_.empty()) {
-    blocks_.push_back(std::make_unique<SentSegment[]>(kBlock));
+    blocks_.push_back(nullptr);
     free_.reserve(blocks_.size() * kBlock);
-    for (std::size_t i = 0; i < kBlock; ++i) free_.push_back(&blocks_.back()[kBlock - 1 - i]);
+    Block& block = *(blocks_.back() = new (slabs_.take(sizeof(Block))) Block);
+    for (std::size_t i = 0; i < kBlock; ++i) free_.push_back(&block[kBlock - 1 - i]);
   }
   SentSegment* segment = free_.back();
   free_.pop_back();
@@ -34,7 +43,7 @@ Scoreboard::Segment* Scoreboard::append(SeqNum seq, std::uint32_t length, std::u
   segment->fate = Segment::Fate::kInFlight;
   segment->retransmissions = 0;
   segment->mss = static_cast<std::uint16_t>(mss);
-  segment->sent_at = now;
+  segment->delivery.sent_time = now;
   all_.push_back(*segment);
   by_time_.push_back(*segment);
   in_flight_ += length;
@@ -146,7 +155,6 @@ bool Scoreboard::split(Segment& segment, std::uint32_t length) {
   rest->fate = segment.fate;
   rest->retransmissions = segment.retransmissions;
   rest->mss = segment.mss;
-  rest->sent_at = segment.sent_at;
   rest->delivery = segment.delivery;
   segment.length = length;
   all_.insert(std::next(all_.iterator_to(segment)), *rest);
@@ -177,7 +185,7 @@ void Scoreboard::on_retransmitted(Segment& segment, std::uint32_t mss, Instant n
   segment.fate = Segment::Fate::kInFlight;
   if (segment.retransmissions != 255) ++segment.retransmissions;
   segment.mss = static_cast<std::uint16_t>(mss);
-  segment.sent_at = now;
+  segment.delivery.sent_time = now;
   auto at = by_time_.end();
   while (at != by_time_.begin() && sent_before(segment, *std::prev(at))) --at;
   by_time_.insert(at, segment);

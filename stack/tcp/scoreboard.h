@@ -1,12 +1,13 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include <boost/intrusive/list.hpp>
 #include <boost/intrusive/set.hpp>
 
+#include "base/object_slabs.h"
 #include "base/seq.h"
 #include "base/time.h"
 #include "tcp/delivery_rate.h"
@@ -27,30 +28,37 @@ struct SentSegment : boost::intrusive::set_base_hook<boost::intrusive::optimize_
   Fate fate = Fate::kInFlight;
   std::uint8_t retransmissions = 0;  ///< stays at the largest value
   std::uint16_t mss = 0;             ///< of a super-segment: the length of each of its segments but the last
-  Instant sent_at{};                 ///< the last time
   SegmentDelivery delivery;
   boost::intrusive::list_member_hook<> by_time;
   boost::intrusive::set_member_hook<boost::intrusive::optimize_size<true>> by_loss;
 
   [[nodiscard]] SeqNum end() const { return seq + length; }
+  /// The last time.
+  [[nodiscard]] Instant sent_at() const { return delivery.sent_time; }
   [[nodiscard]] bool retransmitted() const { return retransmissions != 0; }
 
   friend bool operator<(const SentSegment& a, const SentSegment& b) { return a.seq < b.seq; }
 };
+static_assert(sizeof(SentSegment) == 128, "two cache lines");
 
 /// Storage of SentSegments for all connections of a stack: grows by blocks, never shrinks.
 class SentSegmentPool {
  public:
-  explicit SentSegmentPool(std::size_t limit) : limit_(limit) {}
+  SentSegmentPool(std::size_t limit, ObjectSlabs& slabs) : slabs_(slabs), limit_(limit) {}
+  SentSegmentPool(const SentSegmentPool&) = delete;
+  SentSegmentPool& operator=(const SentSegmentPool&) = delete;
+  ~SentSegmentPool();
   /// Null: the limit is reached. `needed`: it does not count.
   [[nodiscard]] SentSegment* allocate(bool needed);
   void free(SentSegment* segment) { free_.push_back(segment); }
   [[nodiscard]] std::size_t in_use() const { return blocks_.size() * kBlock - free_.size(); }
 
  private:
-  static constexpr std::size_t kBlock = 64;
+  static constexpr std::size_t kBlock = ObjectSlabs::kLargest / sizeof(SentSegment);
+  using Block = std::array<SentSegment, kBlock>;
+  ObjectSlabs& slabs_;
   std::size_t limit_;
-  std::vector<std::unique_ptr<SentSegment[]>> blocks_;
+  std::vector<Block*> blocks_;
   std::vector<SentSegment*> free_;
 };
 
@@ -148,7 +156,7 @@ class Scoreboard {
   void become_sacked(Segment& segment);
   /// Whether it was sent before the other one.
   [[nodiscard]] static bool sent_before(const Segment& a, const Segment& b) {
-    return a.sent_at < b.sent_at || (a.sent_at == b.sent_at && a.end() < b.end());
+    return a.sent_at() < b.sent_at() || (a.sent_at() == b.sent_at() && a.end() < b.end());
   }
   void merge_sacked(Segment& segment);
   void erase(Segment& segment);

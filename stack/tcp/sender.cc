@@ -69,7 +69,7 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
   // with one segment.
   if (syn_retransmitted) rtt_.reset_after_syn_timeout(3s);
   congestion_ = congestion_list()[connection_.options().congestion].make(
-      mss, syn_retransmitted ? 1 : tcp_.config().initial_window_segments, iss_.value());
+      tcp_.slabs(), mss, syn_retransmitted ? 1 : tcp_.config().initial_window_segments, iss_.value());
   last_sent_ = now;
 }
 
@@ -84,7 +84,7 @@ void Sender::conclude_handshake(Duration rtt, Instant now) {
 void Sender::change_congestion() {
   if (congestion_ == nullptr) return;
   congestion_ = congestion_list()[connection_.options().congestion].make(
-      mss_, tcp_.config().initial_window_segments, iss_.value());
+      tcp_.slabs(), mss_, tcp_.config().initial_window_segments, iss_.value());
   release_at_ = kNever;
   if (recovering()) phase_ = Phase::kOpen;
 }

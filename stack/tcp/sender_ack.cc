@@ -113,22 +113,22 @@ void Sender::arrived(const SentSegment& sent, std::uint32_t bytes, const Segment
   Rack::Arrival arrival;
   arrival.start = sent.seq;
   arrival.end = sent.seq + bytes;
-  arrival.sent_at = sent.sent_at;
+  arrival.sent_at = sent.sent_at();
   arrival.retransmitted = sent.retransmitted();
   if (!sent.retransmitted()) {
     ack.original |= sent.end() <= recover_;
-    const Duration rtt = ack.now - sent.sent_at;
+    const Duration rtt = ack.now - sent.sent_at();
     ack.oldest_rtt = std::max(ack.oldest_rtt, rtt);
     ack.newest_rtt = ack.newest_rtt < Duration{0} ? rtt : std::min(ack.newest_rtt, rtt);
   } else {
     ack.retransmitted = true;
     if (by.options.timestamps && connection_.uses_timestamps())
       arrival.of_earlier_copy =
-          static_cast<std::int32_t>(by.options.timestamps->echo - connection_.timestamp(sent.sent_at)) < 0;
+          static_cast<std::int32_t>(by.options.timestamps->echo - connection_.timestamp(sent.sent_at())) < 0;
   }
   // An answer to the copy comes a round trip after it; small packets may be faster than any that was
   // measured.
-  ack.repeated |= arrival.of_earlier_copy && 2 * (ack.now - sent.sent_at) >= rtt_.min_rtt();
+  ack.repeated |= arrival.of_earlier_copy && 2 * (ack.now - sent.sent_at()) >= rtt_.min_rtt();
   if (rack_.on_arrival(arrival, rtt_.min_rtt(), ack.now) && !ack.reordered) {
     ack.reordered = true;
     ++reorderings_;

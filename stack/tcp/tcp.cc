@@ -150,16 +150,17 @@ void Tcp::on_time_wait_segment(TimeWait& entry, Segment& segment, const ip::Pack
 
 // --- life
 
-Tcp::Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, TimerWheel& timers, ReadyList& ready,
-         Rng& rng, Instant now)
+Tcp::Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, ObjectSlabs& slabs, TimerWheel& timers,
+         ReadyList& ready, Rng& rng, Instant now)
     : config_(config),
       ip_(ip),
       pool_(pool),
+      slabs_(slabs),
       timers_(timers),
       ready_(ready),
       rng_(rng),
       isn_(rng),
-      sent_segments_(config.max_sent_segments),
+      sent_segments_(config.max_sent_segments, slabs),
       syn_cookies_(rng),
       cookie_rate_(config.syn_cookie_rate, config.syn_cookie_rate / kCookieBurst + 1),
       fast_open_cookies_(rng),

@@ -39,8 +39,8 @@ class TimeWait;
 /// something to send).
 class Tcp final : public ip::Transport {
  public:
-  Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, TimerWheel& timers, ReadyList& ready, Rng& rng,
-      Instant now);
+  Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, ObjectSlabs& slabs, TimerWheel& timers,
+      ReadyList& ready, Rng& rng, Instant now);
   ~Tcp() override;
 
   // --- from below
@@ -75,6 +75,8 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] const Config& config() const { return config_; }
   [[nodiscard]] ip::IpLayer& ip() { return ip_; }
   [[nodiscard]] PacketPool& pool() { return pool_; }
+  /// For what a connection consists of.
+  [[nodiscard]] ObjectSlabs& slabs() { return slabs_; }
   [[nodiscard]] TimerWheel& timers() { return timers_; }
   [[nodiscard]] ReadyList& ready_list() { return ready_; }
   [[nodiscard]] Rng& rng() { return rng_; }
@@ -142,6 +144,7 @@ class Tcp final : public ip::Transport {
   Config config_;
   ip::IpLayer& ip_;
   PacketPool& pool_;
+  ObjectSlabs& slabs_;
   TimerWheel& timers_;
   ReadyList& ready_;
   Rng& rng_;

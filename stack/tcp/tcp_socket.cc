@@ -253,7 +253,7 @@ Result<void> TcpSocket::open(const Endpoint& remote, Opening how, Instant now) {
   } else if (!flow_free(local, to, iss_after, now)) {
     return Error::kAddressNotAvailable;
   }
-  auto* connection = new Connection(tcp_, FlowKey{local, to}, options_, *route);
+  auto* connection = new (tcp_.slabs()) Connection(tcp_, FlowKey{local, to}, options_, *route);
   tcp_.connection_born();
   tcp_.flows().insert(*connection);
   connection_ = connection;

@@ -16,6 +16,7 @@ namespace {
 class EachControl : public testing::TestWithParam<std::size_t> {
  protected:
   [[nodiscard]] const tcp::CongestionEntry& entry() const { return tcp::congestion_list()[GetParam()]; }
+  ObjectSlabs slabs;
 };
 
 INSTANTIATE_TEST_SUITE_P(All, EachControl, testing::Range<std::size_t>(0, tcp::congestion_list().size()),
@@ -27,7 +28,7 @@ TEST_P(EachControl, KeepsAWindowWithinBoundsWhateverItIsTold) {
   Rng rng(GetParam() + 1);
   for (int run = 0; run < 20; ++run) {
     const std::uint32_t mss = 48 + rng.below(65'000);
-    const auto control = entry().make(mss, 1 + rng.below(100), rng.u64());
+    const auto control = entry().make(slabs, mss, 1 + rng.below(100), rng.u64());
     Instant now = kEpoch + 1000s;
     tcp::AckSample sample;
     std::uint32_t least = mss;
@@ -97,7 +98,7 @@ TEST_P(EachControl, KeepsAWindowWithinBoundsWhateverItIsTold) {
 
 TEST_P(EachControl, DoesTheSameAgainWithTheSameSeed) {
   const PathModel::Config config{.loss = 0.005, .mark_above = 20'000};
-  const auto one = entry().make(1000, 10, 5), other = entry().make(1000, 10, 5);
+  const auto one = entry().make(slabs, 1000, 10, 5), other = entry().make(slabs, 1000, 10, 5);
   PathModel first(*one, config), second(*other, config);
   first.run(20s);
   second.run(20s);
@@ -106,7 +107,7 @@ TEST_P(EachControl, DoesTheSameAgainWithTheSameSeed) {
 }
 
 TEST_P(EachControl, GoesOnAfterALongSilence) {
-  const auto control = entry().make(1000, 10, 1);
+  const auto control = entry().make(slabs, 1000, 10, 1);
   PathModel path(*control, {.rate = 1'250'000, .rtt = 40ms, .queue = 50'000});
   path.run(5s);
   path.set_loss(1);

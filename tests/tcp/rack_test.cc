@@ -176,7 +176,8 @@ TEST(Rack, AcksOfOneBatchAreTakenOneByOne) {
 
 TEST(RackWindow, LastsForSixteenRecoveries) {
   rfc("8985", "6.2", "step 4: the wider window lasts for 16 recoveries");
-  tcp::SentSegmentPool pool(64);
+  ObjectSlabs slabs;
+  tcp::SentSegmentPool pool(64, slabs);
   tcp::Scoreboard board(pool);
   tcp::Rack rack;
   const SeqNum start{1000};

@@ -23,7 +23,8 @@ constexpr auto kIgnore = [](const SentSegment&, std::uint32_t) {};
 constexpr SeqNum kStart{0xfffffc00u};
 
 struct Board {
-  SentSegmentPool pool{1024};
+  ObjectSlabs slabs;
+  SentSegmentPool pool{1024, slabs};
   Scoreboard board{pool};
   Instant now = kEpoch + 1s;
 
@@ -158,7 +159,8 @@ TEST(Scoreboard, OldestFirstWhateverIsSentWhen) {
 }
 
 TEST(Scoreboard, PoolHasALimit) {
-  SentSegmentPool pool(64);
+  ObjectSlabs slabs;
+  SentSegmentPool pool(64, slabs);
   Scoreboard board(pool);
   for (std::uint32_t i = 0; i < 64; ++i) ASSERT_NE(board.append(kStart + i * 10, 10, 5, kEpoch), nullptr);
   EXPECT_EQ(board.append(kStart + 640, 10, 5, kEpoch), nullptr);
@@ -217,7 +219,8 @@ TEST(Scoreboard, FinThatIsNotReportedWithItsDataIsMissingAlone) {
 
 TEST(Scoreboard, PeerThatReportsEverySecondByteFillsNoMemory) {
   for (const auto& [mss, most] : {std::pair{kMss, 200u}, std::pair{1u, 32'768u}}) {
-    SentSegmentPool pool(1u << 20);
+    ObjectSlabs slabs;
+    SentSegmentPool pool(1u << 20, slabs);
     Scoreboard board(pool);
     ASSERT_NE(board.append(kStart, 200'000, mss, kEpoch), nullptr);
     for (std::uint32_t i = 1; i < 200'000; i += 2) board.sack(kStart + i, kStart + i + 1, kIgnore);
@@ -227,7 +230,8 @@ TEST(Scoreboard, PeerThatReportsEverySecondByteFillsNoMemory) {
 
 /// A walk over all that is outstanding for every ACK would take minutes here.
 TEST(Scoreboard, TenThousandSegmentsCostNoWalkForEveryAck) {
-  SentSegmentPool pool(1u << 20);
+  ObjectSlabs slabs;
+  SentSegmentPool pool(1u << 20, slabs);
   Scoreboard board(pool);
   tcp::Rack rack;
   rack.start(kStart);
@@ -242,7 +246,7 @@ TEST(Scoreboard, TenThousandSegmentsCostNoWalkForEveryAck) {
   const Instant now = kEpoch + 20ms;
   for (std::uint32_t i = 1; i < kCount; ++i) {
     board.sack(kStart + 1000, kStart + (i + 1) * 1000, [&](const SentSegment& sent, std::uint32_t bytes) {
-      rack.on_arrival({sent.seq, sent.seq + bytes, sent.sent_at, sent.retransmitted(), false}, 10ms, now);
+      rack.on_arrival({sent.seq, sent.seq + bytes, sent.sent_at(), sent.retransmitted(), false}, 10ms, now);
     });
     static_cast<void>(rack.detect(board, context, now, [&](SentSegment& segment) {
       ++lost;
@@ -378,8 +382,8 @@ class Model {
     const SentSegment* before = nullptr;
     for (SentSegment* segment = board_.oldest(); segment != nullptr; segment = board_.next_sent(*segment)) {
       ASSERT_EQ(segment->fate, Fate::kInFlight);
-      ASSERT_TRUE(before == nullptr || before->sent_at < segment->sent_at ||
-                  (before->sent_at == segment->sent_at && before->end() < segment->end()));
+      ASSERT_TRUE(before == nullptr || before->sent_at() < segment->sent_at() ||
+                  (before->sent_at() == segment->sent_at() && before->end() < segment->end()));
       before = segment;
       seen += segment->length;
     }
@@ -411,7 +415,8 @@ class Model {
   [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(bytes_.size()); }
 
   Rng rng_;
-  SentSegmentPool pool_{1u << 16};
+  ObjectSlabs slabs_;
+  SentSegmentPool pool_{1u << 16, slabs_};
   Scoreboard board_{pool_};
   SeqNum una_ = kStart;
   Instant now_ = kEpoch + 1s;

@@ -137,9 +137,10 @@ TEST(CongestionOption, IsAPlaceInTheList) {
   EXPECT_EQ(tcp::congestion_list()[0].name, "cubic") << "the default, as in Linux";
   const auto beyond = static_cast<std::int64_t>(tcp::congestion_list().size());
   EXPECT_EQ(t.socket().set_option(SocketOption::kCongestion, beyond, t.now()).error(), Error::kInvalid);
+  ObjectSlabs slabs;
   for (std::size_t i = 0; i < tcp::congestion_list().size(); ++i) {
     EXPECT_EQ(tcp::find_congestion(tcp::congestion_list()[i].name), i);
-    EXPECT_EQ(tcp::congestion_list()[i].make(kSegment, 10)->name(), tcp::congestion_list()[i].name);
+    EXPECT_EQ(tcp::congestion_list()[i].make(slabs, kSegment, 10)->name(), tcp::congestion_list()[i].name);
   }
   EXPECT_EQ(tcp::find_congestion("no such thing"), std::nullopt);
 }

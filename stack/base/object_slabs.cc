@@ -1,0 +1,91 @@
+#include "base/object_slabs.h"
+
+#include <cassert>
+#include <new>
+
+#include "base/sanitizer.h"
+
+namespace millrace {
+
+namespace {
+
+constexpr std::align_val_t kSlabAlignment{ObjectSlabs::kSlabBytes};
+
+bool is_aligned(const void* memory) {
+  return reinterpret_cast<std::uintptr_t>(memory) % ObjectSlabs::kSlabBytes == 0;
+}
+
+}  // namespace
+
+ObjectSlabs::~ObjectSlabs() {
+  for (List& slabs : with_room_) {
+    while (!slabs.empty()) {
+      assert(slabs.front().in_use == 0);
+      drop(slabs.front());
+    }
+  }
+  assert(slabs_ == 0);
+}
+
+void* ObjectSlabs::take(std::size_t bytes) {
+  assert(bytes != 0 && bytes <= kLargest);
+  const auto lines = static_cast<std::uint32_t>((bytes + kLine - 1) / kLine);
+  if constexpr (kAddressSanitizer) return ::operator new (bytes, std::align_val_t{kLine});
+  List& slabs = with_room_[lines - 1];
+  Slab& slab = slabs.empty() ? grow(lines) : slabs.front();
+  void* object = slab.free;
+  if (slab.free != nullptr) {
+    slab.free = slab.free->next;
+  } else {
+    object = reinterpret_cast<std::uint8_t*>(&slab) + kLine + std::size_t{slab.cut++} * lines * kLine;
+  }
+  ++slab.in_use;
+  if (slab.full()) slabs.erase(slabs.iterator_to(slab));
+  return object;
+}
+
+void ObjectSlabs::give(void* object) noexcept {
+  if (object == nullptr) return;
+  if constexpr (kAddressSanitizer) return ::operator delete (object, std::align_val_t{kLine});
+  auto& slab = *reinterpret_cast<Slab*>(reinterpret_cast<std::uintptr_t>(object) & ~(kSlabBytes - 1));
+  slab.owner->take_back(slab, object);
+}
+
+void ObjectSlabs::take_back(Slab& slab, void* object) noexcept {
+  List& slabs = with_room_[slab.lines - 1];
+  if (slab.full()) slabs.push_back(slab);
+  slab.free = new (object) FreeObject{slab.free};
+  // The last one with room stays: who opens and closes one connection after the other needs it again.
+  if (--slab.in_use == 0 && &slabs.front() != &slabs.back()) drop(slab);
+}
+
+ObjectSlabs::Slab& ObjectSlabs::grow(std::uint32_t lines) {
+  void* memory = source_ != nullptr ? source_->take_slab(kSlabBytes) : nullptr;
+  if (memory != nullptr && !is_aligned(memory)) {
+    source_->give_slab(memory);
+    memory = nullptr;
+  }
+  const bool from_source = memory != nullptr;
+  if (!from_source) memory = ::operator new(kSlabBytes, kSlabAlignment);
+  auto& slab = *new (memory) Slab;
+  slab.owner = this;
+  slab.lines = lines;
+  slab.from_source = from_source;
+  ++slabs_;
+  with_room_[lines - 1].push_back(slab);
+  return slab;
+}
+
+void ObjectSlabs::drop(Slab& slab) noexcept {
+  with_room_[slab.lines - 1].erase(with_room_[slab.lines - 1].iterator_to(slab));
+  const bool from_source = slab.from_source;
+  slab.~Slab();
+  --slabs_;
+  if (from_source) {
+    source_->give_slab(&slab);
+  } else {
+    ::operator delete(&slab, kSlabAlignment);
+  }
+}
+
+}  // namespace millrace

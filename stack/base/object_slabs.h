@@ -1,0 +1,79 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include <boost/intrusive/list.hpp>
+
+#include "base/slab_source.h"
+
+namespace millrace {
+
+/// Memory of objects that come and go with connections: those of one size lie side by side, each at the
+/// beginning of a cache line, in slabs that go back when they are empty. Not thread-safe.
+///
+///      slab, aligned to kSlabBytes
+///      +--------+----------+----------+- - -+----------+
+///      | header |  object  |  (free)  |     |  object  |
+///      +--------+----------+----------+- - -+----------+
+///
+/// What address sanitizer watches comes from it, one by one: it then finds who uses an object too late.
+class ObjectSlabs {
+ public:
+  static constexpr std::size_t kSlabBytes = std::size_t{128} << 10;
+  static constexpr std::size_t kLargest = 2048;
+
+  /// Of a source's slabs those are used that are aligned to kSlabBytes; null: the system's.
+  explicit ObjectSlabs(SlabSource* source = nullptr) : source_(source) {}
+  ObjectSlabs(const ObjectSlabs&) = delete;
+  ObjectSlabs& operator=(const ObjectSlabs&) = delete;
+  /// All objects are gone.
+  ~ObjectSlabs();
+
+  /// Throws std::bad_alloc. `bytes` is at most kLargest.
+  [[nodiscard]] void* take(std::size_t bytes);
+  /// What take() of any ObjectSlabs returned.
+  static void give(void* object) noexcept;
+
+  /// Memory taken from the system, or the source, now.
+  [[nodiscard]] std::size_t bytes() const { return slabs_ * kSlabBytes; }
+
+ private:
+  static constexpr std::size_t kLine = 64;
+  struct FreeObject {
+    FreeObject* next;
+  };
+  struct Slab : boost::intrusive::list_base_hook<> {
+    ObjectSlabs* owner = nullptr;
+    FreeObject* free = nullptr;  ///< given back
+    std::uint32_t lines = 0;     ///< of an object
+    std::uint32_t cut = 0;       ///< objects that were taken at least once
+    std::uint32_t in_use = 0;
+    bool from_source = false;
+
+    [[nodiscard]] std::uint32_t capacity() const {
+      return static_cast<std::uint32_t>((kSlabBytes - kLine) / (lines * kLine));
+    }
+    [[nodiscard]] bool full() const { return free == nullptr && cut == capacity(); }
+  };
+  static_assert(sizeof(Slab) <= kLine);
+  using List = boost::intrusive::list<Slab, boost::intrusive::constant_time_size<false>>;
+
+  [[nodiscard]] Slab& grow(std::uint32_t lines);
+  void drop(Slab& slab) noexcept;
+  void take_back(Slab& slab, void* object) noexcept;
+
+  SlabSource* source_;
+  std::size_t slabs_ = 0;
+  std::array<List, kLargest / kLine> with_room_;  ///< by the lines of an object
+};
+
+/// A base of a class whose objects live in slabs: `new (slabs) T(...)`; delete finds the way back.
+struct LivesInSlabs {
+  static void* operator new(std::size_t bytes, ObjectSlabs& slabs) { return slabs.take(bytes); }
+  static void operator delete(void* object, ObjectSlabs&) noexcept { ObjectSlabs::give(object); }
+  static void operator delete(void* object) noexcept { ObjectSlabs::give(object); }
+};
+
+}  // namespace millrace

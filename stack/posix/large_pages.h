@@ -1,0 +1,47 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <unordered_map>
+
+#include "base/object_slabs.h"
+
+namespace millrace::posix {
+
+/// The memory of one context's stack that is touched at every request, from transparent huge pages: ten
+/// thousand connections are more pages of 4 KiB than a processor knows addresses of. Where the kernel gives
+/// none (they are off, or memory is in small pieces), it is as other memory. Not thread-safe.
+///
+/// It gives pieces of ObjectSlabs::kSlabBytes, aligned to their size, and unmaps a page whose pieces all came
+/// back.
+class LargePages final : public SlabSource {
+ public:
+  static constexpr std::size_t kPageBytes = std::size_t{2} << 20;
+  static constexpr std::size_t kPieceBytes = ObjectSlabs::kSlabBytes;
+
+  LargePages() = default;
+  LargePages(const LargePages&) = delete;
+  LargePages& operator=(const LargePages&) = delete;
+  ~LargePages() override;
+
+  /// Null for more than a piece; and for less than half of one, which would be a waste.
+  [[nodiscard]] void* take_slab(std::size_t bytes) override;
+  void give_slab(void* slab) override;
+
+  [[nodiscard]] std::size_t pages() const { return free_pieces_.size(); }
+
+ private:
+  static constexpr unsigned kPieces = kPageBytes / kPieceBytes;
+  using PieceSet = std::uint16_t;
+  static_assert(sizeof(PieceSet) * 8 == kPieces);
+
+  [[nodiscard]] bool add_page();
+
+  std::unordered_map<std::uintptr_t, PieceSet> free_pieces_;  ///< of each page
+  /// Pages with free pieces; the lowest gives first, so that others become empty.
+  std::set<std::uintptr_t> with_room_;
+};
+
+}  // namespace millrace::posix
