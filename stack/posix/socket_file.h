@@ -29,8 +29,13 @@ class SocketFile final : public File {
   /// descriptor already; consumes the table's reference.
   void close(Instant now, bool may_linger);
 
+ private:
+  std::unique_ptr<Socket> socket_;  // beside what else each call touches
+
+ public:
   bool nonblocking = false;
-  std::uint64_t cookie = 0;  ///< SO_COOKIE; 0: nobody has asked
+  /// Its parts in other contexts; null: it has none. One that is a part of another's has them too.
+  std::shared_ptr<Twins> twins;
 
   /// Options that the stack below does not know. An accepted socket has its listener's.
   struct Settings {
@@ -46,16 +51,13 @@ class SocketFile final : public File {
     HintValues hints{};
   } settings;
 
-  /// Its parts in other contexts; null: it has none. One that is a part of another's has them too.
-  std::shared_ptr<Twins> twins;
+  std::uint64_t cookie = 0;  ///< SO_COOKIE; 0: nobody has asked
+
   /// Its name could not be had everywhere: starts again with a socket that has none.
   void replace_socket(std::unique_ptr<Socket> socket) {
     socket_ = std::move(socket);
     socket_->user = this;
   }
-
- private:
-  std::unique_ptr<Socket> socket_;
 };
 
 }  // namespace millrace::posix

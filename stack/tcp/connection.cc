@@ -21,14 +21,14 @@ bool wants_accurate_ecn(const Options& options) {
 
 Connection::Connection(Tcp& tcp, const FlowKey& key, const Options& options, const ip::RouteResult& route)
     : Flow(Flow::Kind::kConnection, key),
+      timer_([](void* owner, Instant now) { static_cast<Connection*>(owner)->on_timer(now); }, this),
       tcp_(tcp),
       route_generation_(tcp.ip().route_generation()),
-      timer_([](void* owner, Instant now) { static_cast<Connection*>(owner)->on_timer(now); }, this),
       route_(route),
       send_buffer_(tcp.config().send_buffer),
-      options_(options),
       sender_(tcp, *this),
-      receiver_(tcp) {
+      receiver_(tcp),
+      options_(options) {
   ts_offset_ = tcp.isn().timestamp_offset(key);
   if (options.send_buffer != 0) send_buffer_.fix(options.send_buffer);
   if (mtu_probing() == Config::MtuProbing::kAlways) start_mtu_search();

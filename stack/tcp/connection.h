@@ -293,8 +293,10 @@ class Connection final : public Flow,
   void arm_keepalive(Instant now);
   void touch();
 
-  // In the order in which it takes the fewest cache lines for a segment: what each touches, what few do, and
-  // the two halves, of which the sender begins and the receiver ends with what each touches.
+  // In the order in which a segment takes the fewest cache lines: what each touches, from the middle of the
+  // timer on; the two halves, of which the sender begins and the receiver ends with what each touches, with
+  // what few segments do between them; and more that each does, up to the middle of the options.
+  Timer timer_;
   Tcp& tcp_;
   TcpSocket* socket_ = nullptr;
   State state_ = State::kClosed;
@@ -320,10 +322,10 @@ class Connection final : public Flow,
   Instant last_received_{}, last_data_received_{};
   LiveEntry* live_ = nullptr;
   RecentTimestamp ts_recent_;
-  Timer timer_;
   ip::RouteResult route_;
   SendBuffer send_buffer_;
-  Options options_;
+
+  Sender sender_;
 
   Listener* listener_ = nullptr;  ///< while in its accept queue
   bool syn_retransmitted_ = false;
@@ -344,9 +346,9 @@ class Connection final : public Flow,
   Instant last_duplicate_ack_ = kEpoch;
   UserTimeout user_timeout_;
 
-  Sender sender_;
   Receiver receiver_;
   Urgent urgent_;
+  Options options_;
   SmallQueue small_queue_;
 };
 

@@ -48,7 +48,7 @@ class OutOfOrderQueue {
   [[nodiscard]] std::uint32_t bytes() const { return bytes_; }
   /// Storage that the packets hold.
   [[nodiscard]] std::size_t storage() const { return storage_; }
-  [[nodiscard]] std::size_t range_count() const { return ranges_.size(); }
+  [[nodiscard]] std::size_t range_count() const { return empty() ? 0 : ranges_.size(); }
   /// Bytes [seq, seq + length) touch a range, and so make no new one.
   [[nodiscard]] bool touches(SeqNum seq, std::uint32_t length) const;
   /// Ranges looked at so far while searching: what searching costs.
@@ -75,6 +75,7 @@ class OutOfOrderQueue {
   /// `next` starts where `range` ends.
   void join(Range& range, const Ranges::iterator& next);
 
+  // What says that there is nothing comes last: see Receiver.
   Ranges ranges_;
   boost::intrusive::list<Range> recent_;  ///< touched last first
   std::unique_ptr<Range> spare_;          ///< the one that went last: mostly there is one hole at a time

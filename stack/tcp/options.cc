@@ -45,13 +45,13 @@ std::int64_t seconds_of(std::uint8_t count) {
 }  // namespace
 
 Options::Options(const Config& config)
-    : keepalive_idle(seconds(config.keepalive_idle)),
+    : congestion(config.congestion),
+      not_sent_low_water(config.not_sent_low_water),
+      keepalive_idle(seconds(config.keepalive_idle)),
       keepalive_interval(seconds(config.keepalive_interval)),
       keepalive_count(static_cast<std::uint16_t>(config.keepalive_count)),
       syn_retries(static_cast<std::uint16_t>(config.syn_retries)),
-      linger2(static_cast<std::int32_t>(seconds(config.fin_wait_2))),
-      not_sent_low_water(config.not_sent_low_water),
-      congestion(config.congestion) {}
+      linger2(static_cast<std::int32_t>(seconds(config.fin_wait_2))) {}
 
 Result<void> Options::set(SocketOption option, std::int64_t value) {
   const auto bounded = [value](std::int64_t low, std::int64_t high) { return value >= low && value <= high; };

@@ -28,6 +28,7 @@ std::uint32_t Pacer::quantum_of(std::uint64_t bytes_per_second, std::uint32_t ms
 
 void Pacer::set_rate(std::uint64_t bytes_per_second, std::uint32_t mss, Instant now) {
   const bool was_paced = rate_ != 0;
+  if (!was_paced && bytes_per_second == 0) return;
   if (was_paced) credit_ = credit_at(now);
   time_ = now;
   rate_ = std::min(bytes_per_second, kMaxRate);

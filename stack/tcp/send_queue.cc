@@ -92,10 +92,11 @@ std::size_t SendQueue::append_lent(const std::uint8_t* from, std::size_t left, M
 }
 
 void SendQueue::grow() {
-  const std::uint32_t capacity = capacity_ == 0 ? kFirstChunks : capacity_ * 2;
+  const std::uint32_t capacity = std::max(capacity_ * 2, kFirstChunks);
   auto ring = std::make_unique<Chunk[]>(capacity);
   for (std::uint32_t i = 0; i < count_; ++i) ring[i] = std::move(at(i));
-  ring_ = std::move(ring);
+  grown_ = std::move(ring);
+  ring_ = grown_.get();
   capacity_ = capacity;
   first_ = 0;
 }

@@ -61,8 +61,10 @@ class SendQueue {
 
   PacketPool& pool_;
   MemoryBudget& budget_;
-  std::unique_ptr<Chunk[]> ring_;
-  std::uint32_t capacity_ = 0, first_ = 0, count_ = 0;
+  Chunk only_chunk_;  ///< the ring of who never has more than one
+  std::unique_ptr<Chunk[]> grown_;
+  Chunk* ring_ = &only_chunk_;
+  std::uint32_t capacity_ = 1, first_ = 0, count_ = 0;
   std::uint32_t bytes_ = 0;
   std::uint32_t front_position_ = 0;
   std::size_t storage_ = 0;

@@ -36,10 +36,11 @@ class SmallQueue {
       first_ = static_cast<std::uint8_t>((first_ + 1) % kEntries);
       --count_;
     }
+    if (count_ == 0) first_ = 0;  // the first entries again, and no other cache line
     return bytes_;
   }
   void clear() {
-    count_ = 0;
+    count_ = first_ = 0;
     bytes_ = 0;
   }
 

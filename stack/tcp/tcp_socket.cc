@@ -16,21 +16,21 @@ TcpSocket::TcpSocket(Tcp& tcp, IpAddress::Family family)
 TcpSocket::TcpSocket(Tcp& tcp, const TcpSocket& model, bool guest)
     : Socket(SocketType::kStream, model.family(), tcp.ready_list()),
       tcp_(tcp),
-      options_(model.options_),
       reuse_address_(model.reuse_address_),
       reuse_port_(model.reuse_port_),
       broadcast_(model.broadcast_),
       v6_only_(model.v6_only_),
       free_bind_(model.free_bind_),
       bind_without_port_(model.bind_without_port_),
-      guest_(guest) {}
+      guest_(guest),
+      options_(model.options_) {}
 
 TcpSocket::TcpSocket(Tcp& tcp, const TcpSocket& listener, Connection& connection)
     : Socket(SocketType::kStream, listener.family(), tcp.ready_list()),
       tcp_(tcp),
-      options_(connection.options()),
       connection_(&connection),
-      v6_only_(listener.v6_only_) {
+      v6_only_(listener.v6_only_),
+      options_(connection.options()) {
   bound_ = connection.local();
   connection.attach(this);
 }

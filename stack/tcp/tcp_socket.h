@@ -84,8 +84,8 @@ class TcpSocket final : public Socket, public MemoryWaiterHook {
   [[nodiscard]] Result<void> begin_fast_open(const Endpoint* to, Instant now);
 
   Tcp& tcp_;
-  Options options_;
   Connection* connection_ = nullptr;
+  Instant last_now_{};
   std::unique_ptr<Listener> listener_;
   std::optional<Endpoint> bound_;
   bool in_port_table_ = false;
@@ -94,7 +94,7 @@ class TcpSocket final : public Socket, public MemoryWaiterHook {
   bool guest_ = false;
   bool connecting_ = false;
   bool closed_ = false;
-  Instant last_now_{};
+  Options options_;
 };
 
 }  // namespace millrace::tcp
