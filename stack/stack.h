@@ -71,6 +71,8 @@ class Stack {
   [[nodiscard]] ReadyList& ready() { return ready_; }
 
   [[nodiscard]] PacketPool& pool() { return pool_; }
+  /// For what there is one of for each socket; under the owner's lock, too.
+  [[nodiscard]] ObjectSlabs& slabs() { return slabs_; }
   [[nodiscard]] TimerWheel& timers() { return timers_; }
   [[nodiscard]] ip::IpLayer& ip() { return *ip_; }
   [[nodiscard]] tcp::Tcp& tcp() { return *tcp_; }

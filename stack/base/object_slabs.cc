@@ -44,8 +44,14 @@ void* ObjectSlabs::take(std::size_t bytes) {
   return object;
 }
 
+void* ObjectSlabs::take_alone(std::size_t bytes) {
+  return static_cast<std::uint8_t*>(::operator new (bytes + kAloneAt, std::align_val_t{kLine})) + kAloneAt;
+}
+
 void ObjectSlabs::give(void* object) noexcept {
   if (object == nullptr) return;
+  if (reinterpret_cast<std::uintptr_t>(object) % kLine != 0)
+    return ::operator delete (static_cast<std::uint8_t*>(object) - kAloneAt, std::align_val_t{kLine});
   if constexpr (kAddressSanitizer) return ::operator delete (object, std::align_val_t{kLine});
   auto& slab = *reinterpret_cast<Slab*>(reinterpret_cast<std::uintptr_t>(object) & ~(kSlabBytes - 1));
   slab.owner->take_back(slab, object);

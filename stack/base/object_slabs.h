@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 #include <boost/intrusive/list.hpp>
 
@@ -33,14 +34,16 @@ class ObjectSlabs {
 
   /// Throws std::bad_alloc. `bytes` is at most kLargest.
   [[nodiscard]] void* take(std::size_t bytes);
-  /// What take() of any ObjectSlabs returned.
+  /// In no slab: not at the beginning of a cache line, by which give() knows it.
+  [[nodiscard]] static void* take_alone(std::size_t bytes);
+  /// What take() of any ObjectSlabs returned, or take_alone().
   static void give(void* object) noexcept;
 
   /// Memory taken from the system, or the source, now.
   [[nodiscard]] std::size_t bytes() const { return slabs_ * kSlabBytes; }
 
  private:
-  static constexpr std::size_t kLine = 64;
+  static constexpr std::size_t kLine = 64, kAloneAt = 16;
   struct FreeObject {
     FreeObject* next;
   };
@@ -69,10 +72,22 @@ class ObjectSlabs {
   std::array<List, kLargest / kLine> with_room_;  ///< by the lines of an object
 };
 
-/// A base of a class whose objects live in slabs: `new (slabs) T(...)`; delete finds the way back.
+/// A base of a class whose objects live in slabs: `new (slabs) T(...)`; delete finds the way back. Where
+/// nobody may touch the slabs at the moment, plain `new T(...)` takes memory of its own.
 struct LivesInSlabs {
   static void* operator new(std::size_t bytes, ObjectSlabs& slabs) { return slabs.take(bytes); }
+  static void* operator new(std::size_t bytes, ObjectSlabs& slabs, const std::nothrow_t&) noexcept {
+    try {
+      return slabs.take(bytes);
+    } catch (const std::bad_alloc&) {
+      return nullptr;
+    }
+  }
+  static void* operator new(std::size_t bytes) { return ObjectSlabs::take_alone(bytes); }
   static void operator delete(void* object, ObjectSlabs&) noexcept { ObjectSlabs::give(object); }
+  static void operator delete(void* object, ObjectSlabs&, const std::nothrow_t&) noexcept {
+    ObjectSlabs::give(object);
+  }
   static void operator delete(void* object) noexcept { ObjectSlabs::give(object); }
 };
 

@@ -86,7 +86,7 @@ long EpollFile::add(int fd, File& file, const epoll_event& event) {
   if (set) {
     if (const long wrong = nest(static_cast<EpollFile&>(file)); wrong != 0) return wrong;
   }
-  auto* item = new (std::nothrow) EpollItem;
+  auto* item = new (context().stack().slabs(), std::nothrow) EpollItem;
   if (item == nullptr) return -ENOMEM;
   item->set = this;
   item->file = &file;

@@ -6,6 +6,7 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include "base/object_slabs.h"
 #include "posix/waiter.h"
 #include "socket/readiness.h"
 
@@ -20,7 +21,8 @@ struct EpollReadyTag;
 
 /// One descriptor's membership in one epoll set. Owned by the set.
 struct EpollItem
-    : AutoHook,  // in the watched file's list
+    : LivesInSlabs,
+      AutoHook,  // in the watched file's list
       boost::intrusive::list_base_hook<boost::intrusive::tag<EpollSetTag>>,
       boost::intrusive::list_base_hook<boost::intrusive::tag<EpollReadyTag>,
                                        boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {

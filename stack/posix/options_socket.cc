@@ -46,15 +46,18 @@ long set_linger(SocketFile& file, OptionInput input, Instant now) {
   const std::int64_t seconds =
       given.l_onoff == 0 ? -1 : static_cast<std::int64_t>(static_cast<unsigned>(given.l_linger));
   if (!file.is_stream()) {
-    file.settings.inert.linger = seconds;
+    file.settings.inert.linger.reset();
+    if (seconds >= 0) file.settings.inert.linger = static_cast<std::uint32_t>(seconds);
     return 0;
   }
   return failure(file.socket().set_option(SocketOption::kLinger, seconds, now).error());
 }
 
 long get_linger(SocketFile& file, OptionOutput output) {
-  const Result<std::int64_t> seconds = file.is_stream() ? file.socket().option(SocketOption::kLinger)
-                                                        : Result<std::int64_t>(file.settings.inert.linger);
+  const auto& inert = file.settings.inert.linger;
+  const Result<std::int64_t> seconds = file.is_stream()
+                                           ? file.socket().option(SocketOption::kLinger)
+                                           : Result<std::int64_t>(inert ? *inert : std::int64_t{-1});
   if (!seconds) return failure(seconds.error());
   linger out{};
   out.l_onoff = *seconds >= 0 ? 1 : 0;
@@ -68,7 +71,7 @@ long set_receive_low_water(SocketFile& file, int given, Instant now) {
     const Error error = file.socket().set_option(SocketOption::kReceiveLowWater, number, now).error();
     if (error != Error::kNone) return failure(error);
   }
-  file.settings.receive_low_water = static_cast<std::size_t>(number);
+  file.settings.receive_low_water = static_cast<std::uint32_t>(number);
   return 0;
 }
 
@@ -180,9 +183,9 @@ long get_socket_level(SocketFile& file, int option, OptionOutput output) {
     case SO_SNDLOWAT:
       return output.store(1);  // socket(7)
     case SO_KEEPALIVE:
-      return file.is_stream() ? kNotThere : output.store(settings.inert.keepalive);
+      return file.is_stream() ? kNotThere : output.store<int>(settings.inert.keepalive);
     case SO_OOBINLINE:
-      return file.is_stream() ? kNotThere : output.store(settings.inert.out_of_band_inline);
+      return file.is_stream() ? kNotThere : output.store<int>(settings.inert.out_of_band_inline);
     case SO_TYPE:
       return output.store(static_cast<int>(file.is_stream() ? SOCK_STREAM : SOCK_DGRAM));
     case SO_DOMAIN:

@@ -40,7 +40,7 @@ long check_kind(int domain, int kind, int protocol) {
 /// Makes `socket` a descriptor, under the lock; `fd` was reserved.
 long install_socket(Context& context, int fd, std::unique_ptr<Socket> socket, int flags,
                     const SocketFile* listener = nullptr) {
-  auto* file = new (std::nothrow) SocketFile(context, std::move(socket));
+  auto* file = new (context.stack().slabs(), std::nothrow) SocketFile(context, std::move(socket));
   if (file == nullptr) {
     Library::instance().fds().release(fd);
     return -ENOMEM;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "posix/ancillary.h"
 #include "posix/file.h"
@@ -11,7 +12,7 @@
 namespace millrace::posix {
 
 /// A socket with a descriptor: the stack's nonblocking Socket, and what files and blocking need.
-class SocketFile final : public File {
+class SocketFile final : public File, public LivesInSlabs {
  public:
   SocketFile(Context& context, std::unique_ptr<Socket> socket)
       : File(Kind::kSocket, context), socket_(std::move(socket)) {
@@ -41,12 +42,12 @@ class SocketFile final : public File {
   struct Settings {
     Duration receive_timeout = Duration::max();  ///< SO_RCVTIMEO; max: none
     Duration send_timeout = Duration::max();     ///< SO_SNDTIMEO
-    std::size_t receive_low_water = 1;           ///< SO_RCVLOWAT
+    std::uint32_t receive_low_water = 1;         ///< SO_RCVLOWAT
     AncillaryOptions ancillary;
     /// Options that a datagram socket keeps without any effect, here as in Linux.
     struct Inert {
-      int keepalive = 0, out_of_band_inline = 0;
-      std::int64_t linger = -1;
+      bool keepalive = false, out_of_band_inline = false;
+      std::optional<std::uint32_t> linger;
     } inert;
     HintValues hints{};
   } settings;

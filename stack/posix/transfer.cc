@@ -245,8 +245,9 @@ long receive_stream(LockedFile& locked, ReceiveSlices& slices, int flags, Receiv
   receive_flags.out_of_band = (flags & MSG_OOB) != 0;
   receive_flags.discard = (flags & MSG_TRUNC) != 0;
   const bool nonblocking = file.nonblocking || (flags & MSG_DONTWAIT) != 0;
-  const std::size_t target =
-      (flags & MSG_WAITALL) != 0 ? slices.total() : std::min(file.settings.receive_low_water, slices.total());
+  const std::size_t target = (flags & MSG_WAITALL) != 0
+                                 ? slices.total()
+                                 : std::min<std::size_t>(file.settings.receive_low_water, slices.total());
   BlockingWait wait(file, file.settings.receive_timeout);
   std::size_t done = 0, settled = 0;  // `settled`: of the bytes done, those that settle() knows of
   Received last;

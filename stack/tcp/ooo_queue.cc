@@ -149,8 +149,9 @@ std::uint32_t OutOfOrderQueue::collapse() {
   std::uint32_t packets = 0;
   for (Range& range : ranges_) {
     const Collapsed result = tcp::collapse(range.packets);
-    storage_ = storage_ - range.storage + result.storage;
-    range.storage = result.storage;
+    storage_ -= range.storage;
+    range.storage = static_cast<std::uint32_t>(result.storage);
+    storage_ += range.storage;
     packets += result.packets;
   }
   return packets;

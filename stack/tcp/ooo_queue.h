@@ -57,7 +57,7 @@ class OutOfOrderQueue {
  private:
   struct Range : boost::intrusive::set_base_hook<>, boost::intrusive::list_base_hook<> {
     SeqNum left, right;
-    std::size_t storage = 0;
+    std::uint32_t storage = 0;
     PacketQueue packets;
 
     friend bool operator<(const Range& a, const Range& b) { return a.left < b.left; }
@@ -80,7 +80,7 @@ class OutOfOrderQueue {
   boost::intrusive::list<Range> recent_;  ///< touched last first
   std::unique_ptr<Range> spare_;          ///< the one that went last: mostly there is one hole at a time
   mutable std::uint64_t steps_ = 0;
-  std::size_t storage_ = 0;
+  std::uint32_t storage_ = 0;
   std::uint32_t bytes_ = 0;
 };
 

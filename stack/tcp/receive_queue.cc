@@ -24,7 +24,7 @@ bool ReceiveQueue::push(PacketPtr&& payload) {
 
 std::uint32_t ReceiveQueue::collapse() {
   const Collapsed result = tcp::collapse(packets_);
-  storage_ = result.storage;
+  storage_ = static_cast<std::uint32_t>(result.storage);
   return result.packets;
 }
 

@@ -36,7 +36,7 @@ class ReceiveQueue {
   mutable PacketQueue packets_;
   mutable Instant copied_timestamp_{};
   std::uint32_t bytes_ = 0;
-  std::size_t storage_ = 0;
+  std::uint32_t storage_ = 0;
 };
 
 }  // namespace millrace::tcp

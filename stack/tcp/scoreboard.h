@@ -165,7 +165,7 @@ class Scoreboard {
   All all_;
   ByTime by_time_;
   Lost lost_;
-  std::size_t count_ = 0;
+  std::uint32_t count_ = 0;
   std::uint32_t in_flight_ = 0, sacked_ = 0, lost_bytes_ = 0, sent_again_ = 0;
   SeqNum highest_sacked_;
 };

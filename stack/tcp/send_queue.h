@@ -67,7 +67,7 @@ class SendQueue {
   std::uint32_t capacity_ = 1, first_ = 0, count_ = 0;
   std::uint32_t bytes_ = 0;
   std::uint32_t front_position_ = 0;
-  std::size_t storage_ = 0;
+  std::uint32_t storage_ = 0;
 };
 
 }  // namespace millrace::tcp

@@ -196,7 +196,7 @@ Tcp::~Tcp() {
 }
 
 std::unique_ptr<Socket> Tcp::create_socket(IpAddress::Family family) {
-  return std::make_unique<TcpSocket>(*this, family);
+  return std::unique_ptr<TcpSocket>(new (slabs_) TcpSocket(*this, family));
 }
 
 std::unique_ptr<Socket> Tcp::create_twin(const TcpSocket& model, bool guest) {

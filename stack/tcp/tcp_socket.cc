@@ -313,7 +313,7 @@ Result<std::unique_ptr<Socket>> TcpSocket::accept(Instant now) {
   if (listener_ == nullptr) return Error::kInvalid;
   Connection* connection = listener_->accept();
   if (connection == nullptr) return Error::kAgain;
-  auto socket = std::make_unique<TcpSocket>(tcp_, *this, *connection);
+  std::unique_ptr<TcpSocket> socket(new (tcp_.slabs()) TcpSocket(tcp_, *this, *connection));
   socket->last_now_ = now;
   if (connection->state() == State::kClosed) socket->set_error(connection->final_error());
   return std::unique_ptr<Socket>(std::move(socket));

@@ -5,6 +5,7 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include "base/object_slabs.h"
 #include "base/seq.h"
 #include "ip/ip.h"
 #include "socket/socket.h"
@@ -23,7 +24,7 @@ using MemoryWaiterHook =
                                      boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
 /// The application's handle: unbound, bound, listening, or the owner of a Connection.
-class TcpSocket final : public Socket, public MemoryWaiterHook {
+class TcpSocket final : public Socket, public MemoryWaiterHook, public LivesInSlabs {
  public:
   TcpSocket(Tcp& tcp, IpAddress::Family family);
   /// See Stack::create_twin().

@@ -132,6 +132,15 @@ TEST(LivesInSlabs, DeleteThroughABaseFindsTheWayBack) {
     EXPECT_EQ(object.get(), place);
   }
   EXPECT_THROW((void)new (slabs) Throws, int);
+  EXPECT_THROW((void)new (slabs, std::nothrow) Throws, int);
+}
+
+TEST(LivesInSlabs, OneThatLivesAloneIsDeletedInTheSameWay) {
+  int alive = 0;
+  std::unique_ptr<Base> object = std::make_unique<Derived>(alive);
+  EXPECT_EQ(alive, 1);
+  object.reset();
+  EXPECT_EQ(alive, 0);
 }
 
 }  // namespace
