@@ -108,11 +108,14 @@ void Client::receive_body() {
 }
 
 void Client::execute(std::string_view bytes) {
+  std::size_t looked_at = 1;  // commands; one that comes alone gains nothing by it
   while (!bytes.empty() && !closing_ && !doomed_ && !must_wait()) {
     if (output_.pending() >= kMostWaiting) {
       paused_ = true;
       break;
     }
+    if (looked_at == 0) looked_at = server_.look_ahead(bytes);
+    --looked_at;
     const RespParser::Outcome outcome =
         parser_.parse(bytes, {.bulk = server_.limits().bulk, .authenticated = authenticated});
     if (outcome == RespParser::Outcome::kError) {
@@ -125,6 +128,7 @@ void Client::execute(std::string_view bytes) {
     parser_.forget();
     bytes.remove_prefix(parser_.consumed());
   }
+  server_.keys().expect_nothing();
   waiting_ = must_wait();
   keep(closing_ || doomed_ ? std::string_view() : bytes);
   if (output_.pending() > 0) server_.has_output(*this);

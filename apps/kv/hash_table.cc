@@ -88,6 +88,25 @@ Entry* HashTable::find(std::string_view key, std::uint32_t hash) {
   return place != nullptr ? *place : nullptr;
 }
 
+void HashTable::fetch_bucket(std::uint32_t hash) const {
+  if (table_.buckets) __builtin_prefetch(&table_.buckets[hash & table_.mask]);
+}
+
+void HashTable::fetch_entry(std::uint32_t hash) const {
+  const Entry* entry = first_of(hash);
+  if (entry == nullptr) return;
+  __builtin_prefetch(entry);
+  __builtin_prefetch(entry + 1);  // the key
+}
+
+void HashTable::fetch_value(std::uint32_t hash) const {
+  const Entry* entry = first_of(hash);
+  if (entry == nullptr || !entry->value) return;
+  const char* const value = reinterpret_cast<const char*>(entry->value.get());
+  __builtin_prefetch(value - sizeof(void*));  // the allocator's word, too
+  __builtin_prefetch(value + 56);
+}
+
 void HashTable::insert(Entry* entry) {
   resize_if_needed();
   Table& table = rehashing() ? next_ : table_;

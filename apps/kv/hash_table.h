@@ -39,6 +39,11 @@ class HashTable {
   ~HashTable();
 
   [[nodiscard]] Entry* find(std::string_view key, std::uint32_t hash);
+  /// Steps of what find() will do, each for many keys before the next one is, so that what they wait for
+  /// comes at the same time: the bucket; the entry that comes first in it; the value of that.
+  void fetch_bucket(std::uint32_t hash) const;
+  void fetch_entry(std::uint32_t hash) const;
+  void fetch_value(std::uint32_t hash) const;
   /// The key must not be there.
   void insert(Entry* entry);
   /// Takes the entry out; the caller owns it. Null: not there.
@@ -74,6 +79,10 @@ class HashTable {
     [[nodiscard]] std::size_t capacity() const { return buckets ? mask + 1 : 0; }
   };
   static Table make_table(std::size_t capacity);
+  /// Null when the bucket is empty. While entries move only those that have not moved are found.
+  [[nodiscard]] Entry* first_of(std::uint32_t hash) const {
+    return table_.buckets ? table_.buckets[hash & table_.mask] : nullptr;
+  }
   void resize_if_needed();
   [[nodiscard]] Entry** place_of(Table& table, std::string_view key, std::uint32_t hash);
   static void visit_bucket(const Table& table, std::uint64_t cursor,

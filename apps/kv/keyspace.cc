@@ -1,6 +1,7 @@
 #include "keyspace.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "heap.h"
 
@@ -29,7 +30,26 @@ std::size_t footprint(const Entry& entry) {
 
 Keyspace::Keyspace(const Rng::Seed& seed) : hash_(key_from(Rng(seed))), rng_(seed) {}
 
-std::uint32_t Keyspace::hash_of(std::string_view key) const {
+void Keyspace::expect(std::span<const std::string_view> keys) {
+  expect_nothing();
+  for (const std::string_view key : keys) expected_.push_back({key, hash_bytes(key)});
+  next_expected_ = 0;
+  for (const Expected& expected : expected_) table_.fetch_bucket(expected.hash);
+  for (const Expected& expected : expected_) table_.fetch_entry(expected.hash);
+  for (const Expected& expected : expected_) table_.fetch_value(expected.hash);
+}
+
+std::uint32_t Keyspace::hash_of(std::string_view key) {
+  while (next_expected_ < expected_.size()) {
+    const Expected& expected = expected_[next_expected_];
+    if (std::greater<>()(expected.key.data(), key.data())) break;
+    ++next_expected_;
+    if (expected.key.data() == key.data() && expected.key.size() == key.size()) return expected.hash;
+  }
+  return hash_bytes(key);
+}
+
+std::uint32_t Keyspace::hash_bytes(std::string_view key) const {
   return static_cast<std::uint32_t>(hash_({reinterpret_cast<const std::uint8_t*>(key.data()), key.size()}));
 }
 

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -57,6 +58,12 @@ class Keyspace {
   /// Counts as nothing.
   Entry* peek(std::string_view key);
 
+  /// These keys will be asked for, in this order: what a search looks at is fetched for all of them at the
+  /// same time. Their bytes must stay as they are until expect_nothing().
+  void expect(std::span<const std::string_view> keys);
+  void expect_nothing() { expected_.clear(); }
+  static constexpr std::size_t kMostExpected = 16;
+
   enum class Expiry : std::uint8_t { kForget, kKeep };
   /// Makes the key if there is none.
   Entry& set(std::string_view key, ValueRef value, Expiry expiry = Expiry::kForget);
@@ -95,7 +102,9 @@ class Keyspace {
   void reset_counters() { counters_ = {}; }
 
  private:
-  [[nodiscard]] std::uint32_t hash_of(std::string_view key) const;
+  /// Of one that is expected, without hashing it again.
+  [[nodiscard]] std::uint32_t hash_of(std::string_view key);
+  [[nodiscard]] std::uint32_t hash_bytes(std::string_view key) const;
   [[nodiscard]] Entry* live(std::string_view key, std::uint32_t hash);
   [[nodiscard]] bool expired(const Entry& entry) const {
     return entry.expires_at != 0 && entry.expires_at < now_;
@@ -114,6 +123,12 @@ class Keyspace {
   Rng rng_;
   std::int64_t now_ = 1;
   HashTable table_;
+  struct Expected {
+    std::string_view key;
+    std::uint32_t hash;
+  };
+  std::vector<Expected> expected_;  // in the order in which they lie in memory
+  std::size_t next_expected_ = 0;
   std::deque<Entry*> expiring_;       // in no order; an entry knows its place
   std::vector<HashTable> graveyard_;  // cleared, not yet given back
   std::size_t bytes_ = 0;             // of entries and values, those in the graveyard included

@@ -1,6 +1,9 @@
 #include "server.h"
 
+#include <algorithm>
+
 #include "clock.h"
+#include "lookahead.h"
 
 namespace millrace::kv {
 
@@ -104,6 +107,14 @@ bool Server::has_room(Call& call, const Command& command) {
   if (room || !command.is(Flag::kDenyOom)) return true;
   call.reply.error("OOM command not allowed when used memory > 'maxmemory'.");
   return false;
+}
+
+std::size_t Server::look_ahead(std::string_view bytes) {
+  if (!alone()) return bytes.size();  // most keys are another thread's
+  std::array<std::string_view, Keyspace::kMostExpected> keys;
+  const Ahead ahead = kv::look_ahead(bytes, keys);
+  keys_.expect({keys.data(), ahead.keys});
+  return std::max<std::size_t>(ahead.commands, 1);
 }
 
 void Server::execute(Client& client, Arguments& arguments) {

@@ -73,6 +73,9 @@ class Server {
   [[nodiscard]] Shards& shards() { return shards_; }
   [[nodiscard]] Counters& counters() { return counters_; }
   [[nodiscard]] Keyspace& keys() { return keys_; }
+  /// Fetches from memory what the next commands of a pipeline ask for; returns how many of them, one at
+  /// least, need no other look.
+  std::size_t look_ahead(std::string_view bytes);
   [[nodiscard]] ChangeLog& log() { return shard_.log; }
   /// Null: nothing is kept.
   [[nodiscard]] const Storage* storage() const { return shards_.storage(); }

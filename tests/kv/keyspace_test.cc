@@ -3,9 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <map>
+#include <numeric>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace millrace::kv {
 namespace {
@@ -31,6 +35,57 @@ class KeyspaceTest : public testing::Test {
 
   Keyspace keys_;
 };
+
+TEST_F(KeyspaceTest, ExpectedKeysAreFoundInAnyOrderAndOthersToo) {
+  const std::string text = "abcdefgh";
+  const std::string_view whole = text;
+  std::vector<std::string_view> keys;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    keys.push_back(whole.substr(i, 1));
+    keys_.set(keys.back(), Value::copy_of(keys.back()));
+  }
+  set("ab", "longer");
+  set("far", "away");
+  std::vector<std::size_t> order(keys.size());
+  std::iota(order.begin(), order.end(), 0);
+  do {
+    keys_.expect(keys);
+    for (const std::size_t i : {order[0], order[3], order[5]}) {
+      ASSERT_NE(keys_.peek(keys[i]), nullptr);
+      ASSERT_EQ(keys_.peek(keys[i])->value->bytes(), keys[i]);
+      ASSERT_EQ(keys_.peek(whole.substr(0, 2))->value->bytes(), "longer") << "the same place, another size";
+      ASSERT_EQ(get("far"), "away");
+    }
+    keys_.expect_nothing();
+  } while (std::next_permutation(order.begin(), order.end()) && order[0] < 2);
+}
+
+TEST_F(KeyspaceTest, ExpectedKeysMayNotExistOrGoOrCome) {
+  const std::string text = "abc";
+  const std::vector<std::string_view> keys{std::string_view(text).substr(0, 1),
+                                           std::string_view(text).substr(1, 1),
+                                           std::string_view(text).substr(2, 1)};
+  keys_.expect(keys);  // of an empty table
+  EXPECT_EQ(keys_.peek(keys[0]), nullptr);
+  keys_.set(keys[1], Value::copy_of("new"));
+  keys_.expect(keys);
+  EXPECT_TRUE(keys_.erase("b"));
+  EXPECT_EQ(keys_.peek(keys[1]), nullptr);
+  for (int i = 0; i < 10'000; ++i) set(std::to_string(i));  // the table changes its size meanwhile
+  keys_.set(keys[2], Value::copy_of("c"));
+  EXPECT_EQ(get("c"), "c");
+}
+
+TEST_F(KeyspaceTest, WhatIsNotExpectedAnyMoreMayChange) {
+  std::string text = "a";
+  set("a", "first");
+  set("b", "second");
+  const std::array<std::string_view, 1> keys{text};
+  keys_.expect(keys);
+  keys_.expect_nothing();
+  text[0] = 'b';
+  EXPECT_EQ(keys_.peek(text)->value->bytes(), "second");
+}
 
 TEST_F(KeyspaceTest, AgreesWithAMap) {
   Rng rng(7);
