@@ -109,7 +109,7 @@ def rows(seconds):
     result.append(Connections("connect, 64 B, close", OURS, rates({"af_packet": 2, "dpdk": 5}, floor=False), seconds))
     result.append(OpenLoop("64 B, 1,000 requests a second", VETH,
                            (*latency(), Figure("cpu_us_each", "CPU, both ends", "µs", True, {"af_packet": 1})),
-                           3 * seconds,  # a twentieth of a processor is few ticks
+                           10 * seconds,  # a twentieth of a processor is few ticks
                            connections=10, rate=1000, most_runs=3))
     idle = (Figure("bytes_each", "a connection", "bytes"), Figure("core_percent", "server", "% core"))
     for count, runs in ((10_000, 3), (100_000, 2), (1_000_000, 1)):
