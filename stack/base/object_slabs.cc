@@ -28,9 +28,9 @@ ObjectSlabs::~ObjectSlabs() {
 }
 
 void* ObjectSlabs::take(std::size_t bytes) {
-  assert(bytes != 0 && bytes <= kLargest);
+  if (bytes > kLargest) return take_alone(bytes);
   const auto lines = static_cast<std::uint32_t>((bytes + kLine - 1) / kLine);
-  if constexpr (kAddressSanitizer) return ::operator new (bytes, std::align_val_t{kLine});
+  if (address_sanitizer()) return ::operator new (bytes, std::align_val_t{kLine});
   List& slabs = with_room_[lines - 1];
   Slab& slab = slabs.empty() ? grow(lines) : slabs.front();
   void* object = slab.free;
@@ -52,7 +52,7 @@ void ObjectSlabs::give(void* object) noexcept {
   if (object == nullptr) return;
   if (reinterpret_cast<std::uintptr_t>(object) % kLine != 0)
     return ::operator delete (static_cast<std::uint8_t*>(object) - kAloneAt, std::align_val_t{kLine});
-  if constexpr (kAddressSanitizer) return ::operator delete (object, std::align_val_t{kLine});
+  if (address_sanitizer()) return ::operator delete (object, std::align_val_t{kLine});
   auto& slab = *reinterpret_cast<Slab*>(reinterpret_cast<std::uintptr_t>(object) & ~(kSlabBytes - 1));
   slab.owner->take_back(slab, object);
 }

@@ -32,7 +32,7 @@ class ObjectSlabs {
   /// All objects are gone.
   ~ObjectSlabs();
 
-  /// Throws std::bad_alloc. `bytes` is at most kLargest.
+  /// Throws std::bad_alloc. What is larger than kLargest gets memory of its own.
   [[nodiscard]] void* take(std::size_t bytes);
   /// In no slab: not at the beginning of a cache line, by which give() knows it.
   [[nodiscard]] static void* take_alone(std::size_t bytes);

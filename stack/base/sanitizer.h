@@ -1,18 +1,16 @@
 #pragma once
 
+extern "C" {
+// NOLINTNEXTLINE(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp): address sanitizer's own
+[[gnu::weak]] void __asan_init();
+}
+
 namespace millrace {
 
-/// Built with address sanitizer: memory that is handed out by parts is nothing it can watch.
-#if defined(__SANITIZE_ADDRESS__)
-inline constexpr bool kAddressSanitizer = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-inline constexpr bool kAddressSanitizer = true;
-#else
-inline constexpr bool kAddressSanitizer = false;
-#endif
-#else
-inline constexpr bool kAddressSanitizer = false;
-#endif
+/// The program runs under address sanitizer, which can watch memory only as it was allocated: what is handed
+/// out by parts is nothing to it.
+[[nodiscard]] inline bool address_sanitizer() {
+  return __asan_init != nullptr;
+}
 
 }  // namespace millrace

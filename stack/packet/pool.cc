@@ -1,6 +1,5 @@
 #include "packet/pool.h"
 
-#include <algorithm>
 #include <cassert>
 #include <new>
 
@@ -15,7 +14,8 @@ constexpr std::size_t round_up(std::size_t n) {
   return (n + kCacheLine - 1) / kCacheLine * kCacheLine;
 }
 constexpr std::size_t per_slab(std::size_t block_bytes) {
-  return std::max<std::size_t>((kSlabBytes - kCacheLine) / block_bytes, 1);
+  const std::size_t slab = block_bytes > kSlabBytes / 2 ? 2 * kSlabBytes : kSlabBytes;
+  return (slab - kCacheLine) / block_bytes;
 }
 
 /// Where the bytes of a pooled Buffer begin, counted from the Buffer object.

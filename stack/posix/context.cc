@@ -61,7 +61,7 @@ Context::Context(const ContextConfig& config, std::unique_ptr<NetDevice> device)
   // Only a launcher looks at the connections.
   if (config_.shared_file >= 0)
     config_.stack.tcp.live = shared_->share_of(config_.queue.index, config_.queue.count);
-  if (!kAddressSanitizer) config_.stack.memory = &large_pages_;
+  if (!address_sanitizer()) config_.stack.memory = &large_pages_;
   const Instant now = clock_now();
   stack_ = std::make_unique<Stack>(config_.stack, system_seed(), now);
   if (device_) {

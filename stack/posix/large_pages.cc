@@ -2,7 +2,9 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <bit>
+#include <new>
 
 namespace millrace::posix {
 
@@ -15,33 +17,37 @@ void* address(std::uintptr_t value) {
 }  // namespace
 
 LargePages::~LargePages() {
-  for (const auto& [page, pieces] : free_pieces_) munmap(address(page), kPageBytes);
+  for (const Page& page : pages_) munmap(address(page.address), kPageBytes);
 }
 
 void* LargePages::take_slab(std::size_t bytes) {
   if (bytes > kPieceBytes || bytes < kPieceBytes / 2) return nullptr;
-  if (with_room_.empty() && !add_page()) return nullptr;
-  const std::uintptr_t page = *with_room_.begin();
-  PieceSet& pieces = free_pieces_[page];
-  const int piece = std::countr_zero(pieces);
-  pieces &= static_cast<PieceSet>(pieces - 1);
-  if (pieces == 0) with_room_.erase(page);
-  return address(page + static_cast<std::uintptr_t>(piece) * kPieceBytes);
+  while (first_with_room_ < pages_.size() && pages_[first_with_room_].free == 0) ++first_with_room_;
+  if (first_with_room_ == pages_.size() && !add_page()) return nullptr;
+  Page& page = pages_[first_with_room_];
+  const int piece = std::countr_zero(page.free);
+  page.free &= static_cast<PieceSet>(page.free - 1);
+  return address(page.address + static_cast<std::uintptr_t>(piece) * kPieceBytes);
 }
 
 void LargePages::give_slab(void* slab) {
   const auto where = reinterpret_cast<std::uintptr_t>(slab);
-  const std::uintptr_t page = where & ~(kPageBytes - 1);
-  PieceSet& pieces = free_pieces_[page];
-  pieces |= static_cast<PieceSet>(1U << ((where - page) / kPieceBytes));
-  with_room_.insert(page);
-  if (pieces != static_cast<PieceSet>(~0U) || free_pieces_.size() == 1) return;
-  with_room_.erase(page);
-  free_pieces_.erase(page);
-  munmap(address(page), kPageBytes);
+  const std::uintptr_t start = where & ~(kPageBytes - 1);
+  const auto page = std::lower_bound(pages_.begin(), pages_.end(), start,
+                                     [](const Page& p, std::uintptr_t a) { return p.address < a; });
+  page->free |= static_cast<PieceSet>(1U << ((where - start) / kPieceBytes));
+  first_with_room_ = std::min(first_with_room_, static_cast<std::size_t>(page - pages_.begin()));
+  if (page->free != kAllPieces || pages_.size() == 1) return;
+  pages_.erase(page);
+  munmap(address(start), kPageBytes);
 }
 
 bool LargePages::add_page() {
+  try {
+    pages_.reserve(pages_.size() + 1);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
   // Twice as much holds one that is aligned.
   void* const map = mmap(nullptr, 2 * kPageBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (map == MAP_FAILED) return false;
@@ -51,8 +57,10 @@ bool LargePages::add_page() {
   if (const std::uintptr_t left = begin + 2 * kPageBytes - (page + kPageBytes); left != 0)
     munmap(address(page + kPageBytes), left);
   madvise(address(page), kPageBytes, MADV_HUGEPAGE);
-  free_pieces_.emplace(page, static_cast<PieceSet>(~0U));
-  with_room_.insert(page);
+  const auto place = std::lower_bound(pages_.begin(), pages_.end(), page,
+                                      [](const Page& p, std::uintptr_t a) { return p.address < a; });
+  first_with_room_ = static_cast<std::size_t>(place - pages_.begin());
+  pages_.insert(place, {page});
   return true;
 }
 

@@ -1,10 +1,8 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <set>
-#include <unordered_map>
+#include <vector>
 
 #include "base/object_slabs.h"
 
@@ -30,18 +28,23 @@ class LargePages final : public SlabSource {
   [[nodiscard]] void* take_slab(std::size_t bytes) override;
   void give_slab(void* slab) override;
 
-  [[nodiscard]] std::size_t pages() const { return free_pieces_.size(); }
+  [[nodiscard]] std::size_t pages() const { return pages_.size(); }
 
  private:
   static constexpr unsigned kPieces = kPageBytes / kPieceBytes;
   using PieceSet = std::uint16_t;
   static_assert(sizeof(PieceSet) * 8 == kPieces);
+  static constexpr auto kAllPieces = static_cast<PieceSet>(~0U);
+  struct Page {
+    std::uintptr_t address;
+    PieceSet free = kAllPieces;
+  };
 
+  /// False: there is no memory.
   [[nodiscard]] bool add_page();
 
-  std::unordered_map<std::uintptr_t, PieceSet> free_pieces_;  ///< of each page
-  /// Pages with free pieces; the lowest gives first, so that others become empty.
-  std::set<std::uintptr_t> with_room_;
+  std::vector<Page> pages_;          ///< by address: the lowest gives first, so that others become empty
+  std::size_t first_with_room_ = 0;  ///< none before it has any
 };
 
 }  // namespace millrace::posix

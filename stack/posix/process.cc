@@ -24,6 +24,7 @@ void Context::after_fork_in_parent() {
 }
 
 void Context::after_fork_in_child() {
+  tick_clock.after_fork_in_child();
   // The other threads, and with them all who slept here, exist in the parent only.
   fall_asleep();
   followers_.clear();

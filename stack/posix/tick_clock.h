@@ -16,7 +16,8 @@ namespace millrace::posix {
 /// The counter is compared with the kernel's clock every kStride. It is trusted while two comparisons in a
 /// row find the same rate; otherwise, and where the kernel itself does not trust it, each call is the
 /// kernel's. So the time is off by what the kernel slews within a stride, and by the noise of a comparison:
-/// fractions of a microsecond. Threads may see one another's times so far apart.
+/// fractions of a microsecond. Threads may see one another's times so far apart,
+/// and one that finds a comparison under way a time that is behind its last one by as much.
 ///
 /// Any thread, any number of them, signal handlers too: nobody waits here, who finds a comparison under way
 /// asks the kernel.
@@ -44,6 +45,14 @@ class TickClock {
     if (passed < good_for && version_.load(std::memory_order_relaxed) == (version & ~1U)) [[likely]]
       return Instant(Duration(time + elapsed(passed, scale)));
     return compare();
+  }
+
+  /// In the child of fork(2): a thread that does not exist there may have been amid a comparison.
+  void after_fork_in_child() {
+    const std::uint32_t version = version_.load(std::memory_order_relaxed);
+    if (version % 2 == 0) return;
+    set(0, 0, 0, 0);
+    version_.store(version + 1, std::memory_order_release);
   }
 
  private:
@@ -88,7 +97,7 @@ class TickClock {
     rate_ = rate;
     if (!same) {
       set(0, 0, 0, 0);
-      return kernel;
+      return now;
     }
     set(ticks, now.time_since_epoch().count(), rate,
         static_cast<std::uint64_t>(static_cast<double>(kStride.count()) / rate));

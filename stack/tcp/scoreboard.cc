@@ -16,7 +16,6 @@ struct BySeq {
 
 SentSegmentPool::~SentSegmentPool() {
   for (Block* block : blocks_) {
-    if (block == nullptr) continue;
     block->~Block();
     ObjectSlabs::give(block);
   }
@@ -25,9 +24,10 @@ SentSegmentPool::~SentSegmentPool() {
 SentSegment* SentSegmentPool::allocate(bool needed) {
   if (!needed && in_use() >= limit_) return nullptr;
   if (free_.empty()) {
-    blocks_.push_back(nullptr);
-    free_.reserve(blocks_.size() * kBlock);
-    Block& block = *(blocks_.back() = new (slabs_.take(sizeof(Block))) Block);
+    blocks_.reserve(blocks_.size() + 1);
+    free_.reserve((blocks_.size() + 1) * kBlock);
+    Block& block = *new (slabs_.take(sizeof(Block))) Block;
+    blocks_.push_back(&block);
     for (std::size_t i = 0; i < kBlock; ++i) free_.push_back(&block[kBlock - 1 - i]);
   }
   SentSegment* segment = free_.back();

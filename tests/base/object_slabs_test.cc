@@ -39,7 +39,7 @@ class CountedSource final : public SlabSource {
 class ObjectSlabsTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (kAddressSanitizer) GTEST_SKIP() << "address sanitizer watches each object";
+    if (address_sanitizer()) GTEST_SKIP() << "address sanitizer watches each object";
   }
 };
 
@@ -127,7 +127,7 @@ TEST(LivesInSlabs, DeleteThroughABaseFindsTheWayBack) {
   const void* const place = object.get();
   object.reset();
   EXPECT_EQ(alive, 0);
-  if (!kAddressSanitizer) {
+  if (!address_sanitizer()) {
     object.reset(new (slabs) Derived(alive));
     EXPECT_EQ(object.get(), place);
   }

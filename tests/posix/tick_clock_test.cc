@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -18,6 +22,7 @@ struct Scripted {
   static inline Duration reading;  ///< the kernel's clock takes so long
   static inline double hertz;
   static inline bool allowed;
+  static inline std::function<void()> while_reading;
   static inline int asked, questions;  ///< the kernel for the time; whether the counter may be used
 
   static void reset() {
@@ -38,6 +43,7 @@ struct Scripted {
     ++asked;
     pass(reading / 2);
     const Instant result = time;
+    if (while_reading) while_reading();
     pass(reading / 2);
     return result;
   }
@@ -64,7 +70,18 @@ class TickClockTest : public testing::Test {
   [[nodiscard]] Duration off() { return clock.now() - Scripted::time; }
   static constexpr Duration kNoise = 50ns;
 
+  /// As fork(2) leaves it.
+  class Copy {
+   public:
+    explicit Copy(const Clock& original) { std::memcpy(bytes_, &original, sizeof original); }
+    [[nodiscard]] Clock& get() { return *std::launder(reinterpret_cast<Clock*>(bytes_)); }
+
+   private:
+    alignas(Clock) unsigned char bytes_[sizeof(Clock)];
+  };
+
   Clock clock;
+  std::unique_ptr<Copy> clock_of_child;
 };
 
 TEST_F(TickClockTest, CountsTicksBetweenComparisons) {
@@ -171,6 +188,28 @@ TEST_F(TickClockTest, NeverRunsBackwards) {
     ASSERT_GE(now, last) << i;
     last = now;
   }
+}
+
+TEST_F(TickClockTest, AChildThatWasForkedAmidAComparisonGoesOn) {
+  settle();
+  Scripted::pass(Clock::kStride);
+  Scripted::while_reading = [this] { clock_of_child = std::make_unique<Copy>(clock); };
+  (void)clock.now();
+  Scripted::while_reading = nullptr;
+  Clock& child = clock_of_child->get();
+  Scripted::asked = 0;
+  (void)child.now();
+  EXPECT_EQ(Scripted::asked, 1);
+  child.after_fork_in_child();
+  for (int i = 0; i < 4; ++i) {
+    (void)child.now();
+    Scripted::pass(Clock::kStride);
+  }
+  (void)child.now();
+  Scripted::asked = 0;
+  Scripted::pass(500us);
+  EXPECT_LE(std::chrono::abs(child.now() - Scripted::time), kNoise);
+  EXPECT_EQ(Scripted::asked, 0);
 }
 
 TEST(ClockNow, IsTheKernelsOfAllThreads) {
