@@ -35,6 +35,7 @@ LAYERS = [(layer, re.compile(dso), re.compile(symbol)) for layer, dso, symbol in
                                                    r"xdp|bpf|tun_|eth_"),
     ("kernel: entry, sleep, the rest", r"\[kernel|\[guest", r""),
     ("clock", r"\[vdso\]", r""),
+    ("clock", r"", r"TickClock"),
     ("copies (C library)", r"libc\.so", r"mem(move|cpy|set)"),
     ("C library, the rest", r"libc\.so|libstdc\+\+|libm\.so|ld-linux", r""),
     ("driver", r"librte_|libmillrace-dpdk|libmillrace-xdp", r""),
