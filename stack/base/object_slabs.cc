@@ -53,7 +53,8 @@ void ObjectSlabs::give(void* object) noexcept {
   if (reinterpret_cast<std::uintptr_t>(object) % kLine != 0)
     return ::operator delete (static_cast<std::uint8_t*>(object) - kAloneAt, std::align_val_t{kLine});
   if (address_sanitizer()) return ::operator delete (object, std::align_val_t{kLine});
-  auto& slab = *reinterpret_cast<Slab*>(reinterpret_cast<std::uintptr_t>(object) & ~(kSlabBytes - 1));
+  const std::size_t offset = reinterpret_cast<std::uintptr_t>(object) % kSlabBytes;
+  auto& slab = *reinterpret_cast<Slab*>(static_cast<std::uint8_t*>(object) - offset);
   slab.owner->take_back(slab, object);
 }
 
