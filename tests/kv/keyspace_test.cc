@@ -15,7 +15,6 @@ namespace millrace::kv {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsEmpty;
 
 class KeyspaceTest : public testing::Test {
  protected:

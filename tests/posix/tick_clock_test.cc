@@ -214,6 +214,7 @@ TEST_F(TickClockTest, AChildThatWasForkedAmidAComparisonGoesOn) {
 
 TEST(ClockNow, IsTheKernelsOfAllThreads) {
   std::vector<std::thread> threads;
+  threads.reserve(4);
   std::atomic<int> wrong{0};
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&wrong] {
