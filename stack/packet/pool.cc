@@ -3,12 +3,14 @@
 #include <cassert>
 #include <new>
 
+#include "base/object_slabs.h"
+
 namespace millrace {
 
 namespace {
 
 constexpr std::size_t kCacheLine = 64;
-constexpr std::size_t kSlabBytes = std::size_t{128} << 10;
+constexpr std::size_t kSlabBytes = ObjectSlabs::kSlabBytes;  // what large pages are given out by
 
 constexpr std::size_t round_up(std::size_t n) {
   return (n + kCacheLine - 1) / kCacheLine * kCacheLine;
