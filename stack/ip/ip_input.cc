@@ -22,6 +22,25 @@ void IpLayer::on_ip_packet(PacketPtr packet, std::uint16_t ether_type, link::Int
   input(std::move(packet), &interface, now);
 }
 
+std::size_t IpLayer::looks_ahead() const {
+  // Nobody else's flows are so many and so large.
+  const Transport* const tcp = transports_[wire::kProtocolTcp];
+  return tcp == nullptr ? 0 : tcp->looks_ahead();
+}
+
+void IpLayer::expect(std::uint16_t ether_type, std::span<const std::uint8_t> packet) {
+  constexpr std::uint8_t kVersionAndSize = 0x45;  // without options
+  constexpr std::size_t kProtocol = 9, kSource = 12, kDestination = 16;
+  Transport& tcp = *transports_[wire::kProtocolTcp];
+  if (ether_type != wire::kEtherTypeIpv4 || packet.size() < kHeader || packet[0] != kVersionAndSize ||
+      packet[kProtocol] != wire::kProtocolTcp) {
+    tcp.expect({}, {}, {});
+  } else {
+    tcp.expect(wire::load_ipv4(&packet[kSource]), wire::load_ipv4(&packet[kDestination]),
+               packet.subspan(kHeader));
+  }
+}
+
 std::size_t IpLayer::poll_loopback(std::size_t budget, Instant now) {
   std::size_t done = 0;
   for (; done < budget; ++done) {

@@ -31,6 +31,9 @@ class IpLayer final : public link::PacketSink, private ReassemblyListener {
   // --- input
   void on_ip_packet(PacketPtr packet, std::uint16_t ether_type, link::Interface& interface,
                     Instant now) override;
+  [[nodiscard]] std::size_t looks_ahead() const override;
+  /// Precondition: looks_ahead() is not 0.
+  void expect(std::uint16_t ether_type, std::span<const std::uint8_t> packet) override;
   void on_unreachable(PacketPtr packet, link::Interface& interface, Instant now) override;
   /// Delivers what was sent to our own addresses; returns how many. Called in each turn of the stack.
   std::size_t poll_loopback(std::size_t budget, Instant now);

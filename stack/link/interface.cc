@@ -10,6 +10,9 @@ namespace millrace::link {
 
 namespace {
 
+/// Fewer frames come to their turn before anything could be fetched.
+constexpr std::size_t kWorthLookingAhead = 4;
+
 /// RFC 1112 §6.4: the low 23 bits of the group in 01:00:5e:00:00:00.
 [[nodiscard]] MacAddress multicast_mac(const IpAddress& group) {
   const auto& b = group.bytes();
@@ -111,10 +114,34 @@ std::size_t Interface::poll(std::size_t budget, Instant now) {
   }
   // A frame that comes alone has nobody to be merged with: the common case of a request and its answer.
   const bool merge = received > 1 && gro_.try_batch(rx_batch_.front());
-  while (PacketPtr frame = rx_batch_.pop_front()) receive(std::move(frame), merge, now);
+  const std::size_t ahead = received >= kWorthLookingAhead ? sink_.looks_ahead() : 0;
+  if (ahead == 0) {
+    while (PacketPtr frame = rx_batch_.pop_front()) receive(std::move(frame), merge, now);
+  } else {
+    receive_ahead(ahead, merge, now);
+  }
   gro_.flush(received_);
   deliver(now);
   return received;
+}
+
+void Interface::receive_ahead(std::size_t ahead, bool merge, Instant now) {
+  auto next = rx_batch_.begin();
+  const auto tell_of_next = [&] {
+    std::span<const std::uint8_t> bytes;
+    if (next != rx_batch_.end()) bytes = std::as_const(*next++).linear();
+    if (bytes.size() < wire::EthernetHeader::kSize) {
+      sink_.expect(0, {});
+    } else {
+      sink_.expect(load_be16(&bytes[wire::EthernetHeader::kSize - 2]),
+                   bytes.subspan(wire::EthernetHeader::kSize));
+    }
+  };
+  for (std::size_t i = 0; i < ahead; ++i) tell_of_next();
+  while (PacketPtr frame = rx_batch_.pop_front()) {
+    tell_of_next();
+    receive(std::move(frame), merge, now);
+  }
 }
 
 void Interface::receive_observed(Instant now) {

@@ -57,6 +57,11 @@ class PacketSink {
   virtual ~PacketSink() = default;
   virtual void on_ip_packet(PacketPtr packet, std::uint16_t ether_type, Interface& interface,
                             Instant now) = 0;
+  /// How many packets before its turn it wants to be told of one, by expect(); 0: of none.
+  [[nodiscard]] virtual std::size_t looks_ahead() const { return 0; }
+  /// The frame after those told of before, from the network header on, so that what it needs can be fetched
+  /// meanwhile. Empty: it has none, or there is none.
+  virtual void expect(std::uint16_t /*ether_type*/, std::span<const std::uint8_t> /*packet*/) {}
   /// A packet that waited for a neighbour who does not answer: becomes ICMP host unreachable or a socket
   /// error.
   virtual void on_unreachable(PacketPtr packet, Interface& interface, Instant now) = 0;
@@ -138,6 +143,8 @@ class Interface {
 
  private:
   friend class NeighbourCache;
+  /// Receives the batch, and tells the sink of each frame so many frames before its turn.
+  void receive_ahead(std::size_t ahead, bool merge, Instant now);
   friend class AddressClaims;
   /// ARP gets this much more of a full transmit queue.
   static constexpr std::size_t kTxQueueReserve = 64;

@@ -91,6 +91,22 @@ void Connection::adopt(const Handshake& handshake, Listener* listener, Instant n
   syn_retransmitted_ = handshake.syn_retransmitted;
 }
 
+void Connection::prefetch_itself() const {
+  prefetch(this, sender_.often_touched_end());
+  prefetch(receiver_.often_touched_begin(), this + 1);
+}
+
+void Connection::prefetch_parts() const {
+  sender_.prefetch_parts();
+  if (socket_ != nullptr) prefetch(socket_, sizeof(TcpSocket));
+}
+
+void Connection::prefetch_owner() const {
+  constexpr std::size_t kTouched = 128;
+  if (socket_ != nullptr) prefetch(socket_->user, kTouched);
+  sender_.prefetch_payload();
+}
+
 void Connection::attach(TcpSocket* socket) {
   socket_ = socket;
 }

@@ -104,6 +104,11 @@ class Connection final : public Flow,
   // --- from the network
   void on_segment(Segment& segment, Instant now);
   void on_icmp_error(const ip::IcmpError& error, Instant now);
+  /// A segment will come (see Lookahead): what most of them touch here; what that points to, of which this
+  /// reads only what the first fetched; and so on.
+  void prefetch_itself() const;
+  void prefetch_parts() const;
+  void prefetch_owner() const;
   /// The end of a batch: data and ACKs go out.
   void output(Instant now);
 

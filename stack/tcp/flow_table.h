@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/ip_address.h"
+#include "base/prefetch.h"
 
 namespace millrace::tcp {
 
@@ -54,6 +55,15 @@ class FlowTable {
     }
     return nullptr;
   }
+  /// The first whose hash this is, most likely the only one.
+  [[nodiscard]] const Flow* find_likely(std::uint32_t hash) const {
+    const Flow* flow = buckets_[hash & mask_];
+    while (flow != nullptr && flow->hash_ != hash) flow = flow->next_;
+    return flow;
+  }
+  /// What find() and find_likely() read first; and, of what is there then, what they read next.
+  void prefetch_bucket(std::uint32_t hash) const { prefetch(&buckets_[hash & mask_]); }
+  void prefetch_first(std::uint32_t hash) const { prefetch(buckets_[hash & mask_]); }
   /// Precondition: no flow with that key is in the table.
   void insert(Flow& flow);
   /// No effect when it is not in the table.

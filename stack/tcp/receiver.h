@@ -48,6 +48,8 @@ class Receiver {
     bool readable = false;  ///< bytes joined the queue
     bool fin = false;       ///< the peer's FIN is now in order
   };
+  /// Most segments touch what lies from here on (see Lookahead).
+  [[nodiscard]] const void* often_touched_begin() const { return &rcv_nxt_; }
   /// An acceptable segment's payload and FIN (RFC 9293 §3.10.7.4, seventh and eighth).
   Outcome on_data(Segment& segment, Instant now);
   /// RCV.WND: what the peer may send from rcv_nxt on, as last advertised.

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 
+#include "base/prefetch.h"
 #include "packet/pool.h"
 #include "socket/socket.h"
 #include "tcp/memory_budget.h"
@@ -45,7 +46,17 @@ class SendQueue {
   /// Room left in the last chunk: can be filled whatever the limits say.
   [[nodiscard]] std::uint32_t tail_room() const;
 
+  /// An ACK will come (see Lookahead), which lets go of the first buffer; and into its bytes what is sent
+  /// next is likely to be copied.
+  void prefetch_front() const {
+    if (count_ != 0) prefetch(at(0).buffer.get());
+  }
+  void prefetch_payload() const {
+    if (count_ != 0) prefetch(at(0).buffer->bytes(), kSmallPayload);
+  }
+
  private:
+  static constexpr std::size_t kSmallPayload = 128;
   struct Chunk {
     BufferRef buffer;
     std::uint32_t begin = 0, end = 0;  ///< of the buffer's bytes

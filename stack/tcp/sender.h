@@ -86,6 +86,15 @@ class Sender {
   /// pieces; the window stays what it is.
   void resend_mtu_probe();
 
+  /// An ACK will come (see Lookahead): most touch what lies before here; what that points to; and so on.
+  [[nodiscard]] const void* often_touched_end() const { return &mtu_probe_; }
+  void prefetch_parts() const {
+    prefetch(congestion_.get(), kCongestionBytes);
+    if (const SentSegment* head = board_.head()) prefetch(head, sizeof *head);
+    queue_.prefetch_front();
+  }
+  void prefetch_payload() const { queue_.prefetch_payload(); }
+
   // --- to the network
   void transmit(Instant now);
   /// A deadline has come: of the retransmission, tail loss, reordering, pacing or persist timer. False: the
@@ -195,6 +204,8 @@ class Sender {
     Duration oldest_rtt{-1}, newest_rtt{-1};  ///< of what was sent once only
     AckedDeliveries deliveries;
   };
+
+  static constexpr std::size_t kCongestionBytes = 192;  ///< of a congestion control, that most ACKs touch
 
   [[nodiscard]] SeqNum data_end() const { return queue_front_ + queue_.bytes(); }
   [[nodiscard]] bool recovering() const { return phase_ == Phase::kRecovery || phase_ == Phase::kCwr; }

@@ -300,6 +300,17 @@ bool Tcp::resume_senders(Instant now) {
 
 // --- input
 
+void Tcp::expect(const IpAddress& source, const IpAddress& destination,
+                 std::span<const std::uint8_t> packet) {
+  constexpr std::size_t kPorts = 4;
+  if (packet.size() < kPorts) {
+    lookahead_.expect_none();
+  } else {
+    const FlowKey key{{destination, load_be16(&packet[2])}, {source, load_be16(packet.data())}};
+    lookahead_.expect(key);
+  }
+}
+
 void Tcp::on_packet(PacketPtr packet, const ip::PacketInfo& info, Instant now) {
   const std::uint16_t wire_segments = std::max<std::uint16_t>(packet->offload.gso_segs, 1);
   count(Counter::kInSegs, wire_segments);

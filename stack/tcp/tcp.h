@@ -19,6 +19,7 @@
 #include "tcp/fast_open.h"
 #include "tcp/flow_table.h"
 #include "tcp/isn.h"
+#include "tcp/lookahead.h"
 #include "tcp/memory_budget.h"
 #include "tcp/port_table.h"
 #include "tcp/scoreboard.h"
@@ -46,6 +47,11 @@ class Tcp final : public ip::Transport {
   // --- from below
   void on_packet(PacketPtr packet, const ip::PacketInfo& info, Instant now) override;
   void on_icmp_error(const ip::IcmpError& error, Instant now) override;
+  [[nodiscard]] std::size_t looks_ahead() const override {
+    return lookahead_.worthwhile() ? Lookahead::kDepth : 0;
+  }
+  void expect(const IpAddress& source, const IpAddress& destination,
+              std::span<const std::uint8_t> packet) override;
   /// Ends a batch: transmits for every connection that was touched, and buries the dead.
   void flush(Instant now);
   /// There is a connection that was touched.
@@ -156,6 +162,7 @@ class Tcp final : public ip::Transport {
   FastOpenCookies fast_open_cookies_;
   FastOpenCache fast_open_cache_;
   FlowTable flows_;
+  Lookahead lookahead_{flows_};
   PortTable ports_;
   MemoryBudget send_budget_, receive_budget_;
   LiveTable live_;
