@@ -191,9 +191,11 @@ TxQueue::Built TxQueue::build(const Packet& packet, Frame& frame) {
   return Built::kYes;
 }
 
-std::size_t TxQueue::build_burst(PacketQueue& packets, std::size_t& taken, DeviceStats& stats) {
+std::size_t TxQueue::build_burst(PacketQueue& packets, PacketLookahead& ahead, std::size_t& taken,
+                                 DeviceStats& stats) {
   std::size_t count = 0;
   for (auto at = packets.begin(); at != packets.end() && count < burst_limit_;) {
+    ahead.begin_next();
     switch (build(*at, frames_[count])) {
       case Built::kYes:
         burst_[count] = frames_[count].mbufs;
@@ -219,8 +221,9 @@ std::size_t TxQueue::build_burst(PacketQueue& packets, std::size_t& taken, Devic
 std::size_t TxQueue::send(PacketQueue& packets, DeviceStats& stats) {
   std::size_t taken = 0;
   full_ = false;
+  PacketLookahead ahead(packets);
   while (!packets.empty()) {
-    const std::size_t count = build_burst(packets, taken, stats);
+    const std::size_t count = build_burst(packets, ahead, taken, stats);
     if (count == 0) break;
     const auto offered = static_cast<std::uint16_t>(count);
     std::uint16_t ready = offered;

@@ -13,6 +13,7 @@
 
 #include "dpdk/lcore.h"
 #include "link/net_device.h"
+#include "packet/packet_lookahead.h"
 
 namespace millrace::drivers::dpdk {
 
@@ -97,7 +98,8 @@ class TxQueue {
     return config_.multi_segment &&
            (config_.max_segments == 0 || packet.fragment_count() + 2 <= config_.max_segments);
   }
-  [[nodiscard]] std::size_t build_burst(PacketQueue& packets, std::size_t& taken, DeviceStats& stats);
+  [[nodiscard]] std::size_t build_burst(PacketQueue& packets, PacketLookahead& ahead, std::size_t& taken,
+                                        DeviceStats& stats);
   void drop_strays_slow();
 
   const Lcore& lcore_;
