@@ -58,10 +58,11 @@ class Transport {
 
   /// How many packets before its turn it wants to be told of one, by expect(); 0: of none.
   [[nodiscard]] virtual std::size_t looks_ahead() const { return 0; }
-  /// The packet after those told of before, from the transport header on, so that what it needs can be
-  /// fetched meanwhile. A hint: it may be bad, and it may not come. Empty: it is none of this transport's.
-  virtual void expect(const IpAddress& /*source*/, const IpAddress& /*destination*/,
-                      std::span<const std::uint8_t> /*packet*/) {}
+  /// The packet after those told of before, from the transport header on, and its source and destination, as
+  /// they stand in its IPv4 header, so that what it needs can be fetched meanwhile. A hint: it may be bad,
+  /// and it may not come. Empty: it is none of this transport's.
+  virtual void expect(std::span<const std::uint8_t> /*addresses*/, std::span<const std::uint8_t> /*packet*/) {
+  }
 };
 
 /// How to send. Unset source: the route's.

@@ -30,14 +30,13 @@ std::size_t IpLayer::looks_ahead() const {
 
 void IpLayer::expect(std::uint16_t ether_type, std::span<const std::uint8_t> packet) {
   constexpr std::uint8_t kVersionAndSize = 0x45;  // without options
-  constexpr std::size_t kProtocol = 9, kSource = 12, kDestination = 16;
+  constexpr std::size_t kProtocol = 9, kAddresses = 12;
   Transport& tcp = *transports_[wire::kProtocolTcp];
   if (ether_type != wire::kEtherTypeIpv4 || packet.size() < kHeader || packet[0] != kVersionAndSize ||
       packet[kProtocol] != wire::kProtocolTcp) {
-    tcp.expect({}, {}, {});
+    tcp.expect({}, {});
   } else {
-    tcp.expect(wire::load_ipv4(&packet[kSource]), wire::load_ipv4(&packet[kDestination]),
-               packet.subspan(kHeader));
+    tcp.expect(packet.subspan(kAddresses, kHeader - kAddresses), packet.subspan(kHeader));
   }
 }
 

@@ -31,7 +31,7 @@ class PacketLookahead {
  private:
   using Iterator = decltype(std::declval<PacketQueue&>().end());
   /// So many packets, each of them some cache lines, are more than what is near.
-  static constexpr std::size_t kLong = 512;
+  static constexpr std::size_t kLong = 64;
   static constexpr std::size_t kPacketAhead = 7, kBuffersAhead = 5, kBytesAhead = 3;
   static constexpr std::size_t kFirstBytes = 128;
 

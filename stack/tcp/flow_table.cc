@@ -1,5 +1,6 @@
 #include "tcp/flow_table.h"
 
+#include <bit>
 #include <cassert>
 
 #include "base/byte_order.h"
@@ -28,18 +29,29 @@ FlowTable::FlowTable(std::uint64_t secret_a, std::uint64_t secret_b)
 
 std::uint32_t FlowTable::hash_of(const FlowKey& key) const {
   const std::uint64_t ports = (std::uint64_t{key.local.port} << 16) | key.remote.port;
-  std::uint64_t h;
   if (key.local.address.is_v4()) {
-    const std::uint64_t addresses =
-        (std::uint64_t{key.local.address.v4_value()} << 32) | key.remote.address.v4_value();
-    h = fold_multiply(addresses ^ secret_a_, ports ^ secret_b_);
-  } else {
-    const auto& a = key.local.address.bytes();
-    const auto& b = key.remote.address.bytes();
-    h = fold_multiply(load_be64(a.data()) ^ secret_a_, load_be64(a.data() + 8) ^ secret_b_);
-    h = fold_multiply(h ^ load_be64(b.data()), load_be64(b.data() + 8) ^ secret_a_);
-    h = fold_multiply(h ^ ports, secret_b_);
+    return hash_of_v4((std::uint64_t{key.local.address.v4_value()} << 32) | key.remote.address.v4_value(),
+                      ports);
   }
+  const auto& a = key.local.address.bytes();
+  const auto& b = key.remote.address.bytes();
+  std::uint64_t h = fold_multiply(load_be64(a.data()) ^ secret_a_, load_be64(a.data() + 8) ^ secret_b_);
+  h = fold_multiply(h ^ load_be64(b.data()), load_be64(b.data() + 8) ^ secret_a_);
+  h = fold_multiply(h ^ ports, secret_b_);
+  return finish(h);
+}
+
+std::uint32_t FlowTable::hash_of_arrival(std::span<const std::uint8_t, 8> addresses,
+                                         std::span<const std::uint8_t, 4> ports) const {
+  // In a key we come first.
+  return hash_of_v4(std::rotl(load_be64(addresses.data()), 32), std::rotl(load_be32(ports.data()), 16));
+}
+
+std::uint32_t FlowTable::hash_of_v4(std::uint64_t addresses, std::uint64_t ports) const {
+  return finish(fold_multiply(addresses ^ secret_a_, ports ^ secret_b_));
+}
+
+std::uint32_t FlowTable::finish(std::uint64_t h) const {
   h = fold_multiply(h ^ secret_b_, secret_a_);
   return static_cast<std::uint32_t>(h ^ (h >> 32));
 }

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "base/ip_address.h"
 #include "base/prefetch.h"
@@ -73,6 +74,10 @@ class FlowTable {
   [[nodiscard]] std::uint32_t flows_on_port(std::uint16_t port) const { return per_port_[port]; }
   /// The hash under the table's secret: for spreading over SO_REUSEPORT groups too.
   [[nodiscard]] std::uint32_t hash_of(const FlowKey& key) const;
+  /// The same for a segment that came: its source and destination as in the IPv4 header, its ports as in its
+  /// own.
+  [[nodiscard]] std::uint32_t hash_of_arrival(std::span<const std::uint8_t, 8> addresses,
+                                              std::span<const std::uint8_t, 4> ports) const;
 
   /// A walk in pieces, between which anything may change: visits the buckets from `cursor` on (0: the first)
   /// until `flows` flows or `buckets` buckets are exceeded, and returns where to go on (0: it was the last).
@@ -105,6 +110,8 @@ class FlowTable {
 
  private:
   void grow();
+  [[nodiscard]] std::uint32_t hash_of_v4(std::uint64_t addresses, std::uint64_t ports) const;
+  [[nodiscard]] std::uint32_t finish(std::uint64_t h) const;
   /// The bucket after `cursor`: plus one, counted from the highest bit of the index down.
   [[nodiscard]] std::uint32_t next_bucket(std::uint32_t cursor) const;
 

@@ -13,11 +13,11 @@ static_assert(kOwnerStage < Lookahead::kDepth);
 
 }  // namespace
 
-void Lookahead::expect(const FlowKey& key) {
+void Lookahead::expect(std::uint32_t hash) {
   Told& newest = told_[++newest_ % kDepth];
   newest.of_flow = true;
-  newest.hash = flows_.hash_of(key);
-  flows_.prefetch_bucket(newest.hash);
+  newest.hash = hash;
+  flows_.prefetch_bucket(hash);
   move_on();
 }
 

@@ -29,8 +29,8 @@ class Lookahead {
 
   /// There are so many flows that no near cache has them all.
   [[nodiscard]] bool worthwhile() const { return flows_.size() >= kManyFlows; }
-  /// The segment after those told of before is one of this flow.
-  void expect(const FlowKey& key);
+  /// The segment after those told of before is one of the flow with this hash.
+  void expect(std::uint32_t hash);
   /// ... is of no flow, or there is none.
   void expect_none();
 

@@ -300,14 +300,12 @@ bool Tcp::resume_senders(Instant now) {
 
 // --- input
 
-void Tcp::expect(const IpAddress& source, const IpAddress& destination,
-                 std::span<const std::uint8_t> packet) {
-  constexpr std::size_t kPorts = 4;
-  if (packet.size() < kPorts) {
+void Tcp::expect(std::span<const std::uint8_t> addresses, std::span<const std::uint8_t> packet) {
+  constexpr std::size_t kAddresses = 8, kPorts = 4;
+  if (addresses.size() < kAddresses || packet.size() < kPorts) {
     lookahead_.expect_none();
   } else {
-    const FlowKey key{{destination, load_be16(&packet[2])}, {source, load_be16(packet.data())}};
-    lookahead_.expect(key);
+    lookahead_.expect(flows_.hash_of_arrival(addresses.first<kAddresses>(), packet.first<kPorts>()));
   }
 }
 

@@ -50,8 +50,7 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] std::size_t looks_ahead() const override {
     return lookahead_.worthwhile() ? Lookahead::kDepth : 0;
   }
-  void expect(const IpAddress& source, const IpAddress& destination,
-              std::span<const std::uint8_t> packet) override;
+  void expect(std::span<const std::uint8_t> addresses, std::span<const std::uint8_t> packet) override;
   /// Ends a batch: transmits for every connection that was touched, and buries the dead.
   void flush(Instant now);
   /// There is a connection that was touched.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <map>
 #include <memory>
 #include <vector>
@@ -63,6 +64,14 @@ TEST(FlowTable, FindsWhatIsInItAndCountsPorts) {
   });
   EXPECT_EQ(seen, size);
   EXPECT_EQ(table.size(), 0u);
+}
+
+TEST(FlowTable, ASegmentHasTheHashOfItsFlow) {
+  const FlowTable table(0x9e3779b97f4a7c15, 0xd1b54a32d192ed03);
+  const FlowKey flow{{IpAddress::v4(198, 18, 3, 4), 0x1234}, {IpAddress::v4(198, 19, 5, 6), 0xabcd}};
+  constexpr std::array<std::uint8_t, 8> kAddresses{198, 19, 5, 6, 198, 18, 3, 4};
+  constexpr std::array<std::uint8_t, 4> kPorts{0xab, 0xcd, 0x12, 0x34};
+  EXPECT_EQ(table.hash_of_arrival(kAddresses, kPorts), table.hash_of(flow));
 }
 
 TEST(FlowTable, AWalkInPiecesSeesEachFlowThatStaysExactlyOnceWhileTheTableGrows) {
