@@ -13,13 +13,17 @@ inline void prefetch(const void* at) {
   asm volatile("");
 }
 
-/// The same for each line of [begin, end).
-inline void prefetch(const void* begin, const void* end) {
-  constexpr std::size_t kLine = 64;
-  for (auto at = static_cast<const char*>(begin); at < end; at += kLine) prefetch(at);
-}
+/// The same for each line of so many bytes; null: of none.
 inline void prefetch(const void* first, std::size_t bytes) {
-  prefetch(first, static_cast<const char*>(first) + bytes);
+  constexpr std::size_t kLine = 64;
+  if (first == nullptr || bytes == 0) return;
+  const auto* const from = static_cast<const char*>(first);
+  for (std::size_t at = 0; at < bytes; at += kLine) prefetch(from + at);
+  prefetch(from + bytes - 1);  // one line more than that, where `first` begins none
+}
+/// [begin, end)
+inline void prefetch(const void* begin, const void* end) {
+  prefetch(begin, static_cast<std::size_t>(static_cast<const char*>(end) - static_cast<const char*>(begin)));
 }
 
 }  // namespace millrace

@@ -32,7 +32,7 @@ class IpLayer final : public link::PacketSink, private ReassemblyListener {
   void on_ip_packet(PacketPtr packet, std::uint16_t ether_type, link::Interface& interface,
                     Instant now) override;
   [[nodiscard]] std::size_t looks_ahead() const override;
-  /// Precondition: looks_ahead() is not 0.
+  /// Precondition: looks_ahead() was not 0 when the burst began.
   void expect(std::uint16_t ether_type, std::span<const std::uint8_t> packet) override;
   void on_unreachable(PacketPtr packet, link::Interface& interface, Instant now) override;
   /// Delivers what was sent to our own addresses; returns how many. Called in each turn of the stack.

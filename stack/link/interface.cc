@@ -129,7 +129,7 @@ void Interface::receive_ahead(std::size_t ahead, bool merge, Instant now) {
   auto next = rx_batch_.begin();
   const auto tell_of_next = [&] {
     std::span<const std::uint8_t> bytes;
-    if (next != rx_batch_.end()) bytes = std::as_const(*next++).linear();
+    if (next != rx_batch_.end()) bytes = (next++)->linear();
     if (bytes.size() < wire::EthernetHeader::kSize) {
       sink_.expect(0, {});
     } else {

@@ -60,7 +60,7 @@ class PacketSink {
   /// How many packets before its turn it wants to be told of one, by expect(); 0: of none.
   [[nodiscard]] virtual std::size_t looks_ahead() const { return 0; }
   /// The frame after those told of before, from the network header on, so that what it needs can be fetched
-  /// meanwhile. Empty: it has none, or there is none.
+  /// meanwhile. Empty: it has none, or there is none. For all frames of a burst, or for none.
   virtual void expect(std::uint16_t /*ether_type*/, std::span<const std::uint8_t> /*packet*/) {}
   /// A packet that waited for a neighbour who does not answer: becomes ICMP host unreachable or a socket
   /// error.
@@ -143,8 +143,6 @@ class Interface {
 
  private:
   friend class NeighbourCache;
-  /// Receives the batch, and tells the sink of each frame so many frames before its turn.
-  void receive_ahead(std::size_t ahead, bool merge, Instant now);
   friend class AddressClaims;
   /// ARP gets this much more of a full transmit queue.
   static constexpr std::size_t kTxQueueReserve = 64;
@@ -153,6 +151,8 @@ class Interface {
   [[nodiscard]] bool is_on_link(const IpAddress& address) const;
   /// What becomes of a frame from the wire. `merge`: others of its batch may follow it in its flow.
   void receive(PacketPtr frame, bool merge, Instant now);
+  /// The same for a batch; the sink is told of each frame so many frames before its turn.
+  void receive_ahead(std::size_t ahead, bool merge, Instant now);
   void receive_observed(Instant now);
   /// The address of ours that asks for a neighbour.
   [[nodiscard]] IpAddress source_for(const IpAddress& neighbour) const;

@@ -23,7 +23,7 @@ class PacketLookahead {
     for (std::size_t i = 0; i < kPacketAhead; ++i) move_on();
   }
 
-  /// Work on the next packet begins.
+  /// Work on the next packet begins. Where that is one for which it was called before, it goes further ahead.
   void begin_next() {
     if (bytes_ != end_) move_on();
   }

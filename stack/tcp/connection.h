@@ -104,8 +104,8 @@ class Connection final : public Flow,
   // --- from the network
   void on_segment(Segment& segment, Instant now);
   void on_icmp_error(const ip::IcmpError& error, Instant now);
-  /// A segment will come (see Lookahead): what most of them touch here; what that points to, of which this
-  /// reads only what the first fetched; and so on.
+  /// A segment will come (see Lookahead): what most of them touch here; what that points to; and so on. Each
+  /// reads what the one before it fetched, and little else.
   void prefetch_itself() const;
   void prefetch_parts() const;
   void prefetch_owner() const;

@@ -15,7 +15,7 @@ class Connection;
 /// Of thousands of connections a segment finds its own in no near cache, and waits for one thing after the
 /// other, as each leads to the next. So each segment is told of kDepth segments before its turn, and whenever
 /// another one is, all those in between move on; what is asked for at one stage is there, and can be read, at
-/// the next:
+/// the next (but for the few flows that are not the first in their bucket):
 ///
 ///     told of                                                                        its turn
 ///      | bucket ............. | flow | connection | what it points to | its socket's owner |

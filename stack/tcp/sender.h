@@ -87,7 +87,7 @@ class Sender {
   void resend_mtu_probe();
 
   /// An ACK will come (see Lookahead): most touch what lies before here; what that points to; and so on.
-  [[nodiscard]] const void* often_touched_end() const { return &mtu_probe_; }
+  [[nodiscard]] const void* often_touched_end() const { return &iss_; }
   void prefetch_parts() const {
     prefetch(congestion_.get(), kCongestionBytes);
     if (const SentSegment* head = board_.head()) prefetch(head, sizeof *head);

@@ -56,7 +56,7 @@ TEST_P(PacketLookaheadOf, MayBeginPacketsAgainThatAreTakenLater) {
   EXPECT_EQ(taken, GetParam());
 }
 
-INSTANTIATE_TEST_SUITE_P(ShortAndLong, PacketLookaheadOf, testing::Values(0u, 1u, 511u, 512u, 513u, 2000u));
+INSTANTIATE_TEST_SUITE_P(ShortAndLong, PacketLookaheadOf, testing::Values(0u, 1u, 63u, 64u, 65u, 2000u));
 
 }  // namespace
 }  // namespace millrace

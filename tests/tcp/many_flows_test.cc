@@ -12,7 +12,7 @@
 namespace millrace::test {
 namespace {
 
-constexpr std::size_t kConnections = 2500, kBurst = 250;  // which a turn takes
+constexpr std::size_t kConnections = 4000, kBurst = 250;  // which a turn takes
 
 class ManyFlows : public testing::Test {
  protected:
@@ -92,6 +92,7 @@ TEST_F(ManyFlows, SomeEndWhileOthersAreToldOf) {
   EXPECT_EQ(reset, (kConnections + 2) / 3);
   EXPECT_EQ(ended, (kConnections + 1) / 3);
   EXPECT_EQ(open, kConnections / 3);
+  EXPECT_NE(pair_.b.stack.tcp().looks_ahead(), 0u);
   for (auto* sockets : {&servers_, &clients_}) {
     for (std::size_t i = 0; i < kConnections; ++i) {
       if ((*sockets)[i] != nullptr) (*sockets)[i]->close(pair_.now);

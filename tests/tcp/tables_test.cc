@@ -74,6 +74,22 @@ TEST(FlowTable, ASegmentHasTheHashOfItsFlow) {
   EXPECT_EQ(table.hash_of_arrival(kAddresses, kPorts), table.hash_of(flow));
 }
 
+TEST(FlowTable, FindsAFlowByItsHashAloneWhileItIsThere) {
+  FlowTable table(0x9e3779b97f4a7c15, 0xd1b54a32d192ed03);
+  constexpr std::uint32_t kFlows = 900;  // in fewer buckets
+  std::vector<std::unique_ptr<TestFlow>> flows;
+  for (std::uint32_t n = 0; n < kFlows; ++n) {
+    EXPECT_EQ(table.find_likely(table.hash_of(key(n))), nullptr);
+    table.insert(*flows.emplace_back(std::make_unique<TestFlow>(key(n))));
+  }
+  for (std::uint32_t n = 0; n < kFlows; ++n) {
+    const std::uint32_t hash = table.hash_of(key(n));
+    EXPECT_EQ(table.find_likely(hash), flows[n].get());
+    table.remove(*flows[n]);
+    EXPECT_EQ(table.find_likely(hash), nullptr);
+  }
+}
+
 TEST(FlowTable, AWalkInPiecesSeesEachFlowThatStaysExactlyOnceWhileTheTableGrows) {
   for (const std::size_t piece : {1u, 7u, 64u, 5'000u}) {
     FlowTable table(0x9e3779b97f4a7c15, 0xd1b54a32d192ed03);
