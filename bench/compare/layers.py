@@ -4,7 +4,8 @@
     bench/compare/layers.py BUILD [--only REGEX] [--columns REGEX] [--seconds 3] [--json FILE]
 
 as root, with a release build and Debian's linux-perf. The server is sampled, its own code and the kernel's that runs in its place (system
-calls, and the interrupts of its core that fall into them), and the samples become nanoseconds a request. See bench/README.md.
+calls, and the interrupts of its core that fall into them), and the samples become nanoseconds a request, or for 64 KB of a stream. See
+bench/README.md.
 """
 
 import argparse
@@ -70,28 +71,28 @@ def sample(pid, seconds, path):
 
 
 def measure(place, row, column, seconds, folder):
-    """Nanoseconds a request by layer."""
+    """Nanoseconds a request, or whatever the row counts, by layer."""
     server = row.start_server(place, column)
     load = row.start_load(place, column, SETTLE + seconds + 1)
     time.sleep(SETTLE)
     spent = sample(server.pid, seconds, os.path.join(folder, "perf.data"))
     result = place.result_of(load)
     place.end_programs()
-    requests = result["rate"] * seconds
-    return {"rate": result["rate"], "layers": {layer: value / requests * 1e9 for layer, value in spent.items()}}
+    rate = row.units_a_second(result)
+    return {"rate": rate, "layers": {layer: value / (rate * seconds) * 1e9 for layer, value in spent.items()}}
 
 
-def table(name, measured):
+def table(name, unit, measured):
     """`measured`: by column."""
     columns = list(measured)
     order = list(dict.fromkeys(layer for layer, _, _ in reversed(LAYERS)))
-    lines = [f"{name}: the server, ns a request", f"{'':34}" + "".join(f"{column:>12}" for column in columns)]
+    lines = [f"{name}: the server, ns {unit}", f"{'':34}" + "".join(f"{column:>12}" for column in columns)]
     for layer in order:
         values = [measured[column]["layers"].get(layer) for column in columns]
         if any(values):
             lines.append(f"  {layer:32}" + "".join(f"{'–' if not value else f'{value:,.0f}':>12}" for value in values))
     lines.append(f"  {'all':32}" + "".join(f"{sum(measured[column]['layers'].values()):>12,.0f}" for column in columns))
-    lines.append(f"  {'requests a second':32}" + "".join(f"{measured[column]['rate']:>12,.0f}" for column in columns))
+    lines.append(f"  {'a second':32}" + "".join(f"{measured[column]['rate']:>12,.0f}" for column in columns))
     return "\n".join(lines)
 
 
@@ -114,7 +115,7 @@ def main():
                        and not place.missing(column)]
             with tempfile.TemporaryDirectory(prefix="millrace-layers-") as folder:
                 everything[row.name] = {column.name: measure(place, row, column, options.seconds, folder) for column in columns}
-            print(table(row.name, everything[row.name]) + "\n", flush=True)
+            print(table(row.name, row.unit, everything[row.name]) + "\n", flush=True)
     except testbed.Failure as problem:
         print(f"layers: {problem}", file=sys.stderr)
         return 1

@@ -56,6 +56,12 @@ class Row:
         """Why it cannot be run here, if it cannot."""
         return None
 
+    unit = "a request"
+
+    def units_a_second(self, result):
+        """What it did of them."""
+        return result["rate"]
+
     def run(self, place, column):
         raise NotImplementedError
 

@@ -71,14 +71,25 @@ class Connections(Row):
 class Bulk(Row):
     """Streams in one direction, of 128 kB calls: seen from the server, which sends or receives."""
 
+    unit = "for 64 KB"
+
     sends: bool = True
     streams: int = 1
 
-    def run(self, place, column):
-        client = self.client(column)
-        place.echo(column, client)
+    def start_server(self, place, column):
+        return place.echo(column, self.client(column))
+
+    def start_load(self, place, column, seconds):
+        """One stream."""
         options = ["--port", 19, "--direction", "receive"] if self.sends else ["--port", 9, "--direction", "send"]
-        loads = [place.start_load(column, client, "bulk", *options, "--seconds", self.seconds) for _ in range(self.streams)]
+        return place.start_load(column, self.client(column), "bulk", *options, "--seconds", seconds)
+
+    def units_a_second(self, result):
+        return result["gbps"] * 1e9 / 8 / 65536
+
+    def run(self, place, column):
+        self.start_server(place, column)
+        loads = [self.start_load(place, column, self.seconds) for _ in range(self.streams)]
         results = [place.result_of(load) for load in loads]
         total = sum(result["bytes"] for result in results)
         cpu = sum(result["cpu_s_gigabyte"] * result["bytes"] / 1e9 for result in results) / len(results)
