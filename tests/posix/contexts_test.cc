@@ -421,6 +421,7 @@ TEST_F(TwoContexts, SurviveThreadsThatShareEverything) {
   connect_to(udp_b, "198.18.0.1", 5);
   const int first = MR_FIRST_FD, count = 40;
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   std::atomic<int> steps = 0;
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {

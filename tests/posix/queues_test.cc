@@ -569,6 +569,7 @@ TEST_P(Queues, SurviveThreadsThatShareEverything) {
   const int datagram = socket((*server_)[1], SOCK_DGRAM);
   bind_to(datagram, "0.0.0.0", kPort);
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   std::atomic<int> steps = 0;
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
