@@ -42,6 +42,8 @@ class Figure:
 
 @dataclasses.dataclass
 class Row:
+    unit = "a request"  # what its processor time is told for
+
     name: str
     columns: tuple
     figures: tuple
@@ -56,10 +58,8 @@ class Row:
         """Why it cannot be run here, if it cannot."""
         return None
 
-    unit = "a request"
-
     def units_a_second(self, result):
-        """What it did of them."""
+        """How many of them it did, by its result."""
         return result["rate"]
 
     def run(self, place, column):

@@ -128,7 +128,7 @@ def closing_server(bench):
     bench.on_stack(PYTHON, bench.script("closing_server.py")).wait_for("^ready")
     with contextlib.ExitStack() as open_ones:
         connections = []
-        for text in (b"close", b"close", b"echo"):
+        for text in (b"echo", b"close", b"echo", b"close", b"echo"):
             connections += [open_ones.enter_context(bench.connect_from_kernel(STACK, 7000)) for _ in range(8)]
             # All answer first: the server knows them then, and is in accept() again.
             for said, to in ((b"echo", connections), (text, connections[:1])):
