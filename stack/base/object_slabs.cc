@@ -18,21 +18,23 @@ bool is_aligned(const void* memory) {
 }  // namespace
 
 ObjectSlabs::~ObjectSlabs() {
-  for (List& slabs : with_room_) {
-    while (!slabs.empty()) {
-      assert(slabs.front().in_use == 0);
-      drop(slabs.front());
+  for (auto& of_a_life : with_room_) {
+    for (List& slabs : of_a_life) {
+      while (!slabs.empty()) {
+        assert(slabs.front().in_use == 0);
+        drop(slabs.front());
+      }
     }
   }
   assert(slabs_ == 0);
 }
 
-void* ObjectSlabs::take(std::size_t bytes) {
+void* ObjectSlabs::take(std::size_t bytes, Life life) {
   if (bytes > kLargest) return take_alone(bytes);
-  const auto lines = static_cast<std::uint32_t>((bytes + kLine - 1) / kLine);
+  const auto lines = static_cast<std::uint16_t>((bytes + kLine - 1) / kLine);
   if (address_sanitizer()) return ::operator new (bytes, std::align_val_t{kLine});
-  List& slabs = with_room_[lines - 1];
-  Slab& slab = slabs.empty() ? grow(lines) : slabs.front();
+  List& slabs = with_room(lines, life);
+  Slab& slab = slabs.empty() ? grow(lines, life) : slabs.front();
   void* object = slab.free;
   if (slab.free != nullptr) {
     slab.free = slab.free->next;
@@ -59,14 +61,14 @@ void ObjectSlabs::give(void* object) noexcept {
 }
 
 void ObjectSlabs::take_back(Slab& slab, void* object) noexcept {
-  List& slabs = with_room_[slab.lines - 1];
+  List& slabs = with_room(slab.lines, slab.life);
   if (slab.full()) slabs.push_back(slab);
   slab.free = new (object) FreeObject{slab.free};
   // The last one with room stays: who opens and closes one connection after the other needs it again.
   if (--slab.in_use == 0 && &slabs.front() != &slabs.back()) drop(slab);
 }
 
-ObjectSlabs::Slab& ObjectSlabs::grow(std::uint32_t lines) {
+ObjectSlabs::Slab& ObjectSlabs::grow(std::uint16_t lines, Life life) {
   void* memory = source_ != nullptr ? source_->take_slab(kSlabBytes) : nullptr;
   if (memory != nullptr && !is_aligned(memory)) {
     source_->give_slab(memory);
@@ -77,14 +79,16 @@ ObjectSlabs::Slab& ObjectSlabs::grow(std::uint32_t lines) {
   auto& slab = *new (memory) Slab;
   slab.owner = this;
   slab.lines = lines;
+  slab.life = life;
   slab.from_source = from_source;
   ++slabs_;
-  with_room_[lines - 1].push_back(slab);
+  with_room(lines, life).push_back(slab);
   return slab;
 }
 
 void ObjectSlabs::drop(Slab& slab) noexcept {
-  with_room_[slab.lines - 1].erase(with_room_[slab.lines - 1].iterator_to(slab));
+  List& slabs = with_room(slab.lines, slab.life);
+  slabs.erase(slabs.iterator_to(slab));
   const bool from_source = slab.from_source;
   slab.~Slab();
   --slabs_;

@@ -10,6 +10,12 @@ namespace millrace::posix {
 
 namespace {
 
+using PieceSet = std::uint16_t;
+
+PieceSet piece_of(int number) {
+  return static_cast<PieceSet>(1U << number);
+}
+
 void* address(std::uintptr_t value) {
   return reinterpret_cast<void*>(value);  // NOLINT(performance-no-int-to-ptr)
 }
@@ -25,9 +31,16 @@ void* LargePages::take_slab(std::size_t bytes) {
   while (first_with_room_ < pages_.size() && pages_[first_with_room_].free == 0) ++first_with_room_;
   if (first_with_room_ == pages_.size() && !add_page()) return nullptr;
   Page& page = pages_[first_with_room_];
-  const int piece = std::countr_zero(page.free);
-  page.free &= static_cast<PieceSet>(page.free - 1);
-  return address(page.address + static_cast<std::uintptr_t>(piece) * kPieceBytes);
+  const int number = std::countr_zero(page.free);
+  const PieceSet piece = piece_of(number);
+  page.free &= static_cast<PieceSet>(~piece);
+  if ((page.released & piece) == 0) {
+    --spare_;
+  } else {
+    page.released &= static_cast<PieceSet>(~piece);
+    if (page.released == 0) madvise(address(page.address), kPageBytes, MADV_HUGEPAGE);
+  }
+  return address(page.address + static_cast<std::uintptr_t>(number) * kPieceBytes);
 }
 
 void LargePages::give_slab(void* slab) {
@@ -35,11 +48,26 @@ void LargePages::give_slab(void* slab) {
   const std::uintptr_t start = where & ~(kPageBytes - 1);
   const auto page = std::lower_bound(pages_.begin(), pages_.end(), start,
                                      [](const Page& p, std::uintptr_t a) { return p.address < a; });
-  page->free |= static_cast<PieceSet>(1U << ((where - start) / kPieceBytes));
+  const PieceSet piece = piece_of(static_cast<int>((where - start) / kPieceBytes));
+  page->free |= piece;
+  ++spare_;
   first_with_room_ = std::min(first_with_room_, static_cast<std::size_t>(page - pages_.begin()));
-  if (page->free != kAllPieces || pages_.size() == 1) return;
-  pages_.erase(page);
-  munmap(address(start), kPageBytes);
+  if (page->free == kAllPieces && pages_.size() != 1) {
+    spare_ -= static_cast<std::size_t>(kPieces - std::popcount(page->released));
+    pages_.erase(page);
+    munmap(address(start), kPageBytes);
+  } else if (spare_ > kMostSpare) {
+    release(*page, piece);
+    --spare_;
+  }
+}
+
+void LargePages::release(Page& page, PieceSet piece) {
+  // Else the kernel might find a large page for the rest, and fill it up again.
+  if (page.released == 0) madvise(address(page.address), kPageBytes, MADV_NOHUGEPAGE);
+  page.released |= piece;
+  const auto number = static_cast<std::uintptr_t>(std::countr_zero(piece));
+  madvise(address(page.address + number * kPieceBytes), kPieceBytes, MADV_DONTNEED);
 }
 
 bool LargePages::add_page() {
@@ -61,6 +89,7 @@ bool LargePages::add_page() {
                                       [](const Page& p, std::uintptr_t a) { return p.address < a; });
   first_with_room_ = static_cast<std::size_t>(place - pages_.begin());
   pages_.insert(place, {page});
+  spare_ += kPieces;
   return true;
 }
 

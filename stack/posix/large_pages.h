@@ -12,8 +12,9 @@ namespace millrace::posix {
 /// thousand connections are more pages of 4 KiB than a processor knows addresses of. Where the kernel gives
 /// none (they are off, or memory is in small pieces), it is as other memory. Not thread-safe.
 ///
-/// It gives pieces of ObjectSlabs::kSlabBytes, aligned to their size, and unmaps a page whose pieces all came
-/// back.
+/// It gives pieces of ObjectSlabs::kSlabBytes, aligned to their size. A page whose pieces all came back is
+/// unmapped. Of others a few free pieces stay as they are, for what is soon needed again; the memory of the
+/// rest goes back to the system, and their pages are small ones until all pieces are in use again.
 class LargePages final : public SlabSource {
  public:
   static constexpr std::size_t kPageBytes = std::size_t{2} << 20;
@@ -29,6 +30,9 @@ class LargePages final : public SlabSource {
   void give_slab(void* slab) override;
 
   [[nodiscard]] std::size_t pages() const { return pages_.size(); }
+  /// Pieces that nobody has, and that yet may take memory.
+  [[nodiscard]] std::size_t spare_pieces() const { return spare_; }
+  static constexpr std::size_t kMostSpare = 32;
 
  private:
   static constexpr unsigned kPieces = kPageBytes / kPieceBytes;
@@ -38,13 +42,17 @@ class LargePages final : public SlabSource {
   struct Page {
     std::uintptr_t address;
     PieceSet free = kAllPieces;
+    PieceSet released = 0;  ///< of the free ones: they take no memory
   };
 
   /// False: there is no memory.
   [[nodiscard]] bool add_page();
+  /// The memory of a free piece goes back to the system.
+  static void release(Page& page, PieceSet piece);
 
   std::vector<Page> pages_;          ///< by address: the lowest gives first, so that others become empty
   std::size_t first_with_room_ = 0;  ///< none before it has any
+  std::size_t spare_ = 0;
 };
 
 }  // namespace millrace::posix

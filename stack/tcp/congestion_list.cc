@@ -14,7 +14,7 @@ namespace millrace::tcp {
 namespace {
 
 template <typename Control>
-struct InSlabs final : Control, LivesInSlabs {
+struct InSlabs final : Control, LivesBrisklyInSlabs {
   using Control::Control;
 };
 

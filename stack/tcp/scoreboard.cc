@@ -26,7 +26,7 @@ SentSegment* SentSegmentPool::allocate(bool needed) {
   if (free_.empty()) {
     blocks_.reserve(blocks_.size() + 1);
     free_.reserve((blocks_.size() + 1) * kBlock);
-    Block& block = *new (slabs_.take(sizeof(Block))) Block;
+    Block& block = *new (slabs_.take(sizeof(Block), ObjectSlabs::Life::kBrisk)) Block;
     blocks_.push_back(&block);
     for (std::size_t i = 0; i < kBlock; ++i) free_.push_back(&block[kBlock - 1 - i]);
   }

@@ -106,6 +106,19 @@ TEST_F(ObjectSlabsTest, SlabsThatAreNotAlignedAreRefused) {
   ObjectSlabs::give(object);
 }
 
+TEST_F(ObjectSlabsTest, WhatLivesBrisklyLeavesNoHolesAmongTheRest) {
+  ObjectSlabs slabs;
+  std::vector<void*> stay, go;
+  for (int i = 0; i < 4000; ++i) {
+    stay.push_back(slabs.take(192));
+    go.push_back(slabs.take(192, ObjectSlabs::Life::kBrisk));
+  }
+  const std::size_t both = slabs.bytes();
+  for (void* object : go) ObjectSlabs::give(object);
+  EXPECT_LE(slabs.bytes(), both / 2 + ObjectSlabs::kSlabBytes);
+  for (void* object : stay) ObjectSlabs::give(object);
+}
+
 struct Base {
   virtual ~Base() = default;
 };

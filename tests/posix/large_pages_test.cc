@@ -1,7 +1,10 @@
 #include "posix/large_pages.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <set>
@@ -52,6 +55,48 @@ TEST(LargePages, UnmapsEmptyPagesButForTheLast) {
   EXPECT_EQ(pages.pages(), 1u);
   EXPECT_NE(pages.take_slab(kPiece), nullptr);
   EXPECT_EQ(pages.pages(), 1u);
+}
+
+/// Bytes of these pieces that lie in memory now.
+std::size_t resident(const std::vector<void*>& pieces) {
+  const auto small = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  std::vector<unsigned char> present(kPiece / small);
+  std::size_t bytes = 0;
+  for (void* piece : pieces) {
+    EXPECT_EQ(mincore(piece, kPiece, present.data()), 0);
+    bytes += small * static_cast<std::size_t>(std::count_if(present.begin(), present.end(),
+                                                            [](unsigned char p) { return (p & 1) != 0; }));
+  }
+  return bytes;
+}
+
+TEST(LargePages, MemoryOfFreePiecesGoesBackAlthoughTheirPagesStay) {
+  constexpr std::size_t kPages = 10;
+  LargePages pages;
+  std::vector<void*> kept, given;
+  for (std::size_t i = 0; i < kPages * kPiecesAPage; ++i) {
+    void* piece = pages.take_slab(kPiece);
+    std::memset(piece, 1, kPiece);
+    (i % kPiecesAPage == 5 ? kept : given).push_back(piece);
+  }
+  EXPECT_EQ(resident(given), given.size() * kPiece);
+  EXPECT_EQ(pages.spare_pieces(), 0u);
+  for (void* piece : given) pages.give_slab(piece);
+  EXPECT_EQ(pages.pages(), kPages);
+  EXPECT_EQ(pages.spare_pieces(), LargePages::kMostSpare);
+  EXPECT_EQ(resident(given), LargePages::kMostSpare * kPiece);
+  EXPECT_EQ(resident(kept), kept.size() * kPiece);
+  for (void* piece : kept) EXPECT_EQ(static_cast<const char*>(piece)[kPiece - 1], 1);
+
+  const std::set<void*> known(given.begin(), given.end());
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    void* piece = pages.take_slab(kPiece);
+    EXPECT_TRUE(known.contains(piece));
+    std::memset(piece, 2, kPiece);
+  }
+  EXPECT_EQ(pages.pages(), kPages);
+  EXPECT_EQ(pages.spare_pieces(), 0u);
+  for (void* piece : kept) EXPECT_EQ(static_cast<const char*>(piece)[0], 1);
 }
 
 }  // namespace
