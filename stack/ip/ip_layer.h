@@ -42,6 +42,8 @@ class IpLayer final : public link::PacketSink, private ReassemblyListener {
   // --- output
   /// kNetworkUnreachable when no route fits.
   [[nodiscard]] Result<RouteResult> route(const IpAddress& destination, Instant now) const;
+  /// For a connection that there is, while no route fits: by the first interface, to nobody.
+  [[nodiscard]] RouteResult dead_end(const IpAddress& destination) const;
   /// packet->data() at the transport header, transport_header() set, kHeadroom in front. Checksum offload
   /// fields must be set relative to the transport header: needs_checksum with checksum_offset; this layer
   /// moves checksum_start as it pushes headers (it counts from data() throughout). Packets larger than the

@@ -32,6 +32,15 @@ Result<RouteResult> IpLayer::route(const IpAddress& destination, Instant now) co
   return route_from(destination, IpAddress{});
 }
 
+RouteResult IpLayer::dead_end(const IpAddress& destination) const {
+  RouteResult result;
+  result.next_hop = destination;
+  if (interfaces_.empty()) return result;
+  result.interface = interfaces_.front();
+  result.mtu = result.link_mtu = interfaces_.front()->mtu();
+  return result;
+}
+
 RouteResult IpLayer::broadcast_route(link::Interface& interface, const IpAddress& destination) const {
   RouteResult result;
   result.interface = &interface;

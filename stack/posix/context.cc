@@ -262,6 +262,7 @@ bool Context::drain(Duration limit) {
 Context::Farewell Context::farewell() {
   Farewell left;
   stack_->tcp().flows().for_each([&left](tcp::Flow& flow) {
+    if (flow.kind() == tcp::Flow::Kind::kDormant) ++left.closing;
     if (flow.kind() != tcp::Flow::Kind::kConnection) return;
     const auto& connection = static_cast<tcp::Connection&>(flow);
     if (connection.state() == tcp::State::kClosed) return;

@@ -54,6 +54,9 @@ struct Config {
   Duration fin_wait_2 = 60s;     ///< for connections nobody owns any more
   Duration keepalive_idle = 7200s, keepalive_interval = 75s;
   unsigned keepalive_count = 9;
+  /// An established connection on which nothing happens for so long keeps little memory (see Dormant); 0: it
+  /// keeps all.
+  Duration dormant_after = 10s;
   // --- for somebody who ends connections in our place
   std::span<LiveEntry> live;
   // --- protocol features

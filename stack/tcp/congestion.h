@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "base/time.h"
@@ -55,6 +56,12 @@ struct LostSegment {
   bool app_limited = false;        ///< the sender was, when it was sent
 };
 
+/// All that a control that goes by its window alone needs to know when nothing has been in flight for long.
+struct RestingWindow {
+  std::uint32_t cwnd = 0, ssthresh = 0;
+  std::uint32_t w_max = 0;  ///< CUBIC's
+};
+
 /// Congestion control of one connection, in bytes. Owns its own state and never reaches into the sender.
 ///
 /// Within a recovery the sender follows PRR (RFC 6937, RFC 9937) towards ssthresh() and sets the window with
@@ -83,6 +90,10 @@ class CongestionControl {
   /// About to send after `idle` without anything in flight.
   virtual void on_idle_restart(Duration idle, Duration rto) = 0;
   virtual void set_mss(std::uint32_t mss) = 0;
+  /// Nothing is in flight. Unset: there is more to know than this.
+  [[nodiscard]] virtual std::optional<RestingWindow> at_rest() const { return std::nullopt; }
+  /// Of one that was just made: goes on from there.
+  virtual void resume(const RestingWindow& window) { (void)window; }
   [[nodiscard]] virtual std::uint32_t cwnd() const = 0;
   [[nodiscard]] virtual std::uint32_t ssthresh() const = 0;
   /// The sender does not apply PRR.

@@ -485,15 +485,26 @@ void Connection::send_syn(bool with_ack, Instant now, const FastOpenCookie* cook
 
 // --- timers
 
+Instant Connection::protocol_deadline() const {
+  return std::min({syn_deadline_, keepalive_deadline_, fin_wait_2_deadline_, sender_.timer_deadline(),
+                   receiver_.delayed_ack_deadline()});
+}
+
 void Connection::update_timer(Instant now) {
   if (state_ == State::kClosed) return;
-  Instant next = std::min({syn_deadline_, keepalive_deadline_, fin_wait_2_deadline_, sender_.timer_deadline(),
-                           receiver_.delayed_ack_deadline()});
+  const Instant next = std::min(protocol_deadline(), idle_deadline_);
   if (next != kNever) tcp_.timers().arm_no_later_than(timer_, std::max(next, now));
 }
 
 void Connection::on_timer(Instant now) {
   if (state_ == State::kClosed) return;
+  if (now >= idle_deadline_) {
+    on_idle_timer(now);
+    if (now < protocol_deadline()) {
+      update_timer(now);
+      return;
+    }
+  }
   if (now >= receiver_.delayed_ack_deadline()) receiver_.on_delayed_ack_timer();
   if (now >= syn_deadline_) on_syn_timer(now);
   if (state_ != State::kClosed && now >= sender_.timer_deadline() && !sender_.on_timer(now)) {
@@ -574,7 +585,7 @@ void Connection::enter_closed(Error error, Instant now) {
   final_error_ = error;
   send_shutdown_ = receive_shutdown_ = true;
   tcp_.timers().cancel(timer_);
-  syn_deadline_ = keepalive_deadline_ = fin_wait_2_deadline_ = kNever;
+  syn_deadline_ = keepalive_deadline_ = fin_wait_2_deadline_ = idle_deadline_ = kNever;
   sender_.stop();
   receiver_.stop();
   tcp_.flows().remove(*this);

@@ -81,7 +81,7 @@ class Connection final : public Flow,
                          public AcceptHook,
                          public FastOpenHook,
                          public DeviceWaiterHook,
-                         public LivesInSlabs {
+                         public LivesBrisklyInSlabs {
  public:
   Connection(Tcp& tcp, const FlowKey& key, const Options& options, const ip::RouteResult& route);
   ~Connection();
@@ -100,6 +100,16 @@ class Connection final : public Flow,
   Result<std::size_t> begin_with(std::span<const ConstIoSlice> data, Instant now);
   [[nodiscard]] bool deferred() const { return deferred_; }
   void left_fast_open_queue() { fast_open_listener_ = nullptr; }
+
+  // --- dormant.cc
+  /// What a Dormant needs to stand for this connection. Unset: it cannot.
+  [[nodiscard]] std::optional<ConnectionEssence> essence() const;
+  /// Of a new one: what `essence` was taken from goes on, as this socket's. No timer runs yet.
+  void resume(const ConnectionEssence& essence, TcpSocket& socket, Instant keepalive_deadline);
+  /// After resume(), in the flow table: its timers run.
+  void wake_up(Instant now);
+  /// A Dormant has taken over: what is left ends without a trace.
+  void let_go();
 
   // --- from the network
   void on_segment(Segment& segment, Instant now);
@@ -140,6 +150,10 @@ class Connection final : public Flow,
   }
 
   [[nodiscard]] State state() const { return state_; }
+  /// Null: none, or none any more.
+  [[nodiscard]] TcpSocket* socket() const { return socket_; }
+  /// kNever: without SO_KEEPALIVE.
+  [[nodiscard]] Instant keepalive_deadline() const { return keepalive_deadline_; }
   [[nodiscard]] Options& options() { return options_; }
   [[nodiscard]] const Options& options() const { return options_; }
   [[nodiscard]] bool is_orphan() const { return closed_by_application_; }
@@ -291,11 +305,16 @@ class Connection final : public Flow,
   void grow_send_buffer();
   /// Tells who was told that there is no room to send, when there is.
   void tell_space();
+  /// When something is due that the protocol asks for.
+  [[nodiscard]] Instant protocol_deadline() const;
   void update_timer(Instant now);
   void on_timer(Instant now);
   void on_syn_timer(Instant now);
   void on_keepalive_timer(Instant now);
   void arm_keepalive(Instant now);
+  /// Established: from now on it may fall asleep.
+  void start_idle_clock(Instant now);
+  void on_idle_timer(Instant now);
   void touch();
 
   // In the order in which a segment takes the fewest cache lines: what each touches, from the middle of the
@@ -324,6 +343,7 @@ class Connection final : public Flow,
   std::uint32_t segments_in_ = 0, segments_out_ = 0, data_segments_in_ = 0, data_segments_out_ = 0;
   std::uint64_t bytes_received_ = 0, bytes_acked_ = 0, bytes_sent_ = 0;
   Instant syn_deadline_ = kNever, keepalive_deadline_ = kNever, fin_wait_2_deadline_ = kNever;
+  Instant idle_deadline_ = kNever;
   Instant last_received_{}, last_data_received_{};
   LiveEntry* live_ = nullptr;
   RecentTimestamp ts_recent_;

@@ -127,6 +127,7 @@ void Connection::on_syn_sent_segment(Segment& segment, Instant now) {
   grow_send_buffer();
   if (options_.quick_ack) receiver_.set_quick_ack(true);
   arm_keepalive(now);
+  start_idle_clock(now);
   receiver_.request_ack();
   notify(kWritable);
   segment.seq += 1;
@@ -263,6 +264,7 @@ void Connection::become_established(const Segment& segment, Instant now) {
   }
   if (options_.quick_ack) receiver_.set_quick_ack(true);
   arm_keepalive(now);
+  start_idle_clock(now);
 }
 
 bool Connection::check_ack(Segment& segment, Instant now) {

@@ -113,6 +113,8 @@ std::string_view name_of(Counter counter) {
       "TcpExtTCPMTUPFail",
       "TcpExtTCPMTUPSuccess",
       "TcpMtuBlackHole",
+      "TcpFellAsleep",
+      "TcpWokeUp",
   };
   return kNames[static_cast<std::size_t>(counter)];
 }

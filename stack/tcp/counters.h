@@ -89,6 +89,8 @@ enum class Counter : std::uint8_t {
   kMtuProbeFail,     ///< path MTU probes that did not arrive
   kMtuProbeSuccess,  ///< ... that did
   kMtuBlackHole,     ///< timeouts that were taken for packets too large
+  kFellAsleep,       ///< connections that became dormant
+  kWokeUp,           ///< ... and did not stay so
   kCount,
 };
 [[nodiscard]] std::string_view name_of(Counter counter);

@@ -185,6 +185,15 @@ void Cubic::on_idle_restart(Duration idle, Duration rto) {
   cwnd_ = window_after_idle(cwnd_, initial_window_, idle, rto);
 }
 
+void Cubic::resume(const RestingWindow& window) {
+  cwnd_ = window.cwnd;
+  ssthresh_ = window.ssthresh;
+  curve_.w_max = window.w_max;
+  save();
+  // RFC 9406 §4.2: a slow start that knows an ssthresh is not the first.
+  if (ssthresh_ != std::numeric_limits<std::uint32_t>::max()) hystart_.stop();
+}
+
 void Cubic::set_mss(std::uint32_t mss) {
   if (mss == mss_) return;
   // Windows are counted in bytes; only their floor follows, and the curve begins anew with the next ACK.

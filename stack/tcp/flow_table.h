@@ -16,10 +16,11 @@ struct FlowKey {
   friend bool operator==(const FlowKey&, const FlowKey&) = default;
 };
 
-/// What a 4-tuple leads to. Base of Connection, Request and TimeWait; linked into the FlowTable by itself.
+/// What a 4-tuple leads to. Base of Connection, Dormant, Request and TimeWait; linked into the FlowTable by
+/// itself.
 class Flow {
  public:
-  enum class Kind : std::uint8_t { kConnection, kRequest, kTimeWait };
+  enum class Kind : std::uint8_t { kConnection, kDormant, kRequest, kTimeWait };
 
   Flow(Kind kind, const FlowKey& key) : key_(key), kind_(kind) {}
   Flow(const Flow&) = delete;

@@ -26,6 +26,11 @@ class Rack {
   }
   /// §6.2 steps 2 and 3. True: something sent later has arrived before.
   bool on_arrival(const Arrival& arrival, Duration min_rtt, Instant now);
+  /// So far, in bytes, something was overtaken earlier in this connection.
+  void on_reordering(std::uint32_t bytes) {
+    reordering_seen_ = true;
+    reordering_ = bytes;
+  }
   /// Step 4, the part of it about DSACK: the window was too small.
   void on_dsack(SeqNum snd_una, SeqNum snd_max);
   /// A recovery is over: a window that grew by DSACK lasts for sixteen of them.

@@ -6,6 +6,7 @@
 
 #include "base/seq.h"
 #include "base/time.h"
+#include "tcp/essence.h"
 #include "tcp/ooo_queue.h"
 #include "tcp/receive_queue.h"
 #include "tcp/segment.h"
@@ -40,6 +41,12 @@ class Receiver {
   [[nodiscard]] static std::uint32_t initial_window(const Tcp& tcp, std::uint32_t fixed_size);
   /// `window` was offered in our SYN; `scaled`: window scaling is in force.
   void start(SeqNum irs, std::uint32_t window, bool scaled, std::uint32_t fixed_size);
+  /// Unset: something is queued, or owed to the peer.
+  [[nodiscard]] std::optional<ReceiverEssence> essence() const;
+  /// Of a new one: goes on from there, with the promise that let_go() left.
+  void resume(const ReceiverEssence& essence, std::uint32_t fixed_size, bool sack);
+  /// Somebody else keeps the promise from now on: what is left here gives nothing back.
+  void let_go() { limit_ = 0; }
   /// SO_RCVBUF on a live connection.
   void set_fixed_size(std::uint32_t bytes);
 

@@ -43,6 +43,7 @@ class RecentTimestamp {
     mark_at_ = now;
   }
   [[nodiscard]] std::uint32_t value() const { return value_; }
+  [[nodiscard]] Instant taken_at() const { return taken_at_; }
 
  private:
   static constexpr Duration kMarkEvery = 1s;

@@ -64,6 +64,11 @@ void Reno::on_idle_restart(Duration idle, Duration rto) {
   cwnd_ = window_after_idle(cwnd_, initial_window_, idle, rto);
 }
 
+void Reno::resume(const RestingWindow& window) {
+  cwnd_ = prior_cwnd_ = window.cwnd;
+  ssthresh_ = prior_ssthresh_ = window.ssthresh;
+}
+
 void Reno::set_mss(std::uint32_t mss) {
   if (mss == mss_) return;
   // The window is counted in bytes; only its floor follows a smaller MSS.

@@ -21,6 +21,10 @@ class Reno : public CongestionControl {
   void on_undo(Instant now) override;
   void on_idle_restart(Duration idle, Duration rto) override;
   void set_mss(std::uint32_t mss) override;
+  [[nodiscard]] std::optional<RestingWindow> at_rest() const override {
+    return RestingWindow{cwnd_, ssthresh_};
+  }
+  void resume(const RestingWindow& window) override;
   [[nodiscard]] std::uint32_t cwnd() const override { return cwnd_; }
   [[nodiscard]] std::uint32_t ssthresh() const override { return ssthresh_; }
   [[nodiscard]] std::string_view name() const override { return "reno"; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tcp/connection.h"
+#include "tcp/dormant.h"
 #include "tcp/listener.h"
 #include "tcp/tcp.h"
 #include "tcp/tcp_socket.h"
@@ -44,18 +45,27 @@ void fill(SocketReport& report, const TimeWait& entry, Instant now) {
   report.timer_left = left(entry.timer.deadline(), now);
 }
 
-void fill(SocketReport& report, const Flow& flow, bool info, Instant now) {
+void fill(SocketReport& report, const Connection& connection, bool info, Instant now) {
+  connection.fill(report, now);
+  if (!info) return;
+  connection.fill(report.info, now);
+  if (const CongestionControl* congestion = connection.sender().congestion())
+    report.congestion = congestion->name();
+  report.has_info = true;
+}
+
+void fill(SocketReport& report, Tcp& tcp, const Flow& flow, bool info, Instant now) {
   report.local = flow.local();
   report.remote = flow.remote();
   switch (flow.kind()) {
-    case Flow::Kind::kConnection: {
-      const auto& connection = static_cast<const Connection&>(flow);
-      connection.fill(report, now);
-      if (!info) break;
-      connection.fill(report.info, now);
-      if (const CongestionControl* congestion = connection.sender().congestion())
-        report.congestion = congestion->name();
-      report.has_info = true;
+    case Flow::Kind::kConnection:
+      fill(report, static_cast<const Connection&>(flow), info, now);
+      break;
+    case Flow::Kind::kDormant: {
+      Connection* const connection = tcp.connection_of(static_cast<const Dormant&>(flow), now);
+      fill(report, *connection, info, now);
+      connection->let_go();
+      delete connection;
       break;
     }
     case Flow::Kind::kRequest:
@@ -116,7 +126,7 @@ bool Walk::next(Tcp& tcp, std::vector<SocketReport>& out, std::size_t limit, boo
   }
   if (out.size() >= limit) return true;
   bucket_ = tcp.flows().visit_from(bucket_, limit - out.size(), kLooks,
-                                   [&](const Flow& flow) { fill(out.emplace_back(), flow, info, now); });
+                                   [&](const Flow& flow) { fill(out.emplace_back(), tcp, flow, info, now); });
   return bucket_ != 0;
 }
 

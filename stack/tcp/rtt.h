@@ -26,7 +26,15 @@ class RttEstimator {
       rttvar_ = (3 * rttvar_ + delta) / 4;
       srtt_ = (7 * srtt_ + rtt) / 8;
     }
-    rto_ = std::min(max_, srtt_ + std::max(min_, 4 * rttvar_));
+    set_rto();
+  }
+  /// As it was when a connection fell silent.
+  void resume(Duration srtt, Duration rttvar, Duration min_rtt) {
+    srtt_ = latest_ = srtt;
+    rttvar_ = rttvar;
+    min_rtt_ = min_rtt;
+    valid_ = true;
+    set_rto();
   }
   /// A path as short as this was seen, whatever becomes of the sample.
   void note_minimum(Duration rtt) { min_rtt_ = std::min(min_rtt_, std::max(rtt, Duration{1})); }
@@ -48,6 +56,8 @@ class RttEstimator {
   [[nodiscard]] Duration min_rtt() const { return valid_ ? min_rtt_ : Duration{0}; }
 
  private:
+  void set_rto() { rto_ = std::min(max_, srtt_ + std::max(min_, 4 * rttvar_)); }
+
   Duration rto_, min_, max_;
   Duration srtt_{0}, rttvar_{0}, latest_{0}, min_rtt_ = Duration::max();
   bool valid_ = false;

@@ -68,8 +68,7 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
   // RFC 6298 (5.7): after a lost SYN data starts with 3 s unless a sample says otherwise. RFC 5681 §3.1: and
   // with one segment.
   if (syn_retransmitted) rtt_.reset_after_syn_timeout(3s);
-  congestion_ = congestion_list()[connection_.options().congestion].make(
-      tcp_.slabs(), mss, syn_retransmitted ? 1 : tcp_.config().initial_window_segments, iss_.value());
+  make_congestion(syn_retransmitted ? 1 : tcp_.config().initial_window_segments);
   last_sent_ = now;
 }
 
@@ -81,10 +80,14 @@ void Sender::conclude_handshake(Duration rtt, Instant now) {
   if (!board_.empty()) arm(now);
 }
 
+void Sender::make_congestion(unsigned initial_window_segments) {
+  congestion_ = congestion_list()[connection_.options().congestion].make(
+      tcp_.slabs(), mss_, initial_window_segments, iss_.value());
+}
+
 void Sender::change_congestion() {
   if (congestion_ == nullptr) return;
-  congestion_ = congestion_list()[connection_.options().congestion].make(
-      tcp_.slabs(), mss_, tcp_.config().initial_window_segments, iss_.value());
+  make_congestion(tcp_.config().initial_window_segments);
   release_at_ = kNever;
   if (recovering()) phase_ = Phase::kOpen;
 }

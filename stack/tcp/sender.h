@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "base/seq.h"
 #include "base/time.h"
 #include "tcp/congestion.h"
 #include "tcp/delivery_rate.h"
+#include "tcp/essence.h"
 #include "tcp/mtu_probe.h"
 #include "tcp/pacer.h"
 #include "tcp/prr.h"
@@ -56,6 +58,11 @@ class Sender {
   void conclude_handshake(Duration rtt, Instant now);
   /// The peer answers to CE marks (RFC 3168 §6.1.1).
   void use_ecn() { ecn_ = true; }
+
+  /// Unset: something is under way, or there is more to know than this.
+  [[nodiscard]] std::optional<SenderEssence> essence() const;
+  /// Of a new one: goes on from there.
+  void resume(const SenderEssence& essence);
 
   // --- from the application
   /// As SendQueue::append().
@@ -210,6 +217,8 @@ class Sender {
   [[nodiscard]] SeqNum data_end() const { return queue_front_ + queue_.bytes(); }
   [[nodiscard]] bool recovering() const { return phase_ == Phase::kRecovery || phase_ == Phase::kCwr; }
   [[nodiscard]] std::uint64_t position(SeqNum seq) const;
+  /// As the connection's options name it.
+  void make_congestion(unsigned initial_window_segments);
 
   // sender.cc: what to send
   [[nodiscard]] bool partial_allowed() const;
@@ -331,6 +340,7 @@ class Sender {
   bool ecn_ = false;
   bool send_cwr_ = false;
   bool syn_timed_ = false;
+  bool last_rate_app_limited_ = false;
   bool ends_handshake_ = false;  ///< the next ACK acknowledges our SYN, and is no duplicate for that
   Instant timer_ = kNever, retransmit_at_ = kNever;  ///< the latter also while a probe comes first
   Instant reordering_at_ = kNever, release_at_ = kNever;
@@ -338,7 +348,6 @@ class Sender {
   RttEstimator rtt_;
   DeliveryRate rate_;
   std::uint64_t last_rate_ = 0;
-  bool last_rate_app_limited_ = false;
   Pacer pacer_;
   std::unique_ptr<CongestionControl> congestion_;
   SendQueue queue_;

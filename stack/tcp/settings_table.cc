@@ -174,6 +174,8 @@ constexpr Setting kSettings[] = {
     time<&Config::keepalive_interval, seconds>("keepalive_intvl", 1, kMillion, "between keepalives"),
     plain<&Config::keepalive_count>("keepalive_probes", "", 1, 127,
                                     "keepalives before the connection is given up"),
+    time<&Config::dormant_after, seconds>("dormant_after", 0, 86'400,
+                                          "silence after which a connection keeps little memory; 0: never"),
     time<&Config::delayed_ack, milliseconds>("delayed_ack", 1, 499,
                                              "how long an ACK waits for data (in Linux 40 to 200)"),
     plain<&Config::quick_acks>("quick_acks", "", 0, 255,

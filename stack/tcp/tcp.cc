@@ -6,6 +6,7 @@
 
 #include "base/byte_order.h"
 #include "tcp/connection.h"
+#include "tcp/dormant.h"
 #include "tcp/listener.h"
 #include "tcp/tcp_socket.h"
 #include "tcp/time_wait.h"
@@ -55,7 +56,7 @@ struct Tcp::Lists {
   std::deque<boost::intrusive::list<Connection, boost::intrusive::base_hook<DeviceWaiterHook>,
                                     boost::intrusive::constant_time_size<false>>>
       device_waiters;
-  std::vector<Connection*> graves;
+  std::vector<Connection*> graves, drowsy;
 };
 
 void Tcp::enter_time_wait(Connection& connection, Instant now) {
@@ -184,6 +185,9 @@ Tcp::~Tcp() {
       case Flow::Kind::kConnection:
         bury(*static_cast<Connection*>(flow));
         break;
+      case Flow::Kind::kDormant:
+        delete static_cast<Dormant*>(flow);
+        break;
       case Flow::Kind::kRequest:
         delete static_cast<Request*>(flow);
         break;
@@ -211,6 +215,52 @@ void Tcp::bury(Connection& connection) {
   if (connection.buried()) return;
   connection.set_buried();
   lists_->graves.push_back(&connection);
+}
+
+void Tcp::consider_dormant(Connection& connection) {
+  lists_->drowsy.push_back(&connection);
+}
+
+void Tcp::put_to_sleep(Connection& connection) {
+  const std::optional<ConnectionEssence> essence = connection.essence();
+  if (!essence) return;
+  TcpSocket& socket = *connection.socket();
+  auto* const dormant = new (slabs_, std::nothrow) Dormant(socket, connection.key(), *essence);
+  if (dormant == nullptr) return;
+  const Instant keepalive = connection.keepalive_deadline();
+  if (keepalive != kNever) timers_.arm(dormant->timer(), keepalive);
+  flows_.remove(connection);
+  flows_.insert(*dormant);
+  socket.fall_asleep(*dormant);
+  connection.let_go();
+  delete &connection;
+  ++dormant_count_;
+  count(Counter::kFellAsleep);
+}
+
+Connection& Tcp::wake(Dormant& dormant, Instant now) {
+  Connection* const connection = connection_of(dormant, now);
+  flows_.remove(dormant);
+  delete &dormant;
+  flows_.insert(*connection);
+  connection->wake_up(now);
+  --dormant_count_;
+  count(Counter::kWokeUp);
+  return *connection;
+}
+
+Connection* Tcp::connection_of(const Dormant& dormant, Instant now) {
+  TcpSocket& socket = dormant.socket();
+  const IpAddress& remote = dormant.remote().address;
+  const Result<ip::RouteResult> route = ip_.route(remote, now);
+  auto* const connection =
+      new (slabs_) Connection(*this, dormant.key(), socket.options(), route ? *route : ip_.dead_end(remote));
+  // A timer that is not armed any more has just expired.
+  const Instant keepalive = !socket.options().keepalive ? kNever
+                            : dormant.timer().armed()   ? dormant.timer().deadline()
+                                                        : now;
+  connection->resume(dormant.essence(), socket, keepalive);
+  return connection;
 }
 
 void Tcp::wait_for_memory(TcpSocket& socket) {
@@ -266,6 +316,10 @@ void Tcp::flush(Instant now) {
       lists_->memory_waiters.pop_front();
       socket.signal(kWritable);
     }
+  }
+  if (!lists_->drowsy.empty()) [[unlikely]] {
+    for (Connection* connection : lists_->drowsy) put_to_sleep(*connection);
+    lists_->drowsy.clear();
   }
   if (!lists_->graves.empty()) {
     for (Connection* connection : lists_->graves) {
@@ -366,6 +420,9 @@ void Tcp::on_packet(PacketPtr packet, const ip::PacketInfo& info, Instant now) {
     case Flow::Kind::kConnection:
       static_cast<Connection*>(flow)->on_segment(segment, now);
       break;
+    case Flow::Kind::kDormant:
+      static_cast<Dormant*>(flow)->socket().wake(now).on_segment(segment, now);
+      break;
     case Flow::Kind::kRequest: {
       auto& request = *static_cast<Request*>(flow);
       request.listener.on_request_segment(request, segment, now);
@@ -403,6 +460,7 @@ void Tcp::on_icmp_error(const ip::IcmpError& error, Instant now) {
     request.listener.on_request_icmp(request, error);
     return;
   }
+  if (flow->kind() == Flow::Kind::kDormant) count(Counter::kIcmpIgnored);  // nothing is in flight
   if (flow->kind() != Flow::Kind::kConnection) return;
   static_cast<Connection*>(flow)->on_icmp_error(error, now);
 }

@@ -30,6 +30,7 @@
 namespace millrace::tcp {
 
 class Connection;
+class Dormant;
 class Listener;
 class Request;
 class TcpSocket;
@@ -73,6 +74,8 @@ class Tcp final : public ip::Transport {
   // --- for tests and tools
   [[nodiscard]] const CounterSet<Counter>& counters() const { return counters_; }
   [[nodiscard]] std::size_t connection_count() const { return connection_count_; }
+  /// ... and of these sleep.
+  [[nodiscard]] std::size_t dormant_count() const { return dormant_count_; }
   [[nodiscard]] std::size_t time_wait_count() const { return time_wait_count_; }
   [[nodiscard]] std::size_t request_count() const { return request_count_; }
 
@@ -104,6 +107,12 @@ class Tcp final : public ip::Transport {
   /// A connection that nobody needs any more: destroyed at the end of the batch.
   void bury(Connection& connection);
   void connection_born() { ++connection_count_; }
+  /// Nothing has happened on it for long: at the end of the batch it becomes a Dormant, if it can.
+  void consider_dormant(Connection& connection);
+  /// It is a Connection again, of the same socket, which learns of it from its caller.
+  [[nodiscard]] Connection& wake(Dormant& dormant, Instant now);
+  /// What it would be awake, for a look: ends with let_go() before it is deleted.
+  [[nodiscard]] Connection* connection_of(const Dormant& dormant, Instant now);
   void enter_time_wait(Connection& connection, Instant now);
   void remove_time_wait(TimeWait& entry);
   /// Of this address with that endpoint, among the oldest there are; null: none of those is.
@@ -144,6 +153,7 @@ class Tcp final : public ip::Transport {
 
  private:
   void on_time_wait_segment(TimeWait& entry, Segment& segment, const ip::PacketInfo& info, Instant now);
+  void put_to_sleep(Connection& connection);
   void on_orphan_segment(const FlowKey& key, Segment& segment, const ip::PacketInfo& info, Instant now);
 
   Config config_;
@@ -166,7 +176,7 @@ class Tcp final : public ip::Transport {
   MemoryBudget send_budget_, receive_budget_;
   LiveTable live_;
   CounterSet<Counter> counters_;
-  std::size_t connection_count_ = 0, time_wait_count_ = 0, request_count_ = 0;
+  std::size_t connection_count_ = 0, dormant_count_ = 0, time_wait_count_ = 0, request_count_ = 0;
   Instant challenge_window_start_{};
   unsigned challenge_count_ = 0;
   std::array<std::uint32_t, 64> port_increments_{};

@@ -1,9 +1,11 @@
 #include "tcp/tcp_socket.h"
 
 #include <array>
+#include <utility>
 
 #include "ip/v6_loopback.h"
 #include "tcp/connection.h"
+#include "tcp/dormant.h"
 #include "tcp/listener.h"
 #include "tcp/tcp.h"
 #include "tcp/time_wait.h"
@@ -40,6 +42,17 @@ TcpSocket::~TcpSocket() {
   if (connection_ != nullptr) connection_->detach(last_now_);
 }
 
+Connection& TcpSocket::wake(Instant now) const {
+  connection_ = &tcp_.wake(*std::exchange(dormant_, nullptr), now);
+  return *connection_;
+}
+
+void TcpSocket::fall_asleep(Dormant& dormant) {
+  options_ = connection_->options();
+  connection_ = nullptr;
+  dormant_ = &dormant;
+}
+
 // --- naming
 
 void TcpSocket::unbind() {
@@ -71,7 +84,7 @@ Result<void> TcpSocket::bind_ephemeral() {
 
 Result<void> TcpSocket::bind(const Endpoint& local) {
   if (local.address.is_v6() && family() == IpAddress::Family::kV4) return Error::kAddressFamily;
-  if (bound_ || connection_ != nullptr || closed_) return Error::kInvalid;
+  if (bound_ || connection_ != nullptr || dormant_ != nullptr || closed_) return Error::kInvalid;
   if (local.address.is_multicast() || local.address.is_limited_broadcast() ||
       (!tcp_.ip().is_bindable(local.address) && !free_bind_)) {
     return Error::kAddressNotAvailable;
@@ -160,10 +173,12 @@ Result<std::uint16_t> TcpSocket::choose_port(const IpAddress& local, const Endpo
 
 Endpoint TcpSocket::local_endpoint() const {
   if (connection_ != nullptr) return connection_->local();
+  if (dormant_ != nullptr) return dormant_->local();
   return bound_.value_or(Endpoint{IpAddress::any(family()), 0});
 }
 
 Result<Endpoint> TcpSocket::remote_endpoint() const {
+  if (dormant_ != nullptr) return dormant_->remote();
   if (connection_ == nullptr || connection_->state() == State::kClosed ||
       connection_->state() == State::kSynSent) {
     return Error::kNotConnected;
@@ -172,13 +187,14 @@ Result<Endpoint> TcpSocket::remote_endpoint() const {
 }
 
 Endpoint TcpSocket::accepted_from() const {
+  if (dormant_ != nullptr) return dormant_->remote();
   return connection_ != nullptr ? connection_->remote() : Endpoint{};
 }
 
 // --- connect
 
 Result<void> TcpSocket::connect(const Endpoint& remote, Instant now) {
-  last_now_ = now;
+  begin(now);
   if (listener_ != nullptr) return Error::kIsConnected;
   if (connection_ != nullptr) {
     if (!connecting_) return Error::kIsConnected;
@@ -269,7 +285,7 @@ Result<void> TcpSocket::open(const Endpoint& remote, Opening how, Instant now) {
 }
 
 Result<void> TcpSocket::disconnect(Instant now) {
-  last_now_ = now;
+  begin(now);
   if (connection_ != nullptr) {
     connection_->abort(now);
     Connection* connection = std::exchange(connection_, nullptr);
@@ -287,7 +303,7 @@ Result<void> TcpSocket::disconnect(Instant now) {
 // --- listen and accept
 
 Result<void> TcpSocket::listen(int backlog, Instant now) {
-  last_now_ = now;
+  begin(now);
   if (connection_ != nullptr || closed_) return Error::kInvalid;
   if (listener_ != nullptr) {
     listener_->set_backlog(backlog);
@@ -309,7 +325,7 @@ Result<void> TcpSocket::listen(int backlog, Instant now) {
 }
 
 Result<std::unique_ptr<Socket>> TcpSocket::accept(Instant now) {
-  last_now_ = now;
+  begin(now);
   if (listener_ == nullptr) return Error::kInvalid;
   Connection* connection = listener_->accept();
   if (connection == nullptr) return Error::kAgain;
@@ -323,7 +339,7 @@ Result<std::unique_ptr<Socket>> TcpSocket::accept(Instant now) {
 
 Result<std::size_t> TcpSocket::send(std::span<const ConstIoSlice> data, const Endpoint* to, SendFlags flags,
                                     Instant now) {
-  last_now_ = now;
+  begin(now);
   if (const Error error = take_error(); error != Error::kNone) return error;
   if (flags.fast_open) {
     if (auto result = begin_fast_open(to, now); !result) return result.error();
@@ -333,7 +349,7 @@ Result<std::size_t> TcpSocket::send(std::span<const ConstIoSlice> data, const En
 }
 
 Result<Received> TcpSocket::receive(std::span<const IoSlice> out, ReceiveFlags flags, Instant now) {
-  last_now_ = now;
+  begin(now);
   if (connection_ == nullptr) return Error::kNotConnected;
   if (connection_->state() == State::kClosed && connection_->receiver().queue().empty()) {
     if (const Error error = take_error(); error != Error::kNone) return error;
@@ -342,7 +358,7 @@ Result<Received> TcpSocket::receive(std::span<const IoSlice> out, ReceiveFlags f
 }
 
 Result<void> TcpSocket::shutdown(Shutdown how, Instant now) {
-  last_now_ = now;
+  begin(now);
   if (listener_ != nullptr) {
     if (how == Shutdown::kWrite) return {};
     static_cast<void>(disconnect(now));
@@ -362,7 +378,7 @@ Result<void> TcpSocket::shutdown(Shutdown how, Instant now) {
 void TcpSocket::close(Instant now) {
   if (closed_) return;
   closed_ = true;
-  last_now_ = now;
+  begin(now);
   if (listener_ != nullptr) {
     static_cast<void>(tcp_.ports().set_listener(bound_->port, *this, nullptr));
     listener_->stop(now);
@@ -375,7 +391,7 @@ void TcpSocket::close(Instant now) {
 // --- options and state
 
 Result<void> TcpSocket::set_option(SocketOption option, std::int64_t value, Instant now) {
-  last_now_ = now;
+  begin(now);
   switch (option) {
     case SocketOption::kReuseAddress:
       reuse_address_ = value != 0;
@@ -417,7 +433,8 @@ Result<void> TcpSocket::set_option(SocketOption option, std::int64_t value, Inst
 }
 
 Result<std::int64_t> TcpSocket::option(SocketOption option) const {
-  const Options& options = connection_ != nullptr ? connection_->options() : options_;
+  Connection* const connection = awake(last_now_);
+  const Options& options = connection != nullptr ? connection->options() : options_;
   switch (option) {
     case SocketOption::kReuseAddress:
       return std::int64_t{reuse_address_};
@@ -433,23 +450,23 @@ Result<std::int64_t> TcpSocket::option(SocketOption option) const {
       if (family() != IpAddress::Family::kV6) return Error::kProtocolNotAvailable;
       return std::int64_t{v6_only_};
     case SocketOption::kSendBuffer:
-      if (connection_ != nullptr) return static_cast<std::int64_t>(connection_->send_buffer().limit());
+      if (connection != nullptr) return static_cast<std::int64_t>(connection->send_buffer().limit());
       return static_cast<std::int64_t>(options.send_buffer != 0 ? options.send_buffer
                                                                 : tcp_.config().send_buffer);
     case SocketOption::kReceiveBuffer: {
       if (options.receive_buffer != 0) break;
       // None yet, or none any more, outside of a connection that is established.
-      const std::size_t limit = connection_ != nullptr ? connection_->receiver().limit() : 0;
+      const std::size_t limit = connection != nullptr ? connection->receiver().limit() : 0;
       return static_cast<std::int64_t>(2 * (limit != 0 ? limit : tcp_.config().receive_window_initial));
     }
     case SocketOption::kMaxSegment:
-      if (connection_ != nullptr && connection_->state() != State::kSynSent) {
-        return static_cast<std::int64_t>(connection_->sender().mss());
+      if (connection != nullptr && connection->state() != State::kSynSent) {
+        return static_cast<std::int64_t>(connection->sender().mss());
       }
       return std::int64_t{options.max_segment != 0 ? options.max_segment : 536};
     case SocketOption::kPathMtu:
-      if (connection_ == nullptr) return Error::kNotConnected;
-      return static_cast<std::int64_t>(connection_->path_mtu());
+      if (connection == nullptr) return Error::kNotConnected;
+      return static_cast<std::int64_t>(connection->path_mtu());
     default:
       break;
   }
@@ -458,7 +475,7 @@ Result<std::int64_t> TcpSocket::option(SocketOption option) const {
 
 bool TcpSocket::tcp_info(TcpInfo& info, Instant now) const {
   info.state = static_cast<std::uint8_t>(listener_ != nullptr ? State::kListen : State::kClosed);
-  if (connection_ != nullptr) connection_->fill(info, now);
+  if (const Connection* connection = awake(now)) connection->fill(info, now);
   if (listener_ != nullptr) {  // Linux: how many wait for accept(), and how many may
     info.unacked = static_cast<std::uint32_t>(listener_->queued());
     info.sacked = static_cast<std::uint32_t>(listener_->backlog());
@@ -486,6 +503,7 @@ bool TcpSocket::draining() const {
 Ready TcpSocket::readiness() const {
   const Ready error = pending_error() != Error::kNone ? kError : Ready{0};
   if (listener_ != nullptr) return (listener_->has_connection() ? kReadable : Ready{0}) | error;
+  if (dormant_ != nullptr) return kWritable | error;  // nothing is queued in either direction
   if (connection_ == nullptr)
     return kWritable | kHangup | error;  // as Linux reports an unconnected stream socket
   return connection_->readiness() | error;

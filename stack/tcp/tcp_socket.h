@@ -14,6 +14,7 @@
 namespace millrace::tcp {
 
 class Connection;
+class Dormant;
 class Listener;
 class TimeWait;
 class Tcp;
@@ -57,7 +58,14 @@ class TcpSocket final : public Socket, public MemoryWaiterHook, public LivesInSl
   [[nodiscard]] bool draining() const override;
   [[nodiscard]] Ready readiness() const override;
 
+  /// Null: none, or it sleeps.
   [[nodiscard]] Connection* connection() const { return connection_; }
+  /// Precondition: it sleeps. It does not any more.
+  Connection& wake(Instant now) const;
+  /// The connection is about to go, and this stands for it.
+  void fall_asleep(Dormant& dormant);
+  /// Those of the connection, while there is none that is awake.
+  [[nodiscard]] const Options& options() const { return options_; }
 
  private:
   [[nodiscard]] Result<void> bind_port(std::uint16_t port);
@@ -76,6 +84,14 @@ class TcpSocket final : public Socket, public MemoryWaiterHook, public LivesInSl
   [[nodiscard]] std::optional<std::uint16_t> take_oldest_port(const IpAddress& local, const Endpoint& remote,
                                                               std::optional<SeqNum>& iss_after, Instant now);
   void unbind();
+  /// A call at this time, for which a connection must be awake.
+  void begin(Instant now) {
+    last_now_ = now;
+    if (dormant_ != nullptr) wake(now);
+  }
+  [[nodiscard]] Connection* awake(Instant now) const {
+    return dormant_ != nullptr ? &wake(now) : connection_;
+  }
   /// How an active open begins: with its SYN, with one that asks for a Fast Open cookie, or with the data
   /// that is written first.
   enum class Opening : std::uint8_t { kNow, kAskCookie, kWithData };
@@ -85,16 +101,18 @@ class TcpSocket final : public Socket, public MemoryWaiterHook, public LivesInSl
   [[nodiscard]] Result<void> begin_fast_open(const Endpoint* to, Instant now);
 
   Tcp& tcp_;
-  Connection* connection_ = nullptr;
+  // Of these one at most. What a call finds asleep it may wake, whatever it asks for.
+  mutable Connection* connection_ = nullptr;
+  mutable Dormant* dormant_ = nullptr;
   Instant last_now_{};
   std::unique_ptr<Listener> listener_;
   std::optional<Endpoint> bound_;
-  bool in_port_table_ = false;
-  bool reuse_address_ = false, reuse_port_ = false, broadcast_ = false, v6_only_ = false;
-  bool free_bind_ = false, bind_without_port_ = false;
-  bool guest_ = false;
-  bool connecting_ = false;
-  bool closed_ = false;
+  bool in_port_table_ : 1 = false;
+  bool reuse_address_ : 1 = false, reuse_port_ : 1 = false, broadcast_ : 1 = false, v6_only_ : 1 = false;
+  bool free_bind_ : 1 = false, bind_without_port_ : 1 = false;
+  bool guest_ : 1 = false;
+  bool connecting_ : 1 = false;
+  bool closed_ : 1 = false;
   Options options_;
 };
 

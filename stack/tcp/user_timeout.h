@@ -30,6 +30,8 @@ class UserTimeout {
   void on_option(std::uint16_t value) {
     if (const Duration timeout = decode(value); timeout != Duration{0}) remote_ = timeout;
   }
+  /// It has said so.
+  [[nodiscard]] bool told() const { return remote_ != Duration{0}; }
   /// §3.1: min(U_LIMIT, max(ADV_UTO, REMOTE_UTO, L_LIMIT)), and L_LIMIT is no less than the retransmission
   /// timeout. 0: nobody has said anything.
   [[nodiscard]] Duration adopted(Duration retransmission_timeout) const {

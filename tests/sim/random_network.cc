@@ -109,6 +109,8 @@ RandomNetwork::RandomNetwork(std::uint64_t seed) : seed_(seed) {
     tcp.mtu_probing = dice.one_of({tcp::Config::MtuProbing::kBlackHole, tcp::Config::MtuProbing::kAlways});
   }
   topology_ = text.str();
+  // Drawn last: all else stays as it was.
+  if (dice.chance(0.3)) tcp.dormant_after = dice.one_of<Duration>({1ms, 20ms, 300ms});
 }
 
 std::string RandomNetwork::run() const {

@@ -297,7 +297,10 @@ void Simulator::check_stalls() {
       }
       const Instant since = host.busy_since.try_emplace(key, now_).first->second;
       const Instant last = std::max({since, host.last_frame[key], host.last_backlog});
-      if (now_ - last > std::chrono::microseconds(info.rto) + kStallSlack) {
+      // A timer that was armed while the estimate was larger, by half of it at most, may still run.
+      const std::chrono::microseconds rto{info.rto};
+      const bool will_expire = connection.sender().timer_deadline() - last <= 2 * rto;
+      if (now_ - last > rto + kStallSlack && !will_expire) {
         complain("stalled: " + std::to_string(to_ms(now_ - last)) + " ms without a segment at an RTO of " +
                  std::to_string(info.rto / 1000) + " ms");
       }

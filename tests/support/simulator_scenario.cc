@@ -101,6 +101,13 @@ void draw_recovery(Dice& dice, Scenario& scenario) {
   }
 }
 
+/// Connections that fall asleep between two segments.
+void draw_sleep(Dice& dice, Scenario& scenario) {
+  for (StackConfig& stack : scenario.stacks) {
+    if (dice.chance(0.4)) stack.tcp.dormant_after = dice.one_of<Duration>({1ms, 20ms, 300ms});
+  }
+}
+
 void make_patient(StackConfig& stack) {
   // At 20 % loss each way a round fails in a third of all cases: the defaults would give up now and then, and
   // rightly so.
@@ -167,6 +174,7 @@ Scenario Scenario::from_seed(std::uint64_t seed) {
   }
   Dice more(seed * 2 + 2);
   draw_recovery(more, scenario);
+  draw_sleep(more, scenario);
   return scenario;
 }
 
