@@ -13,6 +13,8 @@ SECONDS_TO_CONNECT = 120
 # Of a connection at either column's server, and what the machine keeps for others: for whether a row fits.
 MOST_BYTES, RESERVE = 6000, 2 << 30
 OTHER_DESCRIPTORS = 100
+# After this silence Millrace's connections keep little memory (dormant_after, and some for looking at all of them).
+SECONDS_TO_FALL_ASLEEP = 12
 
 
 @dataclasses.dataclass
@@ -43,13 +45,20 @@ class Idle(Row):
         crowd = place.start_crowd(column, "--connections", self.connections, "--port", FIRST_PORT, "--ports", len(servers))
         crowd.wait_for("^connected", SECONDS_TO_CONNECT)
         self.wait_for_all(servers)
-        # What the kernel has for a connection lies in its slabs.
-        kernel_bytes = meminfo("Slab") - slab_before if column.server == "kernel" else 0
-        used = sum(server.resident_bytes() for server in servers) - before + kernel_bytes
+
+        def bytes_each():
+            # What the kernel has for a connection lies in its slabs.
+            kernel_bytes = meminfo("Slab") - slab_before if column.server == "kernel" else 0
+            return (sum(server.resident_bytes() for server in servers) - before + kernel_bytes) / self.connections
+
+        first = later = bytes_each()
+        if column.server != "kernel":
+            time.sleep(SECONDS_TO_FALL_ASLEEP)
+            later = bytes_each()
         share = core_percent(servers, self.seconds)
         crowd.signal(signal.SIGTERM)
         place.result_of(crowd)
-        return {"bytes_each": used / self.connections, "core_percent": share}
+        return {"bytes_each": later, "first_bytes_each": first, "core_percent": share}
 
     def wait_for_all(self, servers):
         """Until the servers have accepted every connection: the last may still be in their queues."""

@@ -122,8 +122,9 @@ def rows(seconds):
                            (*latency(), Figure("cpu_us_each", "CPU, both ends", "µs", True, {"af_packet": 1})),
                            10 * seconds,  # a twentieth of a processor is few ticks
                            connections=10, rate=1000, most_runs=3))
-    idle = (Figure("bytes_each", "a connection", "bytes"), Figure("core_percent", "server", "% core"))
-    for count, runs in ((10_000, 3), (100_000, 2), (1_000_000, 1)):
+    idle = (Figure("bytes_each", "a connection", "bytes"), Figure("first_bytes_each", "a new one", "bytes"),
+            Figure("core_percent", "server", "% core"))
+    for count, runs in ((10_000, 2), (100_000, 1), (1_000_000, 1)):
         result.append(Idle(f"{count:,} idle connections", VETH, idle, seconds, connections=count, most_runs=runs))
     result.append(NoTraffic("no traffic", VETH, (Figure("core_percent", "server", "% core"),), 2 * seconds, most_runs=3))
     return result
