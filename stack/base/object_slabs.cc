@@ -39,7 +39,8 @@ void* ObjectSlabs::take(std::size_t bytes, Life life) {
   if (slab.free != nullptr) {
     slab.free = slab.free->next;
   } else {
-    object = reinterpret_cast<std::uint8_t*>(&slab) + kLine + std::size_t{slab.cut++} * lines * kLine;
+    object =
+        reinterpret_cast<std::uint8_t*>(&slab) + (1 + slab.shift + std::size_t{slab.cut++} * lines) * kLine;
   }
   ++slab.in_use;
   if (slab.full()) slabs.erase(slabs.iterator_to(slab));
@@ -80,6 +81,8 @@ ObjectSlabs::Slab& ObjectSlabs::grow(std::uint16_t lines, Life life) {
   slab.owner = this;
   slab.lines = lines;
   slab.life = life;
+  slab.shift = next_shift_;
+  next_shift_ = static_cast<std::uint16_t>((next_shift_ + kStep) % kShifts);
   slab.from_source = from_source;
   ++slabs_;
   with_room(lines, life).push_back(slab);

@@ -15,9 +15,11 @@ namespace millrace {
 /// beginning of a cache line, in slabs that go back when they are empty. Not thread-safe.
 ///
 ///      slab, aligned to kSlabBytes
-///      +--------+----------+----------+- - -+----------+
-///      | header |  object  |  (free)  |     |  object  |
-///      +--------+----------+----------+- - -+----------+
+///      +--------+- - - -+----------+----------+- - -+----------+
+///      | header | shift |  object  |  (free)  |     |  object  |
+///      +--------+- - - -+----------+----------+- - -+----------+
+///
+/// Slabs are shifted differently, so that the first objects of all of them are not in one set of a cache.
 ///
 /// What lies side by side should end at about the same time: an object that stays keeps its whole slab. So
 /// there are two kinds of objects, of slabs of their own.
@@ -53,6 +55,7 @@ class ObjectSlabs {
 
  private:
   static constexpr std::size_t kLine = 64, kAloneAt = 16;
+  static constexpr std::uint16_t kShifts = 32, kStep = 11;  ///< in lines
   struct FreeObject {
     FreeObject* next;
   };
@@ -60,13 +63,14 @@ class ObjectSlabs {
     ObjectSlabs* owner = nullptr;
     FreeObject* free = nullptr;  ///< given back
     std::uint16_t lines = 0;     ///< of an object
+    std::uint16_t shift = 0;     ///< lines
     Life life = Life::kLong;
     std::uint32_t cut = 0;  ///< objects that were taken at least once
     std::uint32_t in_use = 0;
     bool from_source = false;
 
     [[nodiscard]] std::uint32_t capacity() const {
-      return static_cast<std::uint32_t>((kSlabBytes - kLine) / (lines * kLine));
+      return static_cast<std::uint32_t>((kSlabBytes - (1 + shift) * kLine) / (lines * kLine));
     }
     [[nodiscard]] bool full() const { return free == nullptr && cut == capacity(); }
   };
@@ -81,6 +85,7 @@ class ObjectSlabs {
   void take_back(Slab& slab, void* object) noexcept;
 
   SlabSource* source_;
+  std::uint16_t next_shift_ = 0;
   std::size_t slabs_ = 0;
   std::array<std::array<List, kLargest / kLine>, kLives> with_room_;  ///< by the lines of an object
 };

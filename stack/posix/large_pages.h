@@ -32,7 +32,7 @@ class LargePages final : public SlabSource {
   [[nodiscard]] std::size_t pages() const { return pages_.size(); }
   /// Pieces that nobody has, and that yet may take memory.
   [[nodiscard]] std::size_t spare_pieces() const { return spare_; }
-  static constexpr std::size_t kMostSpare = 8;
+  static constexpr std::size_t kMostSpare = 24;
 
  private:
   static constexpr unsigned kPieces = kPageBytes / kPieceBytes;

@@ -40,7 +40,6 @@ std::optional<SenderEssence> Sender::essence() const {
   if (!window || !quiet || !known_path) return std::nullopt;
   SenderEssence essence;
   essence.last_rate = last_rate_;
-  essence.last_rate_app_limited = last_rate_app_limited_;
   essence.retransmitted_bytes = retransmitted_bytes_;
   essence.last_sent = last_sent_;
   essence.snd_nxt = snd_nxt_;
@@ -84,7 +83,6 @@ void Sender::resume(const SenderEssence& essence) {
     rtt_.resume(Duration{essence.srtt}, Duration{essence.rttvar}, Duration{essence.min_rtt});
   last_sent_ = essence.last_sent;
   last_rate_ = essence.last_rate;
-  last_rate_app_limited_ = essence.last_rate_app_limited;
   retransmitted_ = essence.retransmitted;
   retransmitted_bytes_ = essence.retransmitted_bytes;
   reorderings_ = essence.reorderings;

@@ -14,7 +14,7 @@ namespace millrace::tcp {
 /// flight, out of order or owed to the peer, and no timer runs but the keepalive's. The rest of what a
 /// connection knows is either told by this, or is learned anew.
 struct SenderEssence {
-  std::uint64_t last_rate = 0;
+  std::uint64_t last_rate = 0;  ///< as the sender has it
   std::uint64_t retransmitted_bytes = 0;
   Instant last_sent{};
   SeqNum snd_nxt, snd_wl1, snd_wl2;
@@ -25,7 +25,6 @@ struct SenderEssence {
   std::uint32_t reordering = 0;  ///< bytes; 0: none was seen
   std::uint16_t mss = 0;
   std::uint8_t snd_scale : 4 = 0, backoff : 4 = 0;
-  bool last_rate_app_limited : 1 = false;
   bool dsack_seen : 1 = false;
   bool ecn : 1 = false;
   bool send_cwr : 1 = false;

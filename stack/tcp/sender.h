@@ -154,8 +154,8 @@ class Sender {
   [[nodiscard]] const Scoreboard& board() const { return board_; }
   [[nodiscard]] const Rack& rack() const { return rack_; }
   /// The latest valid measurement, in bytes/s.
-  [[nodiscard]] std::uint64_t last_rate() const { return last_rate_; }
-  [[nodiscard]] bool last_rate_app_limited() const { return last_rate_app_limited_; }
+  [[nodiscard]] std::uint64_t last_rate() const { return last_rate_ / 2; }
+  [[nodiscard]] bool last_rate_app_limited() const { return last_rate_ % 2 != 0; }
   [[nodiscard]] Phase phase() const { return phase_; }
   /// What may be in flight now.
   [[nodiscard]] std::uint32_t window() const;
@@ -340,14 +340,13 @@ class Sender {
   bool ecn_ = false;
   bool send_cwr_ = false;
   bool syn_timed_ = false;
-  bool last_rate_app_limited_ = false;
   bool ends_handshake_ = false;  ///< the next ACK acknowledges our SYN, and is no duplicate for that
   Instant timer_ = kNever, retransmit_at_ = kNever;  ///< the latter also while a probe comes first
   Instant reordering_at_ = kNever, release_at_ = kNever;
   Instant last_sent_{}, unanswered_since_ = kNever;
   RttEstimator rtt_;
   DeliveryRate rate_;
-  std::uint64_t last_rate_ = 0;
+  std::uint64_t last_rate_ = 0;  ///< twice the rate, and one more for an application that limited it
   Pacer pacer_;
   std::unique_ptr<CongestionControl> congestion_;
   SendQueue queue_;

@@ -317,17 +317,18 @@ void Tcp::flush(Instant now) {
       socket.signal(kWritable);
     }
   }
-  if (!lists_->drowsy.empty()) [[unlikely]] {
-    for (Connection* connection : lists_->drowsy) put_to_sleep(*connection);
-    lists_->drowsy.clear();
+  if (!lists_->drowsy.empty() || !lists_->graves.empty()) [[unlikely]]
+    put_away();
+}
+
+void Tcp::put_away() {
+  for (Connection* connection : lists_->drowsy) put_to_sleep(*connection);
+  lists_->drowsy.clear();
+  for (Connection* connection : lists_->graves) {
+    --connection_count_;
+    delete connection;
   }
-  if (!lists_->graves.empty()) {
-    for (Connection* connection : lists_->graves) {
-      --connection_count_;
-      delete connection;
-    }
-    lists_->graves.clear();
-  }
+  lists_->graves.clear();
 }
 
 bool Tcp::has_pending() const {

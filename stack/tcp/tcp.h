@@ -153,6 +153,8 @@ class Tcp final : public ip::Transport {
 
  private:
   void on_time_wait_segment(TimeWait& entry, Segment& segment, const ip::PacketInfo& info, Instant now);
+  /// What falls asleep, and what is dead. Apart from flush(), which every turn calls.
+  [[gnu::noinline]] void put_away();
   void put_to_sleep(Connection& connection);
   void on_orphan_segment(const FlowKey& key, Segment& segment, const ip::PacketInfo& info, Instant now);
 

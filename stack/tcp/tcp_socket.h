@@ -87,7 +87,8 @@ class TcpSocket final : public Socket, public MemoryWaiterHook, public LivesInSl
   /// A call at this time, for which a connection must be awake.
   void begin(Instant now) {
     last_now_ = now;
-    if (dormant_ != nullptr) wake(now);
+    if (dormant_ != nullptr) [[unlikely]]
+      wake(now);
   }
   [[nodiscard]] Connection* awake(Instant now) const {
     return dormant_ != nullptr ? &wake(now) : connection_;
