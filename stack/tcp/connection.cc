@@ -45,7 +45,7 @@ Connection::~Connection() {
 void Connection::open_active(std::optional<SeqNum> iss_after, Instant now) {
   prepare_active(iss_after, now);
   send_syn(false, now);
-  syn_deadline_ = now + sender_.rtt().backed_off(0);
+  state_deadline_ = now + sender_.rtt().backed_off(0);
   update_timer(now);
 }
 
@@ -486,19 +486,19 @@ void Connection::send_syn(bool with_ack, Instant now, const FastOpenCookie* cook
 // --- timers
 
 Instant Connection::protocol_deadline() const {
-  return std::min({syn_deadline_, keepalive_deadline_, fin_wait_2_deadline_, sender_.timer_deadline(),
+  return std::min({keepalive_deadline_, fin_wait_2_deadline_, sender_.timer_deadline(),
                    receiver_.delayed_ack_deadline()});
 }
 
 void Connection::update_timer(Instant now) {
   if (state_ == State::kClosed) return;
-  const Instant next = std::min(protocol_deadline(), idle_deadline_);
+  const Instant next = std::min(protocol_deadline(), state_deadline_);
   if (next != kNever) tcp_.timers().arm_no_later_than(timer_, std::max(next, now));
 }
 
 void Connection::on_timer(Instant now) {
   if (state_ == State::kClosed) return;
-  if (now >= idle_deadline_) {
+  if (now >= state_deadline_ && !in_handshake()) {
     on_idle_timer(now);
     if (now < protocol_deadline()) {
       update_timer(now);
@@ -506,7 +506,7 @@ void Connection::on_timer(Instant now) {
     }
   }
   if (now >= receiver_.delayed_ack_deadline()) receiver_.on_delayed_ack_timer();
-  if (now >= syn_deadline_) on_syn_timer(now);
+  if (now >= state_deadline_ && in_handshake()) on_syn_timer(now);
   if (state_ != State::kClosed && now >= sender_.timer_deadline() && !sender_.on_timer(now)) {
     tcp_.count(Counter::kAbortOnTimeout);
     const Error error = soft_error_ != Error::kNone ? soft_error_ : Error::kTimedOut;
@@ -536,7 +536,7 @@ void Connection::on_syn_timer(Instant now) {
   tcp_.count(Counter::kTimeouts);
   tcp_.count(Counter::kRetransSegs);
   send_syn(state_ == State::kSynReceived, now);
-  syn_deadline_ = now + sender_.rtt().backed_off(syn_tries_);
+  state_deadline_ = now + sender_.rtt().backed_off(syn_tries_);
 }
 
 void Connection::arm_keepalive(Instant now) {
@@ -585,7 +585,7 @@ void Connection::enter_closed(Error error, Instant now) {
   final_error_ = error;
   send_shutdown_ = receive_shutdown_ = true;
   tcp_.timers().cancel(timer_);
-  syn_deadline_ = keepalive_deadline_ = fin_wait_2_deadline_ = idle_deadline_ = kNever;
+  state_deadline_ = keepalive_deadline_ = fin_wait_2_deadline_ = kNever;
   sender_.stop();
   receiver_.stop();
   tcp_.flows().remove(*this);

@@ -257,6 +257,9 @@ class Connection final : public Flow,
   void take_syn_data_ack(SeqNum ack, Instant now);
   void leave_fast_open(bool was_reset, Instant now);
   [[nodiscard]] PacketPtr syn_payload();
+  [[nodiscard]] bool in_handshake() const {
+    return state_ == State::kSynSent || state_ == State::kSynReceived;
+  }
   /// In SYN-RECEIVED, and yet data goes out.
   [[nodiscard]] bool fast_opened() const { return state_ == State::kSynReceived && fast_open_; }
 
@@ -305,7 +308,7 @@ class Connection final : public Flow,
   void grow_send_buffer();
   /// Tells who was told that there is no room to send, when there is.
   void tell_space();
-  /// When something is due that the protocol asks for.
+  /// When something is due that the protocol asks for, after the handshake.
   [[nodiscard]] Instant protocol_deadline() const;
   void update_timer(Instant now);
   void on_timer(Instant now);
@@ -342,8 +345,9 @@ class Connection final : public Flow,
   std::uint32_t route_generation_ = 0;
   std::uint32_t segments_in_ = 0, segments_out_ = 0, data_segments_in_ = 0, data_segments_out_ = 0;
   std::uint64_t bytes_received_ = 0, bytes_acked_ = 0, bytes_sent_ = 0;
-  Instant syn_deadline_ = kNever, keepalive_deadline_ = kNever, fin_wait_2_deadline_ = kNever;
-  Instant idle_deadline_ = kNever;
+  /// In SYN-SENT and SYN-RECEIVED the SYN goes out again then; later the connection may fall asleep.
+  Instant state_deadline_ = kNever;
+  Instant keepalive_deadline_ = kNever, fin_wait_2_deadline_ = kNever;
   Instant last_received_{}, last_data_received_{};
   LiveEntry* live_ = nullptr;
   RecentTimestamp ts_recent_;

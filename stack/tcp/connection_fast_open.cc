@@ -40,7 +40,7 @@ void Connection::open_fast(const Handshake& handshake, Listener* listener, Segme
   }
   send_syn(true, now);  // RFC 7413 §4.2.2: acknowledges the data too
   receiver_.on_ack_sent(true);
-  syn_deadline_ = now + sender_.rtt().backed_off(0);
+  state_deadline_ = now + sender_.rtt().backed_off(0);
   update_timer(now);
 }
 
@@ -81,7 +81,7 @@ Result<std::size_t> Connection::begin_with(std::span<const ConstIoSlice> data, I
   syn_data_ = static_cast<std::uint32_t>(taken);
   cookie_asked_ = with_option || syn_data_ != 0;
   send_syn(false, now, with_option ? &cookie : nullptr);
-  syn_deadline_ = now + sender_.rtt().backed_off(0);
+  state_deadline_ = now + sender_.rtt().backed_off(0);
   update_timer(now);
   wants_space_ = true;
   if (taken == 0) return Error::kInProgress;

@@ -113,10 +113,10 @@ void Connection::on_syn_sent_segment(Segment& segment, Instant now) {
     pending_scale_ = scale;
     syn_tries_ = 0;
     send_syn(true, now);
-    syn_deadline_ = now + sender_.rtt().backed_off(0);
+    state_deadline_ = now + sender_.rtt().backed_off(0);
     return;
   }
-  syn_deadline_ = kNever;
+  state_deadline_ = kNever;
   state_ = State::kEstablished;
   last_data_received_ = now;  // from when TCP_INFO counts, as Linux
   if (ecn_) sender_.use_ecn();
@@ -250,7 +250,7 @@ void Connection::on_reset(const Segment& segment, Instant now) {
 
 void Connection::become_established(const Segment& segment, Instant now) {
   state_ = State::kEstablished;
-  syn_deadline_ = kNever;
+  state_deadline_ = kNever;
   if (ecn_) sender_.use_ecn();
   if (fast_open_) {
     sender_.conclude_handshake(syn_retransmitted_ ? Duration{-1} : now - syn_sent_at_, now);

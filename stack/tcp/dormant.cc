@@ -40,6 +40,7 @@ std::optional<SenderEssence> Sender::essence() const {
   if (!window || !quiet || !known_path) return std::nullopt;
   SenderEssence essence;
   essence.last_rate = last_rate_;
+  essence.last_rate_app_limited = last_rate_app_limited_;
   essence.retransmitted_bytes = retransmitted_bytes_;
   essence.last_sent = last_sent_;
   essence.snd_nxt = snd_nxt_;
@@ -83,6 +84,7 @@ void Sender::resume(const SenderEssence& essence) {
     rtt_.resume(Duration{essence.srtt}, Duration{essence.rttvar}, Duration{essence.min_rtt});
   last_sent_ = essence.last_sent;
   last_rate_ = essence.last_rate;
+  last_rate_app_limited_ = essence.last_rate_app_limited;
   retransmitted_ = essence.retransmitted;
   retransmitted_bytes_ = essence.retransmitted_bytes;
   reorderings_ = essence.reorderings;
@@ -209,17 +211,17 @@ void Connection::let_go() {
 
 void Connection::start_idle_clock(Instant now) {
   const Duration after = tcp_.config().dormant_after;
-  idle_deadline_ = after != Duration{0} ? now + after : kNever;
+  state_deadline_ = after != Duration{0} ? now + after : kNever;
 }
 
 void Connection::on_idle_timer(Instant now) {
   const Instant last = std::max(last_received_, sender_.last_sent());
   const Instant due = last + tcp_.config().dormant_after;
   if (now < due) {
-    idle_deadline_ = due;
+    state_deadline_ = due;
     return;
   }
-  idle_deadline_ = now + (now - last);  // what cannot sleep now is looked at more and more rarely
+  state_deadline_ = now + (now - last);  // what cannot sleep now is looked at more and more rarely
   tcp_.consider_dormant(*this);
 }
 

@@ -14,7 +14,7 @@ namespace millrace::tcp {
 /// flight, out of order or owed to the peer, and no timer runs but the keepalive's. The rest of what a
 /// connection knows is either told by this, or is learned anew.
 struct SenderEssence {
-  std::uint64_t last_rate = 0;  ///< as the sender has it
+  std::uint64_t last_rate = 0;
   std::uint64_t retransmitted_bytes = 0;
   Instant last_sent{};
   SeqNum snd_nxt, snd_wl1, snd_wl2;
@@ -29,6 +29,7 @@ struct SenderEssence {
   bool ecn : 1 = false;
   bool send_cwr : 1 = false;
   bool tail_probed : 1 = false;
+  bool last_rate_app_limited : 1 = false;
 };
 
 struct ReceiverEssence {

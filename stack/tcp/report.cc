@@ -92,10 +92,10 @@ void Connection::fill(SocketReport& report, Instant now) const {
   report.receive_limit = receiver_.limit();
   report.send_memory = queued().charge();
   report.send_limit = send_buffer_.limit();
-  if (syn_deadline_ != kNever) {
+  if (in_handshake() && state_deadline_ != kNever) {
     report.timer = SocketReport::Timer::kRetransmit;
     report.timer_count = syn_tries_;
-    report.timer_left = left(syn_deadline_, now);
+    report.timer_left = left(state_deadline_, now);
   } else if (sender_.timer_deadline() != kNever) {
     const bool probing = sender_.probing();
     report.timer = probing ? SocketReport::Timer::kPersist : SocketReport::Timer::kRetransmit;

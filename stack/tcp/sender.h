@@ -154,8 +154,8 @@ class Sender {
   [[nodiscard]] const Scoreboard& board() const { return board_; }
   [[nodiscard]] const Rack& rack() const { return rack_; }
   /// The latest valid measurement, in bytes/s.
-  [[nodiscard]] std::uint64_t last_rate() const { return last_rate_ / 2; }
-  [[nodiscard]] bool last_rate_app_limited() const { return last_rate_ % 2 != 0; }
+  [[nodiscard]] std::uint64_t last_rate() const { return last_rate_; }
+  [[nodiscard]] bool last_rate_app_limited() const { return last_rate_app_limited_; }
   [[nodiscard]] Phase phase() const { return phase_; }
   /// What may be in flight now.
   [[nodiscard]] std::uint32_t window() const;
@@ -346,7 +346,8 @@ class Sender {
   Instant last_sent_{}, unanswered_since_ = kNever;
   RttEstimator rtt_;
   DeliveryRate rate_;
-  std::uint64_t last_rate_ = 0;  ///< twice the rate, and one more for an application that limited it
+  std::uint64_t last_rate_ = 0;
+  bool last_rate_app_limited_ = false;
   Pacer pacer_;
   std::unique_ptr<CongestionControl> congestion_;
   SendQueue queue_;

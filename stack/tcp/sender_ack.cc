@@ -235,7 +235,8 @@ void Sender::tell_congestion(const Segment& segment, const Ack& ack, bool in_rec
   sample.ece = ecn_ && segment.has(Flags::kEce);
   rate_.finish(ack.deliveries, rtt_.min_rtt(), sample.rate);
   if (sample.rate.valid) {
-    last_rate_ = 2 * sample.rate.bytes_per_second + (sample.rate.app_limited ? 1 : 0);
+    last_rate_ = sample.rate.bytes_per_second;
+    last_rate_app_limited_ = sample.rate.app_limited;
   }
   congestion_->on_ack(sample);
   if (recovering())
