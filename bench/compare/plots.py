@@ -56,7 +56,7 @@ def ratios(results, columns, path):
         figure = result.row.figures[0]
         cells = []
         for name in ours:
-            ratio = result.ratio(name, figure.key)
+            ratio = result.ratio(name, figure)
             cells.append("?" if not ratio else f"{1 / ratio if figure.less_is_better else ratio:.3f}")
         if any(cell != "?" for cell in cells):
             lines.append(f'"{result.row.name}" ' + " ".join(cells))

@@ -26,7 +26,7 @@ ALL = (KERNEL, AF_PACKET, DPDK, LWIP)
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One number of a row. `aims`: for a column, the ratio to the kernel's that we want."""
+    """One number of a row. `aims`: for a column, the ratio to the kernel's that we want. Not `compared`: it has none."""
 
     key: str
     title: str
@@ -34,6 +34,7 @@ class Figure:
     less_is_better: bool = True
     aims: dict = dataclasses.field(default_factory=dict)
     floor: str = ""  # which of the device's own figures is printed beside it
+    compared: bool = True
 
     def holds(self, column, ratio):
         aim = self.aims.get(column)
@@ -68,9 +69,9 @@ class Row:
 
 # ---- the figures of most rows
 
-def latency(aims=None, p99=None, floor="p50_us"):
-    return (Figure("p50_us", "median", "µs", True, aims or {}, floor), Figure("p99_us", "p99", "µs", True, p99 or {}),
-            Figure("p999_us", "p99.9", "µs"))
+def latency(aims=None, p99=None, floor="p50_us", compared=True):
+    return (Figure("p50_us", "median", "µs", True, aims or {}, floor, compared),
+            Figure("p99_us", "p99", "µs", True, p99 or {}, compared=compared), Figure("p999_us", "p99.9", "µs", compared=compared))
 
 
 def rates(rate=None, cpu=None, floor=True):

@@ -45,8 +45,11 @@ class Result:
         low, _, high = statistics.quantiles(values, n=4, method="inclusive")
         return (high - low) / 2 / statistics.median(values)
 
-    def ratio(self, column, key):
+    def ratio(self, column, figure):
         """The median of the ratios of runs that were neighbours in time."""
+        if not figure.compared:
+            return None
+        key = figure.key
         pairs = zip(self.runs.get(column, []), self.runs.get("kernel", []))
         ratios = [ours[key] / theirs[key] for ours, theirs in pairs if theirs.get(key) and key in ours]
         return statistics.median(ratios) if ratios else None
@@ -130,7 +133,7 @@ def cells(result, figure, name):
     line = f"{digits(median):>12} {'' if spread is None else f'{min(spread, 9.99):.0%}':>5}"
     if name == "kernel":
         return line
-    ratio, aim = result.ratio(name, figure.key), figure.aims.get(name)
+    ratio, aim = result.ratio(name, figure), figure.aims.get(name)
     line += f"{'' if ratio is None else f'{ratio:.2f}':>8} "
     if not has_aims(name):
         return line
@@ -172,7 +175,7 @@ def as_json(results, floors, place, options):
     for result in results:
         figures = [{"key": figure.key, "unit": figure.unit,
                     "columns": {name: {"median": result.median(name, figure.key), "spread": result.spread(name, figure.key),
-                                       "ratio": None if name == "kernel" else result.ratio(name, figure.key),
+                                       "ratio": None if name == "kernel" else result.ratio(name, figure),
                                        "aim": figure.aims.get(name)} for name in result.runs}} for figure in result.row.figures]
         rows.append({"name": result.row.name, "figures": figures, "runs": result.runs, "left_out": result.left_out})
     return {"machine": machine(), "settings": place.settings() | place.limits(), "runs": options.runs, "seconds": options.seconds, "floors": floors,

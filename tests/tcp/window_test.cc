@@ -86,6 +86,32 @@ TEST(WindowScale, OfOursIsAppliedToWhatWeAdvertise) {
 
 // --- what we advertise
 
+/// After a peer has filled it in each of some round trips, and all was read.
+std::uint32_t window_of_a_full_path(Duration round_trip) {
+  constexpr std::uint32_t kSegment = 1460;
+  constexpr int kRounds = 12;
+  TcpScript t;
+  t.establish(syn().mss(kSegment).wscale(7));
+  std::uint32_t next = 1;
+  for (int round = 0; round < kRounds; ++round) {
+    for (std::uint32_t room = t.info().rcv_ssthresh; room >= kSegment; room -= kSegment) {
+      t.inject(data(next, next + kSegment));
+      next += kSegment;
+    }
+    t.read();
+    t.after(round_trip).take_sent();
+  }
+  return t.info().rcv_space;
+}
+
+TEST(ReceiveWindow, GrowsToItsMaximumWhereThePathIsLong) {
+  EXPECT_EQ(window_of_a_full_path(5ms), tcp::Config{}.receive_window_max);
+}
+
+TEST(ReceiveWindow, StaysSmallerThanTheCachesWhereThePathIsShort) {
+  EXPECT_EQ(window_of_a_full_path(50us), tcp::Config{}.receive_window_max / 4);
+}
+
 TEST(ReceiveWindow, ShrinksByWhatIsUnreadAndNeverFromTheRight) {
   rfc("9293", "3.8.6", "SHLD-14: the window is not shrunk from the right");
   TcpScript t(small_window());
