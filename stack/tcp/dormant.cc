@@ -14,6 +14,10 @@ namespace {
 
 constexpr Duration kLongest{std::numeric_limits<std::uint32_t>::max()};  // that the essence holds
 constexpr std::uint8_t kMostBackoff = 15;
+/// Timers that are further away lie in slots of some seconds in the wheel, which is stopped for as long as it
+/// takes to empty one: too long where a hundred thousand connections come in a second.
+constexpr Duration kLookAgain = 4s;
+constexpr Duration kAfterLostSyn = 3s;  // the retransmission timeout (RFC 6298 (5.7))
 
 std::uint32_t nanoseconds(Duration d) {
   return static_cast<std::uint32_t>(std::min(d, kLongest).count());
@@ -36,8 +40,7 @@ std::optional<SenderEssence> Sender::essence() const {
                      timer_deadline() == kNever && backoff_ <= kMostBackoff && timeouts_ == 0 &&
                      probes_ == 0 && forward_rto_ == ForwardRto::kOff && !ends_handshake_ &&
                      left_by_duplicates_ == 0 && !mtu_probe_.enabled();
-  const bool known_path = rtt_.valid() ? rtt_.srtt() < kLongest : rtt_.rto() == tcp_.config().rto_initial;
-  if (!window || !quiet || !known_path) return std::nullopt;
+  if (!window || !quiet || rtt_.srtt() >= kLongest) return std::nullopt;
   SenderEssence essence;
   essence.last_rate = last_rate_;
   essence.last_rate_app_limited = last_rate_app_limited_;
@@ -53,6 +56,7 @@ std::optional<SenderEssence> Sender::essence() const {
     essence.rttvar = nanoseconds(rtt_.rttvar());
     essence.min_rtt = nanoseconds(rtt_.min_rtt());
   }
+  essence.syn_was_lost = !rtt_.valid() && rtt_.rto() != tcp_.config().rto_initial;
   essence.window = *window;
   essence.retransmitted = retransmitted_;
   essence.reorderings = reorderings_;
@@ -82,6 +86,7 @@ void Sender::resume(const SenderEssence& essence) {
   backoff_ = essence.backoff;
   if (essence.srtt != 0)
     rtt_.resume(Duration{essence.srtt}, Duration{essence.rttvar}, Duration{essence.min_rtt});
+  if (essence.syn_was_lost) rtt_.reset_after_syn_timeout(kAfterLostSyn);
   last_sent_ = essence.last_sent;
   last_rate_ = essence.last_rate;
   last_rate_app_limited_ = essence.last_rate_app_limited;
@@ -211,14 +216,14 @@ void Connection::let_go() {
 
 void Connection::start_idle_clock(Instant now) {
   const Duration after = tcp_.config().dormant_after;
-  state_deadline_ = after != Duration{0} ? now + after : kNever;
+  state_deadline_ = after != Duration{0} ? now + std::min(after, kLookAgain) : kNever;
 }
 
 void Connection::on_idle_timer(Instant now) {
   const Instant last = std::max(last_received_, sender_.last_sent());
   const Instant due = last + tcp_.config().dormant_after;
   if (now < due) {
-    state_deadline_ = due;
+    state_deadline_ = std::min(due, now + kLookAgain);
     return;
   }
   state_deadline_ = now + (now - last);  // what cannot sleep now is looked at more and more rarely

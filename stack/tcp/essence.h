@@ -29,6 +29,7 @@ struct SenderEssence {
   bool ecn : 1 = false;
   bool send_cwr : 1 = false;
   bool tail_probed : 1 = false;
+  bool syn_was_lost : 1 = false;
   bool last_rate_app_limited : 1 = false;
 };
 

@@ -187,6 +187,25 @@ TEST(Dormant, ReadingTheLastOfItLetsItSleep) {
   expect_asleep(t);
 }
 
+TEST(Dormant, RemembersThatItsSynWasLost) {
+  for (const Duration after : {kSilence, Duration{0}}) {
+    TcpScript t(options(after));
+    t.listen();
+    t.inject(syn().mss(1460));
+    t.expect(synack());
+    t.expect_after(1s, synack());
+    t.inject(ack(1));
+    ASSERT_NE(t.accept(), nullptr);
+    t.after(60s);
+    EXPECT_EQ(t.tcp().dormant_count(), after == kSilence ? 1u : 0u);
+    t.write(100);
+    t.expect(data(1, 101));
+    EXPECT_EQ(t.info().rto, 3'000'000u);
+    t.inject(rst(1));
+    static_cast<void>(t.read_error());
+  }
+}
+
 TEST(Dormant, NotInAnAcceptQueue) {
   TcpScript t(options());
   t.listen();
