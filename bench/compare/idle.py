@@ -61,10 +61,12 @@ class Idle(Row):
         return {"bytes_each": later, "first_bytes_each": first, "core_percent": share}
 
     def wait_for_all(self, servers):
-        """Until the servers have accepted every connection: the last may still be in their queues."""
-        deadline = time.monotonic() + 10
-        while sum(map(open_connections, servers)) < self.connections:
-            expect(time.monotonic() < deadline, "not all connections came")
+        """Until the servers have accepted every connection: the last may still be in their queues, or their ACK was lost and the
+        server's SYN-ACK goes out again."""
+        deadline = time.monotonic() + 20
+        while (there := sum(map(open_connections, servers))) < self.connections:
+            expect(time.monotonic() < deadline, f"{self.connections - there} of {self.connections} connections did not come")
+            time.sleep(0.5)
 
 
 def open_connections(server):
