@@ -17,7 +17,6 @@ constexpr std::uint8_t kMostBackoff = 15;
 /// Timers that are further away lie in slots of some seconds in the wheel, which is stopped for as long as it
 /// takes to empty one: too long where a hundred thousand connections come in a second.
 constexpr Duration kLookAgain = 4s;
-constexpr Duration kAfterLostSyn = 3s;  // the retransmission timeout (RFC 6298 (5.7))
 
 std::uint32_t nanoseconds(Duration d) {
   return static_cast<std::uint32_t>(std::min(d, kLongest).count());
@@ -86,7 +85,7 @@ void Sender::resume(const SenderEssence& essence) {
   backoff_ = essence.backoff;
   if (essence.srtt != 0)
     rtt_.resume(Duration{essence.srtt}, Duration{essence.rttvar}, Duration{essence.min_rtt});
-  if (essence.syn_was_lost) rtt_.reset_after_syn_timeout(kAfterLostSyn);
+  if (essence.syn_was_lost) rtt_.reset_after_syn_timeout();
   last_sent_ = essence.last_sent;
   last_rate_ = essence.last_rate;
   last_rate_app_limited_ = essence.last_rate_app_limited;

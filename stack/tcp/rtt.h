@@ -46,8 +46,9 @@ class RttEstimator {
     return std::min(d, max_);
   }
   /// RFC 6298 (5.7): the timer expired while waiting for the ACK of a SYN.
-  void reset_after_syn_timeout(Duration value) {
-    if (!valid_) rto_ = std::max(rto_, value);
+  void reset_after_syn_timeout() {
+    constexpr Duration kAfterSyn = 3s;
+    if (!valid_) rto_ = std::max(rto_, kAfterSyn);
   }
   [[nodiscard]] bool valid() const { return valid_; }
   [[nodiscard]] Duration srtt() const { return srtt_; }

@@ -67,7 +67,7 @@ void Sender::establish(std::uint32_t snd_wnd, SeqNum wl1, SeqNum wl2, std::uint8
   unanswered_since_ = kNever;
   // RFC 6298 (5.7): after a lost SYN data starts with 3 s unless a sample says otherwise. RFC 5681 §3.1: and
   // with one segment.
-  if (syn_retransmitted) rtt_.reset_after_syn_timeout(3s);
+  if (syn_retransmitted) rtt_.reset_after_syn_timeout();
   make_congestion(syn_retransmitted ? 1 : tcp_.config().initial_window_segments);
   last_sent_ = now;
 }
