@@ -53,7 +53,7 @@ void LargePages::give_slab(void* slab) {
   ++spare_;
   first_with_room_ = std::min(first_with_room_, static_cast<std::size_t>(page - pages_.begin()));
   if (page->free == kAllPieces && pages_.size() != 1) {
-    spare_ -= static_cast<std::size_t>(kPieces - std::popcount(page->released));
+    spare_ -= kPieces - static_cast<std::size_t>(std::popcount(page->released));
     pages_.erase(page);
     munmap(address(start), kPageBytes);
   } else if (spare_ > kMostSpare) {
