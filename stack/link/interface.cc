@@ -273,7 +273,7 @@ void Interface::send_frame(PacketPtr&& packet, const MacAddress& destination, st
   }
 }
 
-void Interface::prepare(PacketPtr&& frame, Instant now) {
+inline void Interface::prepare(PacketPtr&& frame, Instant now) {
   if (frame->offload.gso_size == 0 || device_segments(*frame)) {
     prepare_one(std::move(frame), now);
     return;
@@ -292,7 +292,7 @@ bool Interface::device_segments(const Packet& frame) const {
   return caps.tso && frame.length() - tcp_payload_at(frame) <= caps.max_gso_bytes;
 }
 
-void Interface::prepare_one(PacketPtr&& frame, Instant now) {
+inline void Interface::prepare_one(PacketPtr&& frame, Instant now) {
   const DeviceCaps& caps = device_.caps();
   if ((frame->offload.needs_checksum && !caps.tx_checksum && !complete_checksum(*frame)) ||
       (frame->fragment_count() != 0 && !caps.scatter && !frame->gather(frame->length()))) {
@@ -302,7 +302,7 @@ void Interface::prepare_one(PacketPtr&& frame, Instant now) {
   enqueue(std::move(frame), tx_queue_limit_, now);
 }
 
-void Interface::enqueue(PacketPtr&& frame, std::size_t limit, Instant now) {
+inline void Interface::enqueue(PacketPtr&& frame, std::size_t limit, Instant now) {
   if (!link_up_) return refuse(std::move(frame), Counter::kTxLinkDown);
   if (tx_queue_.size() >= limit) flush(now);
   if (tx_queue_.size() >= limit) return refuse(std::move(frame), Counter::kTxQueueDropped);

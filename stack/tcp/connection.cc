@@ -396,16 +396,27 @@ void Connection::fill_options(wire::TcpOptions& options, bool with_duplicate, In
 
 void Connection::send(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length, Instant now) {
   refresh_route(now);
-  std::optional<wire::TcpOptions> options;
-  const bool one_piece = outgoing.gso_size == 0;
   if (user_timeout_due_ || receiver_.sack_block_count() != 0) [[unlikely]] {
-    fill_options(options.emplace(), one_piece, now);
-    options->user_timeout = user_timeout_option();
-    user_timeout_due_ = false;
-    outgoing.options = &*options;
-  } else if (timestamps_) {
-    outgoing.timestamps = timestamps(now);
+    send_with_options(outgoing, std::move(payload), length, now);
+  } else {
+    if (timestamps_) outgoing.timestamps = timestamps(now);
+    send_complete(outgoing, std::move(payload), length, now);
   }
+}
+
+void Connection::send_with_options(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length,
+                                   Instant now) {
+  wire::TcpOptions options;
+  fill_options(options, outgoing.gso_size == 0, now);
+  options.user_timeout = user_timeout_option();
+  user_timeout_due_ = false;
+  outgoing.options = &options;
+  send_complete(outgoing, std::move(payload), length, now);
+  outgoing.options = nullptr;  // they end here
+}
+
+inline void Connection::send_complete(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length,
+                                      Instant now) {
   outgoing.ack = receiver_.rcv_nxt();
   outgoing.window = receiver_.advertise();
   if (congestion_experienced_) outgoing.flags |= Flags::kEce;
@@ -419,10 +430,9 @@ void Connection::send(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_
     if (bytes_received_ != 0 && now - last_data_received_ < tcp_.config().delayed_ack)
       receiver_.on_answer_sent();
   }
-  receiver_.on_ack_sent(one_piece || !sack_);
+  receiver_.on_ack_sent(outgoing.gso_size == 0 || !sack_);
   // A packet that is lost below (no route, a full queue) is lost as on any network: timers repeat it.
   static_cast<void>(tcp_.send_segment(key(), outgoing, std::move(payload), &route_, now));
-  outgoing.options = nullptr;  // they end here
   if (length != 0 && route_.interface != nullptr)
     small_queue_.add(length, route_.interface->tx_queued(), route_.interface->tx_left());
 }

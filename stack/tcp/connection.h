@@ -272,6 +272,10 @@ class Connection final : public Flow,
   void send_ack(Instant now);
   void send_reset(Instant now);
   void push_held(Instant now);
+  /// send(), with more options than timestamps; and from where the options are there.
+  [[gnu::noinline]] void send_with_options(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length,
+                                           Instant now);
+  void send_complete(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length, Instant now);
   [[nodiscard]] wire::TcpOptions::Timestamps timestamps(Instant now) const;
   void fill_options(wire::TcpOptions& options, bool with_duplicate, Instant now) const;
   [[nodiscard]] std::uint32_t path_payload() const;

@@ -33,14 +33,28 @@ void DeliveryRate::on_segment_delivered(const SegmentDelivery& segment, std::uin
 
 void DeliveryRate::finish(const AckedDeliveries& acked, Duration min_rtt, RateSample& sample) {
   if (app_limited() && delivered_ > app_limited_until_) app_limited_until_ = 0;
-  if (!acked.any) return;
-  sample.app_limited = acked.newest.app_limited;
-  sample.prior_delivered = acked.newest.delivered;
-  sample.tx_in_flight = acked.newest.tx_in_flight;
-  sample.lost = lost_ - acked.newest.lost;
-  sample.interval = std::max(acked.send_elapsed, acked.ack_elapsed);
+  if (acked.any) finish(acked.newest, std::max(acked.send_elapsed, acked.ack_elapsed), min_rtt, sample);
+}
+
+void DeliveryRate::on_one_delivered(const SegmentDelivery& segment, std::uint32_t bytes, Duration min_rtt,
+                                    Instant now, RateSample& sample) {
+  delivered_ += bytes;
+  delivered_time_ = now;
+  first_send_time_ = segment.sent_time;
+  if (app_limited() && delivered_ > app_limited_until_) app_limited_until_ = 0;
+  finish(segment, std::max(segment.sent_time - segment.first_send_time, now - segment.delivered_time),
+         min_rtt, sample);
+}
+
+void DeliveryRate::finish(const SegmentDelivery& newest, Duration interval, Duration min_rtt,
+                          RateSample& sample) {
+  sample.app_limited = newest.app_limited;
+  sample.prior_delivered = newest.delivered;
+  sample.tx_in_flight = newest.tx_in_flight;
+  sample.lost = lost_ - newest.lost;
+  sample.interval = interval;
   constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
-  sample.delivered = static_cast<std::uint32_t>(std::min(delivered_ - acked.newest.delivered, kMost));
+  sample.delivered = static_cast<std::uint32_t>(std::min(delivered_ - newest.delivered, kMost));
   if (sample.interval <= Duration{0} || sample.interval < min_rtt) return;
   // 2^32 times 10^9 fits.
   sample.bytes_per_second =

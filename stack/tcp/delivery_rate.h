@@ -53,6 +53,9 @@ class DeliveryRate {
   /// The sample of this ACK, after all its deliveries and losses. Not valid when it delivered nothing, or
   /// within less than min_rtt (0: not known): then something sent again was taken for its first transmission.
   void finish(const AckedDeliveries& acked, Duration min_rtt, RateSample& sample);
+  /// Both for an ACK that delivers this segment alone, of `bytes`.
+  void on_one_delivered(const SegmentDelivery& segment, std::uint32_t bytes, Duration min_rtt, Instant now,
+                        RateSample& sample);
   /// The sender has nothing to send, nothing lost to send again, and room in its window: samples of what is
   /// in flight now and of what is sent before it is acknowledged say less than the path can do.
   void mark_app_limited(std::uint32_t in_flight);
@@ -66,6 +69,8 @@ class DeliveryRate {
   }
 
  private:
+  void finish(const SegmentDelivery& newest, Duration interval, Duration min_rtt, RateSample& sample);
+
   std::uint64_t delivered_ = 0;
   std::uint64_t app_limited_until_ = 0;  ///< over when delivered_ is beyond it; 0: not app-limited
   Instant delivered_time_{};

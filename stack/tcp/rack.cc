@@ -18,12 +18,7 @@ bool Rack::on_arrival(const Arrival& arrival, Duration min_rtt, Instant now) {
     fack_ = SeqNum::max(fack_, arrival.end);
     return overtaken;
   }
-  fack_ = SeqNum::max(fack_, arrival.end);
-  if (valid_ && !sent_after(arrival.sent_at, arrival.end, xmit_at_, end_seq_)) return overtaken;
-  valid_ = true;
-  rtt_ = rtt;
-  xmit_at_ = arrival.sent_at;
-  end_seq_ = arrival.end;
+  on_arrival_of_all(arrival.sent_at, arrival.end, rtt);
   return overtaken;
 }
 

@@ -26,6 +26,15 @@ class Rack {
   }
   /// §6.2 steps 2 and 3. True: something sent later has arrived before.
   bool on_arrival(const Arrival& arrival, Duration min_rtt, Instant now);
+  /// The same for all that was outstanding, sent once in one piece: nothing overtakes it.
+  void on_arrival_of_all(Instant sent_at, SeqNum end, Duration rtt) {
+    fack_ = SeqNum::max(fack_, end);
+    if (valid_ && !sent_after(sent_at, end, xmit_at_, end_seq_)) return;
+    valid_ = true;
+    rtt_ = rtt;
+    xmit_at_ = sent_at;
+    end_seq_ = end;
+  }
   /// So far, in bytes, something was overtaken earlier in this connection.
   void on_reordering(std::uint32_t bytes) {
     reordering_seen_ = true;

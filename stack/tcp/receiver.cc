@@ -111,11 +111,7 @@ Receiver::Outcome Receiver::on_data(Segment& segment, Instant now) {
   if (length != 0) {
     if (seq == rcv_nxt_) {
       deliver(std::move(segment.packet));
-      PacketQueue ready;
-      SeqNum right;
-      if (had_hole && out_of_order_.take_ready(rcv_nxt_, ready, right)) {
-        while (PacketPtr packet = ready.pop_front()) deliver(std::move(packet));
-      }
+      if (had_hole) deliver_ready();
       if (storage() > kStorageFactor * limit_) static_cast<void>(make_room(0, rcv_nxt_));
     } else if (!store_out_of_order(segment)) {
       tcp_.count(Counter::kOfoDrop);
@@ -145,6 +141,13 @@ Receiver::Outcome Receiver::on_data(Segment& segment, Instant now) {
     ack_now_ = true;  // out of order: the duplicate ACK of RFC 5681 §4.2
   }
   return outcome;
+}
+
+void Receiver::deliver_ready() {
+  PacketQueue ready;
+  SeqNum right;
+  if (!out_of_order_.take_ready(rcv_nxt_, ready, right)) return;
+  while (PacketPtr packet = ready.pop_front()) deliver(std::move(packet));
 }
 
 void Receiver::deliver(PacketPtr&& payload) {

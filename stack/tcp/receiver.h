@@ -129,6 +129,8 @@ class Receiver {
   /// behind seq, as far as that is needed. False: it is not enough.
   bool make_room(std::size_t wanted, SeqNum seq);
   void deliver(PacketPtr&& payload);
+  /// What waited for the hole that was filled.
+  void deliver_ready();
 
   // For what is lost or comes twice; then what every segment touches.
   static constexpr std::size_t kDuplicates = 8;

@@ -21,18 +21,12 @@ SentSegmentPool::~SentSegmentPool() {
   }
 }
 
-SentSegment* SentSegmentPool::allocate(bool needed) {
-  if (!needed && in_use() >= limit_) return nullptr;
-  if (free_.empty()) {
-    blocks_.reserve(blocks_.size() + 1);
-    free_.reserve((blocks_.size() + 1) * kBlock);
-    Block& block = *new (slabs_.take(sizeof(Block), ObjectSlabs::Life::kBrisk)) Block;
-    blocks_.push_back(&block);
-    for (std::size_t i = 0; i < kBlock; ++i) free_.push_back(&block[kBlock - 1 - i]);
-  }
-  SentSegment* segment = free_.back();
-  free_.pop_back();
-  return segment;
+void SentSegmentPool::grow() {
+  blocks_.reserve(blocks_.size() + 1);
+  free_.reserve((blocks_.size() + 1) * kBlock);
+  Block& block = *new (slabs_.take(sizeof(Block), ObjectSlabs::Life::kBrisk)) Block;
+  blocks_.push_back(&block);
+  for (std::size_t i = 0; i < kBlock; ++i) free_.push_back(&block[kBlock - 1 - i]);
 }
 
 Scoreboard::Segment* Scoreboard::append(SeqNum seq, std::uint32_t length, std::uint32_t mss, Instant now) {
@@ -66,6 +60,15 @@ void Scoreboard::leave(Segment& segment) {
       sacked_ -= segment.length;
       break;
   }
+}
+
+void Scoreboard::forget_only() {
+  Segment* const segment = head();
+  all_.clear();
+  by_time_.clear();
+  in_flight_ = 0;
+  count_ = 0;
+  pool_.free(segment);
 }
 
 void Scoreboard::erase(Segment& segment) {

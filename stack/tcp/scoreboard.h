@@ -49,11 +49,20 @@ class SentSegmentPool {
   SentSegmentPool& operator=(const SentSegmentPool&) = delete;
   ~SentSegmentPool();
   /// Null: the limit is reached. `needed`: it does not count.
-  [[nodiscard]] SentSegment* allocate(bool needed);
+  [[nodiscard]] SentSegment* allocate(bool needed) {
+    if (!needed && in_use() >= limit_) return nullptr;
+    if (free_.empty()) [[unlikely]]
+      grow();
+    SentSegment* segment = free_.back();
+    free_.pop_back();
+    return segment;
+  }
   void free(SentSegment* segment) { free_.push_back(segment); }
   [[nodiscard]] std::size_t in_use() const { return blocks_.size() * kBlock - free_.size(); }
 
  private:
+  void grow();
+
   static constexpr std::size_t kBlock = ObjectSlabs::kLargest / sizeof(SentSegment);
   using Block = std::array<SentSegment, kBlock>;
   ObjectSlabs& slabs_;
@@ -87,6 +96,13 @@ class Scoreboard {
   /// known to have, before it is forgotten.
   template <typename F>
   void acknowledge(SeqNum una, F&& arrived);
+  /// All that is outstanding, when that is one segment, sent once and on its way; null else.
+  [[nodiscard]] const Segment* only() const {
+    if (count_ != 1 || in_flight_ == 0 || sent_again_ != 0) return nullptr;
+    return head();
+  }
+  /// Precondition: only(). It has arrived.
+  void forget_only();
   /// The peer has [left, right), within what is outstanding; calls as acknowledge(). What counts are segments
   /// that lie wholly within (RFC 2018 §5), so that no peer can have more to keep here than was sent.
   template <typename F>

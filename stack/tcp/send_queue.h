@@ -37,7 +37,12 @@ class SendQueue {
   /// Forgets the first n bytes. Precondition: n <= bytes().
   void drop_front(std::uint32_t n);
   /// Appends bytes [offset, offset + length) to `packet` as fragments; returns how many fitted.
-  std::uint32_t slice(std::uint32_t offset, std::uint32_t length, Packet& packet) const;
+  /// Precondition: offset + length <= bytes().
+  std::uint32_t slice(std::uint32_t offset, std::uint32_t length, Packet& packet) const {
+    if (count_ != 1) return slice_of_many(offset, length, packet);
+    const Chunk& chunk = at(0);
+    return packet.append_fragment(chunk.buffer, chunk.begin + offset, length) ? length : 0;
+  }
   void clear();
 
   [[nodiscard]] std::uint32_t bytes() const { return bytes_; }
@@ -68,6 +73,7 @@ class SendQueue {
   /// Shares the bytes in chunks as long as that is worth it; returns how many it took.
   std::size_t append_lent(const std::uint8_t* from, std::size_t left, MemoryLender& lender);
   void pop_chunk();
+  std::uint32_t slice_of_many(std::uint32_t offset, std::uint32_t length, Packet& packet) const;
   void grow();
 
   PacketPool& pool_;

@@ -333,7 +333,7 @@ void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
 }
 
 /// `waiting`: there is more, which something holds back.
-void Sender::end_transmission(bool waiting, Instant now) {
+inline void Sender::end_transmission(bool waiting, Instant now) {
   throttled_ = false;
   if (!waiting && board_.lost() == 0 && in_flight() < window()) rate_.mark_app_limited(in_flight());
   if (waiting && board_.empty() && timer_ == kNever && release_at_ == kNever) {
@@ -344,7 +344,7 @@ void Sender::end_transmission(bool waiting, Instant now) {
   }
 }
 
-PacketPtr Sender::fill_packet(SeqNum seq, std::uint32_t& length, std::uint32_t mss) {
+inline PacketPtr Sender::fill_packet(SeqNum seq, std::uint32_t& length, std::uint32_t mss) {
   if (urgent_ && snd_up_ > seq)
     length = std::min(length, mss);  // a super-segment would repeat the pointer in every piece
   PacketPtr packet = tcp_.pool().allocate(0, PacketPool::kHeadroom, Priority::kControl);
@@ -375,7 +375,7 @@ bool Sender::send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant
   const SeqNum seq = snd_nxt_;
   snd_nxt_ += segment->length;
   note_flight();
-  if (length % mss != 0) snd_sml_ = SeqNum::max(snd_sml_, snd_nxt_);
+  if (length < mss || length % mss != 0) snd_sml_ = SeqNum::max(snd_sml_, snd_nxt_);
   emit(seq, length, fin, false, mss, std::move(packet), now);
   // RFC 6298 (5.1): a timer that runs goes on, or small writes would put it off again and again.
   if (timer_ == kNever || timer_kind_ == TimerKind::kPersist) {
@@ -417,8 +417,8 @@ bool Sender::send_again(SentSegment& segment, std::uint32_t most, std::uint32_t 
   return true;
 }
 
-void Sender::emit(SeqNum seq, std::uint32_t length, bool fin, bool again, std::uint32_t mss,
-                  PacketPtr&& packet, Instant now) {
+inline void Sender::emit(SeqNum seq, std::uint32_t length, bool fin, bool again, std::uint32_t mss,
+                         PacketPtr&& packet, Instant now) {
   Tcp::Outgoing out;
   out.seq = seq;
   out.flags = Flags::kAck;

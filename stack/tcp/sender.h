@@ -258,6 +258,7 @@ class Sender {
 
   // sender_ack.cc: what an ACK tells
   bool update_window(const Segment& segment);
+  [[nodiscard]] bool process_plain_ack(const Segment& segment, Instant now);
   void take_sack_blocks(const Segment& segment, Ack& ack);
   [[nodiscard]] bool take_dsack(const Segment& segment, Ack& ack);
   void arrived(const SentSegment& segment, std::uint32_t bytes, const Segment& by, Ack& ack);
@@ -266,6 +267,11 @@ class Sender {
   void advance(const Segment& segment, Ack& ack);
   void count_duplicate(Ack& ack);
   void tell_congestion(const Segment& segment, const Ack& ack, bool in_recovery);
+  void note_rate(const RateSample& sample) {
+    if (!sample.valid) return;
+    last_rate_ = sample.bytes_per_second;
+    last_rate_app_limited_ = sample.app_limited;
+  }
 
   // sender_recovery.cc: what follows from it
   void find_losses(Ack& ack);

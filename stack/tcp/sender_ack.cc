@@ -1,5 +1,6 @@
 // What an ACK tells.
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 #include "tcp/connection.h"
@@ -19,7 +20,49 @@ bool Sender::update_window(const Segment& segment) {
   return changed;
 }
 
+/// The common case of requests and answers, without what only others need: all that is outstanding is one
+/// segment, which has arrived, and nothing else is going on. What process_ack() would do; false: nothing is
+/// done.
+bool Sender::process_plain_ack(const Segment& segment, Instant now) {
+  if (segment.ack != snd_nxt_) return false;
+  const SentSegment* const sent = board_.only();
+  if (sent == nullptr || phase_ != Phase::kOpen || forward_rto_ != ForwardRto::kOff || backoff_ != 0 ||
+      tail_probed_ || left_by_duplicates_ != 0 || snd_wnd_ == 0 || fin_queued_ || urgent_ ||
+      segment.options.sack_count != 0 || (ecn_ && segment.has(Flags::kEce)) || mtu_probe_.in_flight())
+    return false;
+  assert(sent->seq == snd_una_ && sent->end() == snd_nxt_ && queue_front_ == snd_una_);
+  const Duration rtt = now - sent->sent_at();
+  AckSample sample;
+  sample.now = now;
+  sample.acked = sample.delivered = sample.prior_in_flight = sent->length;
+  sample.rtt = rtt;
+  rack_.on_arrival_of_all(sent->sent_at(), segment.ack, rtt);
+  rtt_.sample(rtt);
+  rtt_round_end_ = snd_nxt_;
+  rate_.on_one_delivered(sent->delivery, sample.acked, rtt_.min_rtt(), now, sample.rate);
+  board_.forget_only();
+
+  probes_ = timeouts_ = duplicate_acks_ = 0;
+  ends_handshake_ = hold_partial_ = false;
+  static_cast<void>(update_window(segment));
+  queue_.drop_front(sample.acked);
+  queue_front_ = snd_una_ = segment.ack;
+  recover_ = SeqNum::max(recover_, snd_una_ - 1);
+  snd_sml_ = SeqNum::max(snd_sml_, snd_una_);
+  una_position_ += sample.acked;
+  unanswered_since_ = reordering_at_ = kNever;
+  disarm();
+
+  sample.delivered_total = rate_.delivered_total();
+  sample.acked_total = sample.sent_total = una_position_;
+  sample.cwnd_limited = window_was_used();
+  note_rate(sample.rate);
+  congestion_->on_ack(sample);
+  return true;
+}
+
 bool Sender::process_ack(const Segment& segment, Instant now) {
+  if (process_plain_ack(segment, now)) return true;
   probes_ = 0;
   const bool ends_handshake = std::exchange(ends_handshake_, false);
   const bool was_closed = snd_wnd_ == 0;
@@ -234,10 +277,7 @@ void Sender::tell_congestion(const Segment& segment, const Ack& ack, bool in_rec
   sample.in_recovery = in_recovery;
   sample.ece = ecn_ && segment.has(Flags::kEce);
   rate_.finish(ack.deliveries, rtt_.min_rtt(), sample.rate);
-  if (sample.rate.valid) {
-    last_rate_ = sample.rate.bytes_per_second;
-    last_rate_app_limited_ = sample.rate.app_limited;
-  }
+  note_rate(sample.rate);
   congestion_->on_ack(sample);
   if (recovering())
     prr_.on_ack(ack.delivered, in_flight(), ack.advanced && ack.lost == 0, force_retransmission_ ? mss_ : 0,
