@@ -168,10 +168,10 @@ class Interface {
 
   void send_frame(PacketPtr&& packet, const MacAddress& destination, std::uint16_t ether_type, Instant now);
   /// Does in software what the device cannot, and queues the result.
-  void prepare(PacketPtr&& frame, Instant now);
-  void prepare_one(PacketPtr&& frame, Instant now);
+  inline void prepare(PacketPtr&& frame, Instant now);
+  inline void prepare_one(PacketPtr&& frame, Instant now);
   [[nodiscard]] bool device_segments(const Packet& frame) const;
-  void enqueue(PacketPtr&& frame, std::size_t limit, Instant now);
+  inline void enqueue(PacketPtr&& frame, std::size_t limit, Instant now);
   /// Drops a frame on its way out.
   void refuse(PacketPtr frame, Counter counter);
 

@@ -275,7 +275,7 @@ class Connection final : public Flow,
   /// send(), with more options than timestamps; and from where the options are there.
   [[gnu::noinline]] void send_with_options(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length,
                                            Instant now);
-  void send_complete(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length, Instant now);
+  inline void send_complete(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length, Instant now);
   [[nodiscard]] wire::TcpOptions::Timestamps timestamps(Instant now) const;
   void fill_options(wire::TcpOptions& options, bool with_duplicate, Instant now) const;
   [[nodiscard]] std::uint32_t path_payload() const;

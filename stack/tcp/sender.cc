@@ -375,7 +375,7 @@ bool Sender::send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant
   const SeqNum seq = snd_nxt_;
   snd_nxt_ += segment->length;
   note_flight();
-  if (length < mss || length % mss != 0) snd_sml_ = SeqNum::max(snd_sml_, snd_nxt_);
+  if ((length < mss ? length : length % mss) != 0) snd_sml_ = SeqNum::max(snd_sml_, snd_nxt_);
   emit(seq, length, fin, false, mss, std::move(packet), now);
   // RFC 6298 (5.1): a timer that runs goes on, or small writes would put it off again and again.
   if (timer_ == kNever || timer_kind_ == TimerKind::kPersist) {

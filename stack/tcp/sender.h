@@ -243,18 +243,18 @@ class Sender {
                                           Instant now);
   [[nodiscard]] bool paced_out(std::uint32_t wanted, Instant now);
   [[nodiscard]] bool transmit_short(std::uint32_t mss, Instant now);
-  void end_transmission(bool waiting, Instant now);
+  inline void end_transmission(bool waiting, Instant now);
   void transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now);
   void transmit_new(std::uint32_t mss, std::uint32_t most, Instant now);
-  [[nodiscard]] PacketPtr fill_packet(SeqNum seq, std::uint32_t& length, std::uint32_t mss);
+  [[nodiscard]] inline PacketPtr fill_packet(SeqNum seq, std::uint32_t& length, std::uint32_t mss);
   /// Sends [snd_nxt, snd_nxt + length) and perhaps the FIN; false for want of memory, or of room in the
   /// device.
   [[nodiscard]] bool send_new(std::uint32_t length, bool fin, std::uint32_t mss, Instant now);
   /// Sends the first `most` bytes of it again.
   [[nodiscard]] bool send_again(SentSegment& segment, std::uint32_t most, std::uint32_t mss, Instant now);
   /// `again`: it, or a part of it, was sent before.
-  void emit(SeqNum seq, std::uint32_t length, bool fin, bool again, std::uint32_t mss, PacketPtr&& packet,
-            Instant now);
+  inline void emit(SeqNum seq, std::uint32_t length, bool fin, bool again, std::uint32_t mss,
+                   PacketPtr&& packet, Instant now);
 
   // sender_ack.cc: what an ACK tells
   bool update_window(const Segment& segment);

@@ -32,6 +32,7 @@ bool Sender::process_plain_ack(const Segment& segment, Instant now) {
     return false;
   assert(sent->seq == snd_una_ && sent->end() == snd_nxt_ && queue_front_ == snd_una_);
   const Duration rtt = now - sent->sent_at();
+  if (rtt < Duration{0}) return false;  // of a turn that read the clock before it had its turn
   AckSample sample;
   sample.now = now;
   sample.acked = sample.delivered = sample.prior_in_flight = sent->length;
