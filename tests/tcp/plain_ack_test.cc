@@ -43,7 +43,7 @@ class RandomLife {
     EXPECT_NE(script_.accept(), nullptr);
     script_.set_option(SocketOption::kCongestion,
                        static_cast<std::int64_t>(*tcp::find_congestion(congestion)));
-    script_.set_option(SocketOption::kNoDelay, 1);
+    script_.set_option(SocketOption::kNoDelay, seed % 3 == 0 ? 0 : 1);
   }
   void live() {
     for (int turn = 0; turn < 60; ++turn) {
