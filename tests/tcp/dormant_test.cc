@@ -14,7 +14,7 @@
 
 #include "base/object_slabs.h"
 #include "base/sanitizer.h"
-#include "support/stack_pair.h"
+#include "support/many_connections.h"
 #include "support/tcp_figures.h"
 #include "support/tcp_script.h"
 #include "tcp/congestion_list.h"
@@ -532,23 +532,10 @@ INSTANTIATE_TEST_SUITE_P(Dormant, Twins, testing::ValuesIn(kPasts),
 
 TEST(Dormant, TakesAFifthOfTheMemory) {
   if (address_sanitizer()) GTEST_SKIP() << "slabs are not used here";
-  constexpr std::size_t kConnections = 4000, kBurst = 200;
-  StackPair pair;
-  const auto stream = [](StackPair::End& end) {
-    return std::move(*end.stack.create_socket(SocketType::kStream));
-  };
-  std::vector<std::unique_ptr<Socket>> clients, servers;
-  auto listener = stream(pair.b);
-  ASSERT_TRUE(listener->bind({pair.b.address, 80}).ok());
-  ASSERT_TRUE(listener->listen(4096, pair.now).ok());
-  while (clients.size() < kConnections) {
-    clients.push_back(stream(pair.a));
-    ASSERT_EQ(clients.back()->connect({pair.b.address, 80}, pair.now).error(), Error::kInProgress);
-    if (clients.size() % kBurst > 1) continue;
-    pair.settle();
-    while (auto accepted = listener->accept(pair.now)) servers.push_back(std::move(*accepted));
-  }
-  ASSERT_EQ(servers.size(), kConnections);
+  constexpr std::size_t kConnections = 4000;
+  ManyConnections many;
+  ASSERT_NO_FATAL_FAILURE(many.open(kConnections));
+  StackPair& pair = many.pair;
   const auto each = [&pair] { return pair.b.stack.tcp().slabs().bytes() / kConnections; };
   const std::size_t awake = each();
   pair.advance(1s);
@@ -560,15 +547,11 @@ TEST(Dormant, TakesAFifthOfTheMemory) {
   EXPECT_GT(2 * awake, 5 * each());
 
   for (int round = 0; round < 2; ++round) {
-    for (std::size_t i = 0; i < kConnections; ++i) {
-      const Bytes request{static_cast<std::uint8_t>(i), static_cast<std::uint8_t>(i >> 8)};
-      ASSERT_EQ(*send_to(*clients[i], request, nullptr, pair.now), 2u);
-      if (i % kBurst == kBurst - 1) pair.settle();
-    }
+    ASSERT_NO_FATAL_FAILURE(many.send_requests());
     pair.advance(100ms);
     EXPECT_EQ(pair.b.stack.tcp().dormant_count(), 0u);
     std::size_t read = 0;
-    for (auto& server : servers) {
+    for (auto& server : many.servers) {
       const auto got = receive_from(*server, pair.now, 100);
       ASSERT_TRUE(got.ok());
       read += got->data.size();

@@ -7,7 +7,6 @@
 namespace millrace::test {
 namespace {
 
-using tcp::Counter;
 using tcp::State;
 
 TcpScript::Options small_window(std::size_t bytes = 4096) {
