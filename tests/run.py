@@ -26,6 +26,7 @@ import tidy_units  # noqa: E402
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CORES = os.cpu_count() or 1
 SOAK_FACTOR = 20  # how much longer a suite may take with the full counts
+SANITIZED_FACTOR = 3  # and where each access to memory is looked at, which takes up to eight times as long
 TAIL_LINES = 60
 
 
@@ -382,6 +383,8 @@ def main():
         run.stage("clang++, address and undefined behaviour sanitizers")
         if run.configure("build-asan", clang, ADDRESS):
             suites = run.suites("build-asan", lambda suite: suite.name not in NOT_SANITIZED)
+            for suite in suites:
+                suite.timeout *= SANITIZED_FACTOR
             if run.build("build-asan", clang, ADDRESS, {name for suite in suites for name in suite.needs}):
                 run.run_suites(suites, "asan/")
         if tidy:
