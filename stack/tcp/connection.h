@@ -312,6 +312,7 @@ class Connection final : public Flow,
   void grow_send_buffer();
   /// Tells who was told that there is no room to send, when there is.
   void tell_space();
+  // connection_timer.cc
   /// When something is due that the protocol asks for, after the handshake.
   [[nodiscard]] Instant protocol_deadline() const;
   void update_timer(Instant now);
@@ -319,6 +320,7 @@ class Connection final : public Flow,
   void on_syn_timer(Instant now);
   void on_keepalive_timer(Instant now);
   void arm_keepalive(Instant now);
+  // dormant.cc
   /// Established: from now on it may fall asleep.
   void start_idle_clock(Instant now);
   void on_idle_timer(Instant now);
