@@ -289,6 +289,7 @@ class Connection final : public Flow,
   /// Keeps the entry for whoever would end this connection in our place; and gives it up.
   void publish();
   void unpublish();
+  void touch();
   /// After a transmission.
   void settle(Instant now) {
     publish();
@@ -324,7 +325,6 @@ class Connection final : public Flow,
   /// Established: from now on it may fall asleep.
   void start_idle_clock(Instant now);
   void on_idle_timer(Instant now);
-  void touch();
 
   // In the order in which a segment takes the fewest cache lines: what each touches, from the middle of the
   // timer on; the two halves, of which the sender begins and the receiver ends with what each touches, with

@@ -32,7 +32,6 @@ void DeliveryRate::on_segment_delivered(const SegmentDelivery& segment, std::uin
 }
 
 void DeliveryRate::finish(const AckedDeliveries& acked, Duration min_rtt, RateSample& sample) {
-  if (app_limited() && delivered_ > app_limited_until_) app_limited_until_ = 0;
   if (acked.any) finish(acked.newest, std::max(acked.send_elapsed, acked.ack_elapsed), min_rtt, sample);
 }
 
@@ -41,13 +40,13 @@ void DeliveryRate::on_one_delivered(const SegmentDelivery& segment, std::uint32_
   delivered_ += bytes;
   delivered_time_ = now;
   first_send_time_ = segment.sent_time;
-  if (app_limited() && delivered_ > app_limited_until_) app_limited_until_ = 0;
   finish(segment, std::max(segment.sent_time - segment.first_send_time, now - segment.delivered_time),
          min_rtt, sample);
 }
 
 void DeliveryRate::finish(const SegmentDelivery& newest, Duration interval, Duration min_rtt,
                           RateSample& sample) {
+  if (app_limited() && delivered_ > app_limited_until_) app_limited_until_ = 0;
   sample.app_limited = newest.app_limited;
   sample.prior_delivered = newest.delivered;
   sample.tx_in_flight = newest.tx_in_flight;

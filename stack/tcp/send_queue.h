@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cassert>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -39,6 +40,7 @@ class SendQueue {
   /// Appends bytes [offset, offset + length) to `packet` as fragments; returns how many fitted.
   /// Precondition: offset + length <= bytes().
   std::uint32_t slice(std::uint32_t offset, std::uint32_t length, Packet& packet) const {
+    assert(offset + length <= bytes_);
     if (count_ != 1) return slice_of_many(offset, length, packet);
     const Chunk& chunk = at(0);
     return packet.append_fragment(chunk.buffer, chunk.begin + offset, length) ? length : 0;
