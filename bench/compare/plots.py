@@ -31,9 +31,9 @@ def latency_against_load(results, columns, path):
         if not found:
             continue
         for name in columns:
-            rate, median, p99 = (result.median(name, key) for key in ("rate", "p50_us", "p99_us"))
-            if rate and median:
-                points[name].append(f"{result.row.rate / 1000:.3f} {median:.3f} {p99:.3f}")
+            offered, median, p99 = (result.median(name, key) for key in ("offered", "p50_us", "p99_us"))
+            if offered and median:
+                points[name].append(f"{offered / 1000:.3f} {median:.3f} {p99:.3f}")
     drawn = [name for name in columns if points[name]]
     if not drawn:
         return

@@ -59,6 +59,9 @@ class Row:
         """Why it cannot be run here, if it cannot."""
         return None
 
+    def prepare(self, place):
+        """What comes before each round."""
+
     def units_a_second(self, result):
         """How many of them it did, by its result."""
         return result["rate"]
@@ -99,6 +102,12 @@ def cpu_seconds(program):
         with open(path, encoding="ascii") as line:
             total += int(line.read().split()[0])
     return total / 1e9
+
+
+def stolen_seconds():
+    """Of all cores since the start: they ran something else of the host, though this machine had work for them (proc(5), steal)."""
+    with open("/proc/stat", encoding="ascii") as lines:
+        return int(lines.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
 
 
 def meminfo(name):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares Millrace with the kernel's TCP on this machine, and prints a table; JSON and plots where asked.
 
-    bench/compare.sh [--runs 5] [--seconds 1] [--only REGEX] [--json FILE] [--plots DIRECTORY]
+    bench/compare.sh [--runs 3] [--minutes 10] [--seconds 0.5] [--only REGEX] [--json FILE] [--plots DIRECTORY]
 
 installs what is missing, builds, and runs this. See bench/README.md.
 """
@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import datetime
 import json
+import math
 import os
 import platform
 import re
@@ -24,6 +25,10 @@ import plots  # noqa: E402
 import row as rows_of  # noqa: E402
 import workloads  # noqa: E402
 
+STEADY = ("p50_us", "rate", "gbps")  # the figures whose ratios decide which rows are measured again
+CERTAIN = 0.02  # of a ratio: no more rounds are needed
+AGAIN = 5  # times as many rounds as all rows have, at most
+
 
 @dataclasses.dataclass
 class Result:
@@ -32,6 +37,8 @@ class Result:
     row: object
     runs: dict
     left_out: dict = dataclasses.field(default_factory=dict)  # column: why
+    seconds: float = 0  # that its last round took
+    rounds: int = 0
 
     def median(self, column, key):
         values = [run[key] for run in self.runs.get(column, []) if key in run]
@@ -39,63 +46,87 @@ class Result:
 
     def spread(self, column, key):
         """Half of the distance between the quartiles, as a part of the median."""
-        values = sorted(run[key] for run in self.runs.get(column, []) if key in run)
-        if len(values) < 3 or not statistics.median(values):
-            return None
-        low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-        return (high - low) / 2 / statistics.median(values)
+        return half_quartiles([run[key] for run in self.runs.get(column, []) if key in run])
 
-    def ratio(self, column, figure):
-        """The median of the ratios of runs that were neighbours in time."""
+    def _ratios(self, column, figure):
+        """Those of runs that were neighbours in time."""
         if not figure.compared:
-            return None
+            return []
         key = figure.key
         pairs = zip(self.runs.get(column, []), self.runs.get("kernel", []))
-        ratios = [ours[key] / theirs[key] for ours, theirs in pairs if theirs.get(key) and key in ours]
+        return [ours[key] / theirs[key] for ours, theirs in pairs if theirs.get(key) and key in ours]
+
+    def ratio(self, column, figure):
+        ratios = self._ratios(column, figure)
         return statistics.median(ratios) if ratios else None
+
+    def doubt(self):
+        """How far the least certain ratio of its medians and rates may be off: the median's standard error as a part of it, of values
+        that lie as a normal distribution's do."""
+        return max((2 * (half_quartiles(ratios) or 0) * 0.93 / math.sqrt(len(ratios)) for column in self.runs for figure in self.row.figures
+                    if figure.key in STEADY and column != "kernel" and (ratios := self._ratios(column, figure))), default=0)
+
+
+def half_quartiles(values):
+    if len(values) < 3 or not statistics.median(values):
+        return None
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / 2 / statistics.median(values)
 
 
 class Progress:
-    """A bar on a terminal, a line a row elsewhere."""
+    """A bar on a terminal; elsewhere a line a round."""
 
     def __init__(self, total):
         self._total, self._done, self._began = total, 0, time.monotonic()
         self._bar = sys.stderr.isatty()
 
+    def seconds(self):
+        return time.monotonic() - self._began
+
     def step(self, name):
         self._done += 1
-        if self._bar:
-            filled = 40 * self._done // self._total
-            left = (time.monotonic() - self._began) / self._done * (self._total - self._done)
-            print(f"\r\x1b[K  [{'=' * filled:40}] {100 * self._done // self._total:3} %  {left:4.0f} s left  {name}", end="",
-                  file=sys.stderr, flush=True)
+        left = self.seconds() / self._done * (self._total - self._done)
+        self._draw(self._done / self._total, left, name)
 
-    def row(self, name):
+    def again(self, end, name):
+        """Of the part that ends with the time."""
+        self._draw(min(self.seconds() / end, 1), max(end - self.seconds(), 0), f"again: {name}")
+
+    def _draw(self, part, left, name):
+        if self._bar:
+            print(f"\r\x1b[K  [{'=' * int(40 * part):40}] {100 * part:3.0f} %  {left:4.0f} s left  {name}", end="", file=sys.stderr, flush=True)
+
+    def tell(self, what):
         if not self._bar:
-            print(f"  {self._done} of {self._total}, {time.monotonic() - self._began:.0f} s: {name}", file=sys.stderr, flush=True)
+            print(f"  {self.seconds():.0f} s: {what}", file=sys.stderr, flush=True)
 
     def end(self):
         if self._bar:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def measure(place, row, columns, runs, progress):
-    """A B A B: what the machine does meanwhile meets all columns."""
+def measure(place, result, columns, told):
+    """One round of a row. A B, B A: what the machine does meanwhile meets all columns."""
+    row, began = result.row, time.monotonic()
     columns = columns_of(row, columns)
-    result = Result(row, {column.name: [] for column in columns})
-    progress.row(row.name)
-    for number in range(runs_of(row, runs)):
-        for column in columns if number % 2 == 0 else reversed(columns):
-            obstacle = row.obstacle(place, column)
-            if obstacle:
-                result.left_out[column.name] = obstacle
-            else:
-                try:
-                    result.runs[column.name].append(row.run(place, column))
-                finally:
-                    place.end_programs()
-            progress.step(f"{row.name}, {column.name}")
-    return result
+    try:
+        row.prepare(place)
+    finally:
+        place.end_programs()
+    for column in columns if result.rounds % 2 == 0 else reversed(columns):
+        runs = result.runs.setdefault(column.name, [])
+        obstacle = row.obstacle(place, column)
+        if obstacle:
+            result.left_out[column.name] = obstacle
+        else:
+            try:
+                runs.append(row.run(place, column))
+            finally:
+                place.end_programs()
+        told(f"{row.name}, {column.name}")
+    result.rounds += 1
+    result.seconds = time.monotonic() - began
 
 
 def columns_of(row, columns):
@@ -170,7 +201,7 @@ def machine():
             "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
 
 
-def as_json(results, floors, place, options):
+def as_json(results, floors, place, options, stolen):
     rows = []
     for result in results:
         figures = [{"key": figure.key, "unit": figure.unit,
@@ -178,15 +209,16 @@ def as_json(results, floors, place, options):
                                        "ratio": None if name == "kernel" else result.ratio(name, figure),
                                        "aim": figure.aims.get(name)} for name in result.runs}} for figure in result.row.figures]
         rows.append({"name": result.row.name, "figures": figures, "runs": result.runs, "left_out": result.left_out})
-    return {"machine": machine(), "settings": place.settings() | place.limits(), "runs": options.runs, "seconds": options.seconds, "floors": floors,
+    return {"machine": machine() | {"stolen": stolen}, "settings": place.settings() | place.limits(), "runs": options.runs, "seconds": options.seconds, "floors": floors,
             "rows": rows}
 
 
 def parse():
     parser = argparse.ArgumentParser()
     parser.add_argument("build", help="a release build")
-    parser.add_argument("--runs", type=int, default=5, help="of each row on each column, in turn, at most")
-    parser.add_argument("--seconds", type=float, default=1, help="that a run measures")
+    parser.add_argument("--runs", type=int, default=3, help="of each row on each column, in turn, at least")
+    parser.add_argument("--minutes", type=float, default=10, help="after which no row is measured again, however much its ratios vary")
+    parser.add_argument("--seconds", type=float, default=0.5, help="that a run measures")
     parser.add_argument("--only", default="", help="a regular expression of the rows' names")
     parser.add_argument("--columns", default="", help="a regular expression of the columns' names; kernel is always there")
     parser.add_argument("--congestion", default="cubic", help="of the kernel's TCP: cubic, bbr")
@@ -213,13 +245,16 @@ def main():
             place.threaded_napi(True)
         columns = chosen_columns(place, options)
         rows = [row for row in workloads.rows(options.seconds) if re.search(options.only, row.name)]
+        began, stolen = time.monotonic(), rows_of.stolen_seconds()
         results, floors = compare(place, rows, columns, options)
+        stolen = (rows_of.stolen_seconds() - stolen) / (time.monotonic() - began) / os.cpu_count()
         text = "\n".join([f"{name} = {value}" for name, value in (place.settings() | place.limits()).items()])
         print(f"the kernel at both ends: {'no GRO, TSO, GSO' if options.no_offload else 'GRO, TSO, GSO'}\n{text}\n")
         print(table(results, columns, floors))
+        print(f"the host took {stolen:.1%} of the cores' time meanwhile (steal): the less, the better the percentiles and rates can be repeated")
         if options.json:
             with open(options.json, "w", encoding="utf-8") as out:
-                json.dump(as_json(results, floors, place, options), out, indent=1)
+                json.dump(as_json(results, floors, place, options, stolen), out, indent=1)
         if options.plots:
             plots.draw(results, [column.name for column in columns], options.plots)
     except testbed.Failure as failure:
@@ -245,17 +280,31 @@ def chosen_columns(place, options):
 
 
 def compare(place, rows, columns, options):
-    sweep_wanted = bool(re.search(options.only, "64 B at 70 % of the kernel's capacity"))
-    probe = workloads.capacity(options.seconds)
-    swept = [probe, *workloads.sweep(1, 1)] if sweep_wanted else []
-    progress = Progress(sum(runs_of(row, options.runs) * len(columns_of(row, columns)) for row in rows + swept))
-    results = [measure(place, row, columns, options.runs, progress) for row in rows]
-    if sweep_wanted:
-        capacity = measure(place, probe, columns, options.runs, progress).median("kernel", "rate")
-        results += [measure(place, row, columns, options.runs, progress) for row in workloads.sweep(capacity, options.seconds)]
+    """All rows in rounds, so that what lasts some seconds meets one run of each at most; then, while there is time, rounds of those
+    whose ratios are not certain, the least certain first."""
+    results = [Result(row, {column.name: [] for column in columns_of(row, columns)}) for row in rows]
+    progress = Progress(sum(runs_of(row, options.runs) * len(columns_of(row, columns)) for row in rows))
+    for number in range(options.runs):
+        progress.tell(f"round {number + 1} of {options.runs}")
+        for result in results:
+            if number < result.row.most_runs:
+                measure(place, result, columns, progress.step)
+    end = options.minutes * 60
+    while again := uncertain(results, options.runs * AGAIN, end - progress.seconds()):
+        progress.tell(f"{len(again)} rows again: the ratios of {again[0].row.name} may be {again[0].doubt():.0%} off")
+        for result in again:
+            if result.seconds <= end - progress.seconds():
+                measure(place, result, columns, lambda name: progress.again(end, name))
     floors = {wire: place.floor(wire, options.seconds) for wire in dict.fromkeys(column.wire for column in columns)}
     progress.end()
     return results, floors
+
+
+def uncertain(results, most_rounds, seconds):
+    """The rows to measure once more that take no longer than that."""
+    left = [result for result in results
+            if result.rounds < min(most_rounds, result.row.most_runs) and result.seconds <= seconds and result.doubt() > CERTAIN]
+    return sorted(left, key=Result.doubt, reverse=True)
 
 
 if __name__ == "__main__":

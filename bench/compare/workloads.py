@@ -48,6 +48,20 @@ class OpenLoop(RoundTrips):
 
 
 @dataclasses.dataclass
+class PartOfCapacity(OpenLoop):
+    """Of what the kernel answers at most, asked before each round: what the machine can do changes."""
+
+    percent: int = 100
+
+    def prepare(self, place):
+        most = RoundTrips("capacity", (KERNEL,), (), self.seconds, connections=self.connections, busy=True, clients=self.clients)
+        self.rate = most.run(place, KERNEL)["rate"] * self.percent / 100
+
+    def run(self, place, column):
+        return super().run(place, column) | {"offered": self.rate}
+
+
+@dataclasses.dataclass
 class Connections(Row):
     """Connect, a request, its answer, close: 64 of them at a time. A client that closes first keeps the port for a second
     at least (RFC 6191), so that it needs several addresses."""
@@ -96,9 +110,13 @@ class Bulk(Row):
         return {"gbps": sum(result["gbps"] for result in results), "cpu_s_gigabyte": cpu * 1e9 / total}
 
 
+# Percent. From where the kernel has a queue most of the time, times are those of the queue, as long as the run happens to be, and
+# nobody's ratio.
+QUEUES_FROM = 90
+
+
 def rows(seconds):
-    """All of them; each run of one takes about `seconds`, and what setting up takes: those for which the last per cent counts
-    less are run less often."""
+    """All of them; each run of one takes about `seconds`, and what setting up takes. Those that take long are run less often."""
     result = [
         RoundTrips("64 B, 1 connection, busy", ALL, latency({"af_packet": 0.8, "dpdk": 0.22}), seconds, busy=True),
         RoundTrips("64 B, 1 connection, busy, own client", VETH, latency({"af_packet": 0.5}), seconds, busy=True, clients="same"),
@@ -109,41 +127,26 @@ def rows(seconds):
         # lwIP looks for a connection in a list, and with 10,000 of them has no time for anything else.
         result.append(RoundTrips(f"64 B, {count:,} connections", ALL if count < 10000 else OURS,
                                  rates({"af_packet": 1.8, "dpdk": 10}, {"af_packet": 0.6}), seconds, connections=count,
-                                 clients="millrace", most_runs=100 if count < 10000 else 3))
-    result.append(RoundTrips("64 B, 64 connections, kernel client", VETH, rates(), seconds, connections=64, most_runs=3))
+                                 clients="millrace"))
+    result.append(RoundTrips("64 B, 64 connections, kernel client", VETH, rates(), seconds, connections=64))
     result += key_values.rows(seconds, OURS, VETH)
     for sends, aim in ((True, 0.6), (False, 0.8)):
         for streams in (1, 8):
             what = f"bulk, server {'sends' if sends else 'receives'}, {streams} stream{'s' if streams > 1 else ''}"
             result.append(Bulk(what, OURS if streams == 1 else VETH, bulk({"af_packet": aim, "dpdk": 0.7} if streams == 1 else {}),
-                               seconds, sends, streams, most_runs=100 if streams == 1 else 3))
+                               seconds, sends, streams))
     result.append(Connections("connect, 64 B, close", OURS, rates({"af_packet": 2, "dpdk": 5}, floor=False), seconds))
     result.append(OpenLoop("64 B, 1,000 requests a second", VETH,
                            (*latency(), Figure("cpu_us_each", "CPU, both ends", "µs", True, {"af_packet": 1})),
-                           10 * seconds,  # a twentieth of a processor is few ticks
+                           20 * seconds,  # a twentieth of a processor is few ticks
                            connections=10, rate=1000, most_runs=3))
     idle = (Figure("bytes_each", "a connection", "bytes"), Figure("first_bytes_each", "a new one", "bytes"),
             Figure("core_percent", "server", "% core"))
     for count, runs in ((10_000, 2), (100_000, 1), (1_000_000, 1)):
         result.append(Idle(f"{count:,} idle connections", VETH, idle, seconds, connections=count, most_runs=runs))
     result.append(NoTraffic("no traffic", VETH, (Figure("core_percent", "server", "% core"),), 2 * seconds, most_runs=3))
+    result += [PartOfCapacity(f"64 B at {percent} % of the kernel's capacity", OURS,
+                              latency(p99={"af_packet": 0.7, "dpdk": 0.3} if percent == 70 else {}, compared=percent < QUEUES_FROM), seconds,
+                              connections=64, busy=True, clients="millrace", percent=percent)
+               for percent in (10, 30, 50, 70, 90, 100, 120)]
     return result
-
-
-def capacity(seconds):
-    """What the kernel answers at most, for the sweep."""
-    return RoundTrips("capacity", (KERNEL,), rates(), seconds, connections=64, busy=True, clients="millrace", most_runs=SWEEP_RUNS)
-
-
-def sweep(most, seconds):
-    """The open loop from a tenth of the kernel's capacity to more than that. From where the kernel has a queue most of the time,
-    times are those of the queue, as long as the run happens to be, and nobody's ratio."""
-    return [OpenLoop(f"64 B at {percent} % of the kernel's capacity", OURS,
-                     latency(p99={"af_packet": 0.7, "dpdk": 0.3} if percent == 70 else {}, compared=percent < QUEUES_FROM), seconds,
-                     connections=64,
-                     rate=most * percent / 100, busy=True, clients="millrace", most_runs=SWEEP_RUNS)
-            for percent in (10, 30, 50, 70, 90, 100, 120)]
-
-
-SWEEP_RUNS = 2
-QUEUES_FROM = 90  # percent
