@@ -1,21 +1,18 @@
 #include "common/event_loop.h"
 
 #include <cerrno>
-#include <system_error>
+
+#include "common/system_error.h"
 
 namespace millrace::apps {
 
 namespace {
 constexpr std::size_t kBatch = 256;
-
-[[noreturn]] void fail(const char* doing) {
-  throw std::system_error(errno, std::generic_category(), doing);
-}
 }  // namespace
 
 EventLoop::EventLoop(const SocketApi& api, int timeout_ms)
     : api_(api), epoll_(api.epoll_create1(EPOLL_CLOEXEC)), timeout_(timeout_ms), events_(kBatch) {
-  if (epoll_ < 0) fail("epoll_create1");
+  if (epoll_ < 0) throw_errno("epoll_create1");
 }
 
 EventLoop::~EventLoop() {
@@ -24,7 +21,7 @@ EventLoop::~EventLoop() {
 
 void EventLoop::control(int operation, int fd, Handler* handler, std::uint32_t interest) {
   epoll_event event{.events = interest, .data = {.ptr = handler}};
-  if (api_.epoll_ctl(epoll_, operation, fd, &event) != 0) fail("epoll_ctl");
+  if (api_.epoll_ctl(epoll_, operation, fd, &event) != 0) throw_errno("epoll_ctl");
 }
 
 void EventLoop::add(int fd, Handler& handler, std::uint32_t interest) {
@@ -41,7 +38,7 @@ void EventLoop::remove(int fd) {
 
 int EventLoop::wait(int timeout_ms) {
   const int ready = api_.epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout_ms);
-  if (ready < 0 && errno != EINTR) fail("epoll_wait");
+  if (ready < 0 && errno != EINTR) throw_errno("epoll_wait");
   return ready < 0 ? 0 : ready;
 }
 

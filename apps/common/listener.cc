@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <stdexcept>
-#include <system_error>
+
+#include "common/system_error.h"
 
 namespace millrace::apps {
 
@@ -14,14 +15,10 @@ namespace {
 constexpr int kBacklog = 4096;
 constexpr int kAcceptBatch = 64;
 
-[[noreturn]] void fail(const std::string& doing) {
-  throw std::system_error(errno, std::generic_category(), doing);
-}
-
 /// What accepted connections are to have, set once: they inherit it from their listener.
 void set_connection_options(const SocketApi& api, int fd, unsigned timeout) {
   const auto set = [&](int level, int option, int value, const char* name) {
-    if (set_option(api, fd, level, option, value) != 0) fail(name);
+    if (set_option(api, fd, level, option, value) != 0) throw_errno(name);
   };
   set(IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
   if (timeout == 0) return;
@@ -45,7 +42,7 @@ void bind_to(const SocketApi& api, int fd, const ListenAddress& address, const c
   const auto socket_address = make_address(address.host, address.port);
   if (!socket_address) throw std::runtime_error("\"" + address.host + "\" is not an IPv4 address");
   if (api.bind(fd, reinterpret_cast<const sockaddr*>(&*socket_address), sizeof *socket_address) != 0) {
-    fail(std::string("cannot serve ") + protocol + " port " + std::to_string(address.port));
+    throw_errno(std::string("cannot serve ") + protocol + " port " + std::to_string(address.port));
   }
 }
 
@@ -55,13 +52,13 @@ Listener::Listener(EventLoop& loop, const ListenAddress& address, unsigned timeo
       events_(std::move(events)),
       fd_(loop.api().socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
   const SocketApi& api = loop_.api();
-  if (fd_ < 0) fail("socket");
+  if (fd_ < 0) throw_errno("socket");
   try {
-    if (set_option(api, fd_, SOL_SOCKET, SO_REUSEADDR, 1) != 0) fail("SO_REUSEADDR");
-    if (shared && set_option(api, fd_, SOL_SOCKET, SO_REUSEPORT, 1) != 0) fail("SO_REUSEPORT");
+    if (set_option(api, fd_, SOL_SOCKET, SO_REUSEADDR, 1) != 0) throw_errno("SO_REUSEADDR");
+    if (shared && set_option(api, fd_, SOL_SOCKET, SO_REUSEPORT, 1) != 0) throw_errno("SO_REUSEPORT");
     set_connection_options(api, fd_, timeout);
     bind_to(api, fd_, address, "TCP");
-    if (api.listen(fd_, kBacklog) != 0) fail("cannot serve TCP port " + std::to_string(address.port));
+    if (api.listen(fd_, kBacklog) != 0) throw_errno("cannot serve TCP port " + std::to_string(address.port));
     loop_.add(fd_, *this, EPOLLIN);
   } catch (...) {
     api.close(fd_);

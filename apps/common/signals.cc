@@ -3,17 +3,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <csignal>
-#include <system_error>
+
+#include "common/system_error.h"
 
 namespace millrace::apps {
 
 namespace {
-[[noreturn]] void fail(const char* doing) {
-  throw std::system_error(errno, std::generic_category(), doing);
-}
-
 sigset_t set_of(std::span<const int> numbers) {
   sigset_t set;
   sigemptyset(&set);
@@ -24,7 +20,7 @@ sigset_t set_of(std::span<const int> numbers) {
 
 void block_signals(std::span<const int> numbers) {
   const sigset_t set = set_of(numbers);
-  if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) fail("sigprocmask");
+  if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) throw_errno("sigprocmask");
 }
 
 Signals::Signals(EventLoop& loop, std::span<const int> numbers, std::function<void(int)> came)
@@ -32,7 +28,7 @@ Signals::Signals(EventLoop& loop, std::span<const int> numbers, std::function<vo
   block_signals(numbers);
   const sigset_t set = set_of(numbers);
   fd_ = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-  if (fd_ < 0) fail("signalfd");
+  if (fd_ < 0) throw_errno("signalfd");
   loop.add(fd_, *this, EPOLLIN);
 }
 

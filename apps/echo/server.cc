@@ -8,18 +8,15 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <system_error>
 #include <utility>
+
+#include "common/system_error.h"
 
 namespace millrace::echo {
 
 namespace {
 
 constexpr int kDatagramBatch = 64;
-
-[[noreturn]] void fail(const std::string& doing) {
-  throw std::system_error(errno, std::generic_category(), doing);
-}
 
 /// Busy polling on the kernel's sockets is for us to do; the stack does it inside its waiting calls.
 bool spin(const Config& config) {
@@ -33,11 +30,11 @@ class Server::Datagrams final : public apps::Handler {
   explicit Datagrams(Server& server) : server_(server) {
     const apps::SocketApi& api = server_.loop_.api();
     fd_ = api.socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd_ < 0) fail("socket");
+    if (fd_ < 0) apps::throw_errno("socket");
     try {
       const Config& config = server_.config_;
       if (config.stack.queues > 1 && apps::set_option(api, fd_, SOL_SOCKET, SO_REUSEPORT, 1) != 0)
-        fail("SO_REUSEPORT");
+        apps::throw_errno("SO_REUSEPORT");
       apps::bind_to(api, fd_, apps::listen_address(config.kernel, config.stack.address, config.port), "UDP");
       server_.loop_.add(fd_, *this, EPOLLIN);
     } catch (...) {
@@ -77,10 +74,10 @@ class Server::Timer final : public apps::Handler {
  public:
   Timer(Server& server, unsigned seconds, void (*fire)(Server&)) : server_(server), fire_(fire) {
     fd_ = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (fd_ < 0) fail("timerfd_create");
+    if (fd_ < 0) apps::throw_errno("timerfd_create");
     itimerspec when{};
     when.it_value.tv_sec = when.it_interval.tv_sec = static_cast<time_t>(seconds);
-    if (timerfd_settime(fd_, 0, &when, nullptr) != 0) fail("timerfd_settime");
+    if (timerfd_settime(fd_, 0, &when, nullptr) != 0) apps::throw_errno("timerfd_settime");
     server_.loop_.add(fd_, *this, EPOLLIN);
   }
   ~Timer() override { close(fd_); }
@@ -100,7 +97,7 @@ class Server::Timer final : public apps::Handler {
 class Server::Postbox final : public apps::Handler {
  public:
   explicit Postbox(Server& server) : server_(server) {
-    if (pipe2(ends_, O_NONBLOCK | O_CLOEXEC) != 0) fail("pipe2");
+    if (pipe2(ends_, O_NONBLOCK | O_CLOEXEC) != 0) apps::throw_errno("pipe2");
     server_.loop_.add(ends_[0], *this, EPOLLIN);
   }
   ~Postbox() override {

@@ -74,7 +74,7 @@ void list_by_id(Call& call) {
   call.reply.text(lines);
 }
 
-void list(Call& call) {
+void list_clients(Call& call) {
   bool wanted = true;
   if (call.count() == 4 && same_ignoring_case(call.text(2), "type")) {
     if (!is_client_type(call.text(3))) {
@@ -209,18 +209,18 @@ void kill(Call& call) {
   call.reply.integer(kill_all(call, victims));
 }
 
-constexpr std::array kSubcommands{
-    Subcommand{"getname", 2, get_name},   Subcommand{"id", 2, tell_id},
-    Subcommand{"info", 2, describe_self}, Subcommand{"kill", -3, kill, true},
-    Subcommand{"list", -2, list, true},   Subcommand{"no-evict", 3, set_no_evict},
-    Subcommand{"reply", 3, set_replies},  Subcommand{"setinfo", 4, set_info},
+constexpr std::array kClientSubcommands{
+    Subcommand{"getname", 2, get_name},         Subcommand{"id", 2, tell_id},
+    Subcommand{"info", 2, describe_self},       Subcommand{"kill", -3, kill, true},
+    Subcommand{"list", -2, list_clients, true}, Subcommand{"no-evict", 3, set_no_evict},
+    Subcommand{"reply", 3, set_replies},        Subcommand{"setinfo", 4, set_info},
     Subcommand{"setname", 3, set_name},
 };
 
 }  // namespace
 
 std::span<const Subcommand> client_subcommands() {
-  return kSubcommands;
+  return kClientSubcommands;
 }
 
 }  // namespace millrace::kv::commands

@@ -85,7 +85,7 @@ void docs(Call& call) {
   for (const Command* command : wanted) document(call.reply, *command);
 }
 
-void list(Call& call) {
+void list_commands(Call& call) {
   std::vector<const char*> names;
   std::string_view pattern = "*";
   if (call.count() == 5 && same_ignoring_case(call.text(2), "filterby") &&
@@ -101,11 +101,11 @@ void list(Call& call) {
   for (const char* name : names) call.reply.bulk(name);
 }
 
-constexpr std::array kSubcommands{
+constexpr std::array kCommandSubcommands{
     Subcommand{"count", 2, count},
     Subcommand{"docs", -2, docs},
     Subcommand{"info", -2, tell_named},
-    Subcommand{"list", -2, list},
+    Subcommand{"list", -2, list_commands},
 };
 
 }  // namespace
@@ -115,7 +115,7 @@ void command(Call& call) {
 }
 
 std::span<const Subcommand> command_subcommands() {
-  return kSubcommands;
+  return kCommandSubcommands;
 }
 
 }  // namespace millrace::kv::commands

@@ -182,7 +182,7 @@ void rewrite(Call& call) {
   call.reply.error("ERR The server is running without a config file");
 }
 
-constexpr std::array kSubcommands{
+constexpr std::array kConfigSubcommands{
     Subcommand{"get", -3, get_parameters},
     Subcommand{"resetstat", 2, reset_statistics, true},
     Subcommand{"rewrite", 2, rewrite},
@@ -192,7 +192,7 @@ constexpr std::array kSubcommands{
 }  // namespace
 
 std::span<const Subcommand> config_subcommands() {
-  return kSubcommands;
+  return kConfigSubcommands;
 }
 
 }  // namespace millrace::kv::commands

@@ -16,19 +16,13 @@ constexpr int kExpiryRounds = 50;
 constexpr int kBurials = 5000;
 constexpr std::size_t kBucketsAtOnce = 1000;
 
-KeyedHash::Key key_from(Rng rng) {
-  KeyedHash::Key key;
-  rng.fill(key);
-  return key;
-}
-
 std::size_t footprint(const Entry& entry) {
   return heap_footprint(&entry) + (entry.value ? entry.value->footprint() : 0);
 }
 
 }  // namespace
 
-Keyspace::Keyspace(const Rng::Seed& seed) : hash_(key_from(Rng(seed))), rng_(seed) {}
+Keyspace::Keyspace(const Rng::Seed& seed) : hash_(Rng(seed)), rng_(seed) {}
 
 void Keyspace::expect(std::span<const std::string_view> keys) {
   expect_nothing();

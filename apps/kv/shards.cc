@@ -3,10 +3,9 @@
 #include <sys/random.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <system_error>
 
 #include "clock.h"
+#include "common/system_error.h"
 
 namespace millrace::kv {
 
@@ -15,15 +14,9 @@ namespace {
 Rng::Seed system_seed() {
   Rng::Seed seed;
   if (getrandom(seed.data(), seed.size(), 0) != static_cast<ssize_t>(seed.size())) {
-    throw std::system_error(errno, std::generic_category(), "getrandom");
+    apps::throw_errno("getrandom");
   }
   return seed;
-}
-
-KeyedHash::Key make_hash_key() {
-  KeyedHash::Key key;
-  Rng(system_seed()).fill(key);
-  return key;
 }
 
 std::string make_run_id() {
@@ -39,7 +32,7 @@ std::string make_run_id() {
 Shards::Shards(const Config& config)
     : count_(config.threads()),
       servers_(count_),
-      hash_(make_hash_key()),
+      hash_(Rng(system_seed())),
       standstill_(count_),
       started_ms_(wall_clock_ms()),
       run_id_(make_run_id()) {

@@ -3,13 +3,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <system_error>
+#include "common/system_error.h"
 
 namespace millrace::kv {
 
 Waker::Waker() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-  if (fd_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+  if (fd_ < 0) apps::throw_errno("eventfd");
 }
 
 Waker::~Waker() {

@@ -8,13 +8,14 @@
 #include <cstring>
 
 #include "link/flow_home.h"
+#include "wire/ethernet.h"
 
 namespace millrace::drivers {
 namespace {
 
 /// Newer than the headers this is built with: PACKET_IGNORE_OUTGOING of a group.
 constexpr unsigned kIgnoreOutgoing = 0x4000;
-constexpr std::uint32_t kEtherTypeIpv4 = 0x0800, kTcp = 6, kUdp = 17, kFragmentMask = 0x3fff;
+constexpr std::uint32_t kTcp = 6, kUdp = 17, kFragmentMask = 0x3fff;
 // Where the kernel keeps what a packet socket sees before its own header is there: behind the network header.
 constexpr auto kNetwork = static_cast<std::uint32_t>(SKF_NET_OFF);
 constexpr auto kProtocol = static_cast<std::uint32_t>(SKF_AD_OFF + SKF_AD_PROTOCOL);
@@ -35,7 +36,7 @@ std::vector<sock_filter> steering_program(std::uint32_t queues, std::span<const 
   // A: what is computed with; X: the length of the IP header, later the other operand; M[0]: addresses.
   std::vector<sock_filter> program{
       instruction(BPF_LD | BPF_W | BPF_ABS, kProtocol),
-      instruction(BPF_JMP | BPF_JEQ | BPF_K, kEtherTypeIpv4, 0, 0),  // else: queue 0
+      instruction(BPF_JMP | BPF_JEQ | BPF_K, wire::kEtherTypeIpv4, 0, 0),  // else: queue 0
       instruction(BPF_LD | BPF_H | BPF_ABS, kNetwork + 6),
       instruction(BPF_JMP | BPF_JSET | BPF_K, kFragmentMask, 0, 0),  // then: queue 0
       instruction(BPF_LD | BPF_B | BPF_ABS, kNetwork + 9),

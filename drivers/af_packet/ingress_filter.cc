@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bpf_program.h"
+#include "wire/ethernet.h"
 
 namespace millrace::drivers {
 namespace {
@@ -20,7 +21,7 @@ namespace {
 constexpr unsigned kTcxIngress = 46;   // BPF_TCX_INGRESS
 constexpr std::int32_t kTcxNext = -1;  // TCX_NEXT
 constexpr std::int32_t kTcxDrop = 2;   // TCX_DROP
-constexpr std::int32_t kEtherTypeAt = 12, kEtherTypeIpv4 = 0x0800, kDestinationAt = 30;
+constexpr std::int32_t kEtherTypeAt = 12, kDestinationAt = 30;
 constexpr int kLoadWord = BPF_LD + BPF_ABS + BPF_W;
 constexpr std::size_t kMaxAddresses = 64;
 
@@ -30,7 +31,7 @@ BpfProgram drop_for(std::span<const std::uint32_t> addresses) {
   program.push_back(bpf_instruction(BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_1, 0, 0));
   program.push_back(bpf_instruction(BPF_LD | BPF_ABS | BPF_H, 0, 0, 0, kEtherTypeAt));
   program.push_back(
-      bpf_instruction(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_0, 0, addresses.size() + 1, kEtherTypeIpv4));
+      bpf_instruction(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_0, 0, addresses.size() + 1, wire::kEtherTypeIpv4));
   program.push_back(bpf_instruction(kLoadWord, 0, 0, 0, kDestinationAt));
   for (std::size_t i = 0; i < addresses.size(); ++i) {
     // Past the ones that follow, and past the return of "next".

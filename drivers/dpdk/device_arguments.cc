@@ -5,8 +5,10 @@
 namespace millrace::drivers::dpdk {
 namespace {
 
-bool is_hex(std::string_view text, std::size_t digits) {
-  return text.size() == digits && text.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
+/// So many digits, or up to `most`.
+bool is_hex(std::string_view text, std::size_t digits, std::size_t most) {
+  return text.size() >= digits && text.size() <= most &&
+         text.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
 }
 
 }  // namespace
@@ -29,14 +31,15 @@ std::string argument_of(std::string_view device, std::string_view name) {
 
 bool is_pci_address(std::string_view device) {
   std::string_view address = device.substr(0, device.find(','));
-  const auto take = [&address](char end, std::size_t digits) {
+  const auto take = [&address](char end, std::size_t digits, std::size_t most) {
     const std::size_t at = address.find(end);
-    if (at == std::string_view::npos || !is_hex(address.substr(0, at), digits)) return false;
+    if (at == std::string_view::npos || !is_hex(address.substr(0, at), digits, most)) return false;
     address.remove_prefix(at + 1);
     return true;
   };
-  if (std::count(address.begin(), address.end(), ':') == 2 && !take(':', 4)) return false;
-  return take(':', 2) && take('.', 2) && is_hex(address, 1);
+  // Domains beyond those of the firmware, as Intel's VMD makes them, have more than four digits.
+  if (std::count(address.begin(), address.end(), ':') == 2 && !take(':', 4, 8)) return false;
+  return take(':', 2, 2) && take('.', 2, 2) && address.size() == 1 && address[0] >= '0' && address[0] <= '7';
 }
 
 std::string with_whole_address(std::string_view device) {

@@ -10,7 +10,7 @@ namespace millrace::drivers::dpdk {
 [[nodiscard]] std::string device_name(std::string_view device);
 /// The value of an argument; empty when it is not there.
 [[nodiscard]] std::string argument_of(std::string_view device, std::string_view name);
-/// "0000:3b:00.0" or "3b:00.0".
+/// "0000:3b:00.0", "10000:01:00.0" or "3b:00.0".
 [[nodiscard]] bool is_pci_address(std::string_view device);
 /// A PCI address as the kernel and DPDK write it, "0000:3b:00.0"; other devices as they are.
 [[nodiscard]] std::string with_whole_address(std::string_view device);

@@ -2,9 +2,13 @@
 
 #include <rte_lcore.h>
 
+#include <cstdint>
 #include <utility>
 
 namespace millrace::drivers::dpdk {
+
+/// That a queue's pool keeps for the queue's number.
+inline constexpr std::uint32_t kCacheMbufs = 256;
 
 /// A number by which DPDK keeps caches of mbufs. Only threads that it knows have one; here a queue has it,
 /// and lends it to whichever thread holds the context's lock. So there is one cache a queue, however many

@@ -13,7 +13,6 @@
 namespace millrace::drivers::dpdk {
 namespace {
 
-constexpr std::uint32_t kCacheMbufs = 256;
 constexpr std::size_t kPrefetch = 4;
 /// So that the IP header of a frame copied out lies on a 16-byte boundary.
 constexpr std::uint32_t kCopyHeadroom = 18;

@@ -14,8 +14,6 @@
 namespace millrace::drivers::dpdk {
 namespace {
 
-constexpr std::uint32_t kCacheMbufs = 256;
-
 /// Where the device finds these bytes; RTE_BAD_IOVA when they are not in one page, whose neighbours may be
 /// anywhere.
 rte_iova_t iova_of(const std::uint8_t* bytes, std::uint32_t length) {

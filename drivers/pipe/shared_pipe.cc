@@ -11,7 +11,7 @@
 namespace millrace::drivers {
 namespace {
 
-constexpr std::size_t kMaxOnWire = std::size_t{1} << 14;
+constexpr std::size_t kMaxInQueue = std::size_t{1} << 14;
 constexpr std::size_t kMaxSpare = 64;
 
 }  // namespace
@@ -61,7 +61,7 @@ SharedPipe::Verdict SharedPipe::send(std::size_t side, const Packet& packet, Ins
   {
     const std::lock_guard lock(mutex_);
     settle(out, now);
-    if ((out.waiting != 0 && out.waiting + segments > options_.queue) || out.frames.size() >= kMaxOnWire) {
+    if ((out.waiting != 0 && out.waiting + segments > options_.queue) || out.frames.size() >= kMaxInQueue) {
       if (options_.drops()) {
         ++out.dropped;
         return Verdict::kDropped;

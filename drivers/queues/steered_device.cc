@@ -78,22 +78,23 @@ void SteeredDevice::frame_done(std::string_view counters) {
 }
 
 bool SteeredDevice::take_reassembled(const Packet& packet) {
-  constexpr std::size_t kLargestHeader = 60, kPorts = 4;
+  constexpr std::size_t kLargestHeader = 60, kPortsSize = 4;
   const std::uint8_t* first = packet.network_header();
   const std::size_t header = static_cast<std::size_t>(first[0] & 0x0f) * 4;
   const std::size_t total = header + packet.length();
   if (total > 0xffff) return false;
   Mailbox::Letter letter;
   letter.length = static_cast<std::uint32_t>(kEthernetHeader + total);
-  std::array<std::uint8_t, kLargestHeader + kPorts> start{};
+  std::array<std::uint8_t, kLargestHeader + kPortsSize> start{};
   std::memcpy(start.data(), first, header);
-  packet.copy_out(0, {start.data() + header, std::min<std::size_t>(kPorts, packet.length())});
+  packet.copy_out(0, {start.data() + header, std::min<std::size_t>(kPortsSize, packet.length())});
   // Whole now: what the first fragment's header says of length and place is over.
   store_be16(&start[2], static_cast<std::uint16_t>(total));
   store_be16(&start[6], 0);
   store_be16(&start[10], 0);
   store_be16(&start[10], internet_checksum({start.data(), header}));
-  const std::uint32_t home = FrameHome::of_packet({start.data(), std::min(total, header + kPorts)}, queues_);
+  const std::uint32_t home =
+      FrameHome::of_packet({start.data(), std::min(total, header + kPortsSize)}, queues_);
   if (home == index_) return false;
   letter.bytes = std::make_unique_for_overwrite<std::uint8_t[]>(letter.length);
   std::uint8_t* frame = letter.bytes.get();

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <span>
 
+#include "base/rng.h"
+
 namespace millrace {
 
 /// SipHash-2-4 (libsodium) under a secret key: for hash tables that strangers can fill, ISNs (RFC 6528),
@@ -12,6 +14,9 @@ class KeyedHash {
  public:
   using Key = std::array<std::uint8_t, 16>;
   explicit KeyedHash(const Key& key) : key_(key) {}
+  /// Under a key of its own.
+  explicit KeyedHash(Rng& rng) { rng.fill(key_); }
+  explicit KeyedHash(Rng&& rng) : KeyedHash(rng) {}
 
   [[nodiscard]] std::uint64_t operator()(std::span<const std::uint8_t> bytes) const;
 

@@ -14,7 +14,7 @@ namespace {
 using wire::Icmpv4Header;
 using wire::Ipv4Header;
 
-constexpr std::uint32_t kHeader = Icmpv4Header::kSize;
+constexpr std::uint32_t kIcmpHeader = Icmpv4Header::kSize;
 constexpr std::uint32_t kIpHeader = Ipv4Header::kSize;
 constexpr std::size_t kErrorBurst = 50;
 /// RFC 1812 §4.3.2.3: as much of the offending packet as fits a datagram of 576 bytes.
@@ -88,9 +88,9 @@ Icmp::Icmp(const Config& config, IpLayer& ip, PacketPool& pool, CounterSet<Count
 void Icmp::on_packet(PacketPtr packet, const PacketInfo& info, Instant now) {
   counters_.add(Counter::kIcmpInMsgs);
   // An error must be readable through its quoted header and 8 bytes behind it; others need only their own.
-  constexpr std::uint32_t kEnough = kHeader + 60 + 8;
-  if (packet->length() < kHeader || !packet->gather(std::min(packet->length(), kEnough))) {
-    counters_.add(packet->length() < kHeader ? Counter::kIcmpInErrors : Counter::kInDiscards);
+  constexpr std::uint32_t kEnough = kIcmpHeader + 60 + 8;
+  if (packet->length() < kIcmpHeader || !packet->gather(std::min(packet->length(), kEnough))) {
+    counters_.add(packet->length() < kIcmpHeader ? Counter::kIcmpInErrors : Counter::kInDiscards);
     return;
   }
   if (!checksum_is_right(*packet)) {
@@ -165,9 +165,9 @@ void Icmp::on_echo_request(const Packet& packet, const Icmpv4Header& request, co
 void Icmp::on_error(const Packet& packet, const Icmpv4Header& header, const PacketInfo& info, Instant now) {
   const std::optional<IcmpError::Kind> kind = kind_of(header.type, header.code);
   if (!kind) return;  // redirects, source quenches and unknown codes
-  const auto quoted = Ipv4Header::parse(packet.linear().subspan(kHeader));
+  const auto quoted = Ipv4Header::parse(packet.linear().subspan(kIcmpHeader));
   // RFC 1122 §3.2.2: what is passed up must quote a packet that this host can have sent.
-  if (!quoted || packet.linear_length() < kHeader + quoted->header_length + 8U ||
+  if (!quoted || packet.linear_length() < kIcmpHeader + quoted->header_length + 8U ||
       !ip_.is_local(quoted->source) || quoted->fragment_offset != 0) {
     counters_.add(Counter::kIcmpInErrors);
     return;
@@ -180,7 +180,7 @@ void Icmp::on_error(const Packet& packet, const Icmpv4Header& header, const Pack
   error.source = from_carried(quoted->source);
   error.destination = from_carried(quoted->destination);
   error.reporter = info.source;
-  std::copy_n(packet.linear().begin() + kHeader + quoted->header_length, error.transport_header.size(),
+  std::copy_n(packet.linear().begin() + kIcmpHeader + quoted->header_length, error.transport_header.size(),
               error.transport_header.begin());
   if (*kind == IcmpError::Kind::kFragmentationNeeded) {
     const std::uint32_t claimed = header.next_hop_mtu();
@@ -220,16 +220,17 @@ void Icmp::send_error(const Packet& packet, bool broadcast, std::uint8_t type, s
     counters_.add(Counter::kIcmpOutRateLimitHost);
     return;
   }
-  const std::uint32_t data = std::min(packet.length(), kLargestError - kIpHeader - kHeader - quoted_length);
-  const std::uint32_t length = kHeader + quoted_length + data;
+  const std::uint32_t data =
+      std::min(packet.length(), kLargestError - kIpHeader - kIcmpHeader - quoted_length);
+  const std::uint32_t length = kIcmpHeader + quoted_length + data;
   PacketPtr error = pool_.allocate(length, PacketPool::kHeadroom, Priority::kControl);
   if (error == nullptr) {
     counters_.add(Counter::kOutDiscards);
     return;
   }
   const std::span<std::uint8_t> bytes{error->put(length), length};
-  std::copy_n(quoted, quoted_length, bytes.begin() + kHeader);
-  packet.copy_out(0, bytes.subspan(kHeader + quoted_length));
+  std::copy_n(quoted, quoted_length, bytes.begin() + kIcmpHeader);
+  packet.copy_out(0, bytes.subspan(kIcmpHeader + quoted_length));
   Icmpv4Header icmp;
   icmp.type = type;
   icmp.code = code;

@@ -4,18 +4,7 @@
 
 namespace millrace::ip {
 
-namespace {
-
-[[nodiscard]] KeyedHash::Key random_key(Rng& rng) {
-  KeyedHash::Key key;
-  rng.fill(key);
-  return key;
-}
-
-}  // namespace
-
-Identification::Identification(Rng& rng)
-    : hash_(random_key(rng)), atomic_(static_cast<std::uint16_t>(rng.u32())) {
+Identification::Identification(Rng& rng) : hash_(rng), atomic_(static_cast<std::uint16_t>(rng.u32())) {
   for (std::uint16_t& counter : counters_) counter = static_cast<std::uint16_t>(rng.u32());
 }
 

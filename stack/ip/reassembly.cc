@@ -15,12 +15,6 @@ namespace {
   return (load_be16(fragment.network_header() + 6) & 0x1fffU) * 8;
 }
 
-[[nodiscard]] KeyedHash::Key random_key(Rng& rng) {
-  KeyedHash::Key key;
-  rng.fill(key);
-  return key;
-}
-
 }  // namespace
 
 void Reassembler::Datagram::clear() {
@@ -43,7 +37,7 @@ Reassembler::Reassembler(const Config& config, PacketPool& pool, TimerWheel& tim
       timers_(timers),
       counters_(counters),
       listener_(listener),
-      hash_(random_key(rng)),
+      hash_(rng),
       buckets_(std::bit_ceil(std::max<std::size_t>(config.reassembly_datagrams, 16))),
       table_(Table::bucket_traits(buckets_.data(), buckets_.size()), Hash{&hash_}),
       timer_(&Reassembler::on_timer, this) {}

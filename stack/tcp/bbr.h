@@ -73,6 +73,7 @@ class Bbr : public CongestionControl {
   static constexpr Duration kNoRtt = Duration::max();
   static constexpr std::uint32_t kLossThreshold = 50;  ///< 1 / 2 %
   static constexpr std::uint32_t kPacingMargin = 1;    ///< percent
+  static constexpr std::uint32_t kBeta = 70;  ///< percent that a round with losses leaves of a bound: CUBIC's
 
   /// What the feedback of these ACKs is about.
   enum class AckPhase : std::uint8_t { kInit, kRefilling, kProbeStarting, kProbeFeedback, kProbeStopping };

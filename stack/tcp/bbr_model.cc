@@ -13,8 +13,6 @@ __extension__ using Wide = unsigned __int128;
 
 constexpr Duration kMinRttWindow = 10s;
 constexpr Duration kProbeRttInterval = 5s;
-/// The share that a round with losses leaves of the short-term bounds; CUBIC's.
-constexpr std::uint32_t kBeta = 70;
 constexpr std::uint32_t kHeadroom = 15;
 
 /// What a rate delivers in a time.

@@ -13,7 +13,6 @@ constexpr std::uint32_t kStartupLosses = 6;
 constexpr std::uint64_t kDrainRounds = 3;
 /// Reno would have filled a path of this many segments in as many rounds, and wants to be left its share.
 constexpr std::uint64_t kRenoRounds = 63;
-constexpr std::uint32_t kBeta = 70;
 
 }  // namespace
 

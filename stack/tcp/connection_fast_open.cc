@@ -8,12 +8,6 @@
 
 namespace millrace::tcp {
 
-namespace {
-
-constexpr std::uint32_t kOptionSpace = 40, kTimestampBytes = 12;
-
-}  // namespace
-
 // --- server
 
 void Connection::open_fast(const Handshake& handshake, Listener* listener, Segment& syn, Instant now) {
@@ -75,8 +69,9 @@ Result<std::size_t> Connection::begin_with(std::span<const ConstIoSlice> data, I
   std::size_t taken = 0;
   if (with_data) {
     if (known != nullptr) peer_mss_ = known->mss;
-    const std::uint32_t most = path_payload() + (timestamps_ ? kTimestampBytes : 0);
-    taken = sender_.append(data, 0, most > kOptionSpace ? most - kOptionSpace : 0);
+    const std::size_t most = path_payload() + (timestamps_ ? wire::TcpOptions::kTimestampsOnlySize : 0);
+    taken =
+        sender_.append(data, 0, most > wire::TcpOptions::kMaxSize ? most - wire::TcpOptions::kMaxSize : 0);
   }
   syn_data_ = static_cast<std::uint32_t>(taken);
   cookie_asked_ = with_option || syn_data_ != 0;

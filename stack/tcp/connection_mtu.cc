@@ -9,7 +9,7 @@ namespace millrace::tcp {
 namespace {
 
 constexpr std::uint32_t kHeaders = 40;  // IPv4 and TCP without options
-constexpr std::uint32_t kTimestampBytes = 12;
+constexpr std::uint32_t kTimestampBytes = wire::TcpOptions::kTimestampsOnlySize;
 constexpr std::uint32_t kMinSegment = 48;  // a floor under absurd MSS and MTU claims
 constexpr std::uint32_t kMaxSuperSegment = 65535 - 60 - 60;
 

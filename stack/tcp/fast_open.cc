@@ -11,15 +11,9 @@ constexpr std::uint8_t kCookieLength = 8;
 constexpr Duration kBlackHole = 60s;
 constexpr std::uint8_t kMaxLosses = 10;  // 17 hours
 
-KeyedHash::Key random_key(Rng& rng) {
-  KeyedHash::Key key;
-  rng.fill(key);
-  return key;
-}
-
 }  // namespace
 
-FastOpenCookies::FastOpenCookies(Rng& rng) : hash_(random_key(rng)) {}
+FastOpenCookies::FastOpenCookies(Rng& rng) : hash_(rng) {}
 
 FastOpenCookie FastOpenCookies::make(const IpAddress& local, const IpAddress& remote) const {
   std::array<std::uint8_t, 32> input{};
@@ -33,7 +27,7 @@ FastOpenCookie FastOpenCookies::make(const IpAddress& local, const IpAddress& re
   return cookie;
 }
 
-FastOpenCache::FastOpenCache(Rng& rng) : hash_(random_key(rng)) {}
+FastOpenCache::FastOpenCache(Rng& rng) : hash_(rng) {}
 FastOpenCache::~FastOpenCache() = default;
 
 std::array<FastOpenCache::Entry, FastOpenCache::kWays>& FastOpenCache::set_of(const IpAddress& address) {

@@ -5,17 +5,7 @@
 
 namespace millrace::tcp {
 
-namespace {
-
-KeyedHash::Key random_key(Rng& rng) {
-  KeyedHash::Key key;
-  rng.fill(key);
-  return key;
-}
-
-}  // namespace
-
-IsnGenerator::IsnGenerator(Rng& rng) : hash_(random_key(rng)) {}
+IsnGenerator::IsnGenerator(Rng& rng) : hash_(rng) {}
 
 std::uint64_t IsnGenerator::hash(const FlowKey& key, std::uint8_t purpose) const {
   std::array<std::uint8_t, 37> input{};

@@ -24,15 +24,9 @@ std::uint32_t minute_of(Instant now) {
       std::chrono::duration_cast<std::chrono::minutes>(now.time_since_epoch()).count());
 }
 
-KeyedHash::Key random_key(Rng& rng) {
-  KeyedHash::Key key;
-  rng.fill(key);
-  return key;
-}
-
 }  // namespace
 
-SynCookies::SynCookies(Rng& rng) : hash_(random_key(rng)) {}
+SynCookies::SynCookies(Rng& rng) : hash_(rng) {}
 
 std::uint32_t SynCookies::hash(const FlowKey& key, std::uint32_t minute) const {
   std::array<std::uint8_t, 40> input{};

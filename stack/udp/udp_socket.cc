@@ -12,9 +12,9 @@ namespace millrace::udp {
 namespace {
 
 using wire::UdpHeader;
-constexpr std::uint32_t kHeader = UdpHeader::kSize;
+constexpr std::uint32_t kUdpHeader = UdpHeader::kSize;
 constexpr std::uint32_t kIpHeader = wire::Ipv4Header::kSize;
-constexpr std::size_t kLargestPayload = 65535 - kIpHeader - kHeader;
+constexpr std::size_t kLargestPayload = 65535 - kIpHeader - kUdpHeader;
 constexpr std::uint16_t kChecksumOffset = 6;
 [[nodiscard]] std::size_t size_of(std::span<const ConstIoSlice> data) {
   std::size_t size = 0;
@@ -226,7 +226,7 @@ Result<IpAddress> UdpSocket::source_for(const Endpoint& to, const SendFlags& fla
 
 Result<void> UdpSocket::transmit(std::span<const ConstIoSlice> data, std::size_t size, const Endpoint& to,
                                  const SendFlags& flags, ip::RouteResult route, Instant now) {
-  const auto total = static_cast<std::uint32_t>(size) + kHeader + kIpHeader;
+  const auto total = static_cast<std::uint32_t>(size) + kUdpHeader + kIpHeader;
   ip::OutputOptions options;
   switch (mtu_discover_) {
     case MtuDiscover::kDont:
@@ -273,7 +273,7 @@ Result<void> UdpSocket::transmit(std::span<const ConstIoSlice> data, std::size_t
 
 PacketPtr UdpSocket::build(std::span<const ConstIoSlice> data, std::size_t size, const IpAddress& source,
                            const Endpoint& to, const ip::RouteResult& route, std::uint32_t mtu) {
-  const auto length = static_cast<std::uint32_t>(size) + kHeader;
+  const auto length = static_cast<std::uint32_t>(size) + kUdpHeader;
   PacketPtr packet = udp_.ip_.pool().allocate(length);
   if (packet == nullptr) return nullptr;
   const std::span<std::uint8_t> bytes{packet->put(length), length};
@@ -285,12 +285,12 @@ PacketPtr UdpSocket::build(std::span<const ConstIoSlice> data, std::size_t size,
                          (route.interface == nullptr || route.interface->device().caps().tx_checksum);
   if (!offloaded && data.size() == 1) {
     // Nobody below will sum it: once over the bytes is enough.
-    sum.add_word(copy_and_sum(bytes.subspan(kHeader), {data[0].data, data[0].size}));
+    sum.add_word(copy_and_sum(bytes.subspan(kUdpHeader), {data[0].data, data[0].size}));
     header.emit(bytes);
-    header.checksum = sum.add(bytes.first(kHeader)).finish();
+    header.checksum = sum.add(bytes.first(kUdpHeader)).finish();
     if (header.checksum == 0) header.checksum = 0xffff;  // RFC 768
   } else {
-    std::uint8_t* out = bytes.data() + kHeader;
+    std::uint8_t* out = bytes.data() + kUdpHeader;
     for (const ConstIoSlice& slice : data) {
       if (slice.size == 0) continue;
       std::memcpy(out, slice.data, slice.size);
@@ -356,7 +356,7 @@ Result<Received> UdpSocket::receive(std::span<const IoSlice> out, ReceiveFlags f
   }
   const Packet& datagram = received_.front();
   const auto ip = *wire::Ipv4Header::parse({datagram.network_header(), kIpHeader});
-  const auto udp = *UdpHeader::parse({datagram.transport_header(), kHeader});
+  const auto udp = *UdpHeader::parse({datagram.transport_header(), kUdpHeader});
   Received received;
   received.datagram_bytes = datagram.length();
   received.from = {ip::from_carried(ip.source), udp.source_port};

@@ -22,6 +22,11 @@ TEST(DpdkArguments, PciAddressesHaveADomainOrNot) {
   EXPECT_TRUE(is_pci_address("0000:3b:00.0"));
   EXPECT_TRUE(is_pci_address("3b:00.0"));
   EXPECT_TRUE(is_pci_address("0000:3B:1f.7,txq_inline=1"));
+  EXPECT_TRUE(is_pci_address("10000:01:00.0"));
+  EXPECT_FALSE(is_pci_address("000:01:00.0"));
+  EXPECT_FALSE(is_pci_address("123456789:01:00.0"));
+  EXPECT_FALSE(is_pci_address("0000:3b:00.8"));
+  EXPECT_FALSE(is_pci_address("0000:3b:00.10"));
   EXPECT_FALSE(is_pci_address("net_null0"));
   EXPECT_FALSE(is_pci_address("0000:3b:00"));
   EXPECT_FALSE(is_pci_address("000g:3b:00.0"));

@@ -4,6 +4,8 @@
 #include <array>
 #include <string_view>
 
+#include "dpdk/device_arguments.h"
+
 namespace millrace::doctor {
 
 namespace {
@@ -29,11 +31,6 @@ std::vector<std::string> interfaces_of(const Files& files, const std::string& fo
     for (std::string& name : files.list(folder + "/" + entry + "/net")) names.push_back(std::move(name));
   }
   return names;
-}
-
-bool is_pci_address(std::string_view text) {
-  return text.size() >= 12 && text[text.size() - 2] == '.' && text[text.size() - 5] == ':' &&
-         text[text.size() - 8] == ':';
 }
 
 }  // namespace
@@ -83,7 +80,8 @@ std::string pci_address_of(const Files& files, const std::string& interface) {
   std::string path = files.resolve("/sys/class/net/" + interface + "/device");
   while (!path.empty()) {
     const std::size_t slash = path.rfind('/');
-    if (is_pci_address(std::string_view(path).substr(slash + 1))) return path.substr(slash + 1);
+    if (drivers::dpdk::is_pci_address(std::string_view(path).substr(slash + 1)))
+      return path.substr(slash + 1);
     path.resize(slash == std::string::npos ? 0 : slash);
   }
   return {};

@@ -1,15 +1,14 @@
 #include "doctor/target.h"
 
-#include <algorithm>
-#include <regex>
-
 #include "device_spec.h"
+#include "dpdk/device_arguments.h"
 
 namespace millrace::doctor {
 
 namespace {
 
 using drivers::SpecLayer;
+using Kind = Target::Kind;
 
 std::vector<std::string> split_at_commas(std::string_view text) {
   std::vector<std::string> items;
@@ -22,15 +21,12 @@ std::vector<std::string> split_at_commas(std::string_view text) {
 }
 
 std::string parse_dpdk(const SpecLayer& layer, Target& target) {
-  static const std::regex pci("([0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\\.[0-7]");
   std::vector<std::string> items = split_at_commas(layer.rest);
   const std::string name = std::move(items.front());
   items.erase(items.begin());
-  if (std::regex_match(name, pci)) {
+  if (drivers::dpdk::is_pci_address(name)) {
     target.kind = Target::Kind::kPci;
-    target.pci = std::count(name.begin(), name.end(), ':') == 1 ? "0000:" + name : name;
-    for (char& digit : target.pci)
-      digit = digit >= 'A' && digit <= 'F' ? static_cast<char>(digit - 'A' + 'a') : digit;
+    target.pci = drivers::dpdk::with_whole_address(name);
     return {};
   }
   if (!name.starts_with("net_"))
@@ -83,7 +79,6 @@ std::string parse_target(std::string_view spec, Target& target) {
   target.driver = layer.driver;
   target.own_mac = drivers::OptionReader(layer).given("mac");
   if (layer.driver == "dpdk") return parse_dpdk(layer, target);
-  using Kind = Target::Kind;
   static constexpr std::pair<std::string_view, Kind> kKinds[] = {
       {"af_packet", Kind::kAfPacket}, {"xdp", Kind::kXdp},     {"af_xdp", Kind::kXdp}, {"tap", Kind::kTap},
       {"pipe", Kind::kMemory},        {"pcap", Kind::kMemory},
