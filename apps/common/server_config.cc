@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iostream>
 
+#include <CLI/CLI.hpp>
+
 #include "common/capture_setting.h"
 #include "common/tcp_setting.h"
 

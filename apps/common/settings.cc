@@ -9,6 +9,8 @@
 #include <fstream>
 #include <sstream>
 
+#include <CLI/CLI.hpp>
+
 #include "base/near_miss.h"
 
 namespace millrace::apps {

@@ -4,7 +4,10 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace millrace::command {
 
@@ -13,10 +16,7 @@ namespace millrace::command {
 using Action = std::function<int()>;
 
 /// The words behind the first "--" of the command line, which no option parser has looked at.
-inline std::vector<std::string>& words_after_dashes() {
-  static std::vector<std::string> words;
-  return words;
-}
+std::vector<std::string>& words_after_dashes();
 
 /// A subcommand is one file with a function of this shape, which main.cc lists: it adds its CLI::App with its
 /// options, and sets `action` when it is the one that was asked for (in the App's callback).
@@ -28,11 +28,10 @@ void add_settings(CLI::App& parent, Action& action);
 void add_ss(CLI::App& parent, Action& action);
 void add_stats(CLI::App& parent, Action& action);
 
+/// What add_subcommand() of CLI11 does; all of that library would be compiled for each subcommand otherwise.
+CLI::App& add_command(CLI::App& parent, const char* name, const char* description);
+
 /// The settings of one Millrace program that "--pid" limits a command to; 0: all.
-inline CLI::Option* add_pid_option(CLI::App& app, int& pid) {
-  return app.add_option("--pid", pid, "only the program with this process id")
-      ->type_name("PID")
-      ->check(CLI::Range(1, 1 << 22));
-}
+CLI::Option* add_pid_option(CLI::App& app, int& pid);
 
 }  // namespace millrace::command

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <CLI/CLI.hpp>
+
 #include "command.h"
 #include "doctor/examine.h"
 #include "doctor/report.h"
@@ -13,7 +15,7 @@ namespace millrace::command {
 
 namespace {
 
-struct Options {
+struct DoctorOptions {
   std::string device, address;
   bool json = false;
   doctor::Target target;
@@ -34,7 +36,7 @@ std::string read_addresses(const std::string& text, std::vector<IpPrefix>& addre
   return {};
 }
 
-int run(const Options& options) {
+int run(const DoctorOptions& options) {
   const doctor::Findings findings = doctor::examine(doctor::gather(options.target, options.addresses));
   const std::string text =
       options.json ? doctor::as_json(options.device, findings) : doctor::as_text(findings);
@@ -45,20 +47,20 @@ int run(const Options& options) {
 }  // namespace
 
 void add_doctor(CLI::App& parent, Action& action) {
-  auto options = std::make_shared<Options>();
-  CLI::App* app =
-      parent.add_subcommand("doctor", "say what is in a device's way, and the commands that mend it");
-  app->footer(
+  auto options = std::make_shared<DoctorOptions>();
+  CLI::App& app =
+      add_command(parent, "doctor", "say what is in a device's way, and the commands that mend it");
+  app.footer(
       "A line a check: ok, warn (works, but slower or with a risk) or bad, what is, and behind an arrow the\n"
       "command that mends it. Nothing is changed. Without a device: the machine, and which interfaces would\n"
       "do. The exit status is 1 when something is bad, else 0.");
-  app->add_option("device", options->device, "as in run --dev: af_packet:eth1, dpdk:0000:3b:00.0")
+  app.add_option("device", options->device, "as in run --dev: af_packet:eth1, dpdk:0000:3b:00.0")
       ->check([options](const std::string& spec) { return doctor::parse_target(spec, options->target); });
-  app->add_option("--addr", options->address, "is it the stack's alone? 198.18.0.2/24; more, after commas")
+  app.add_option("--addr", options->address, "is it the stack's alone? 198.18.0.2/24; more, after commas")
       ->type_name("ADDRESS/PREFIX")
       ->check([options](const std::string& text) { return read_addresses(text, options->addresses); });
-  app->add_flag("-j,--json", options->json, "as JSON");
-  app->callback([options, &action] { action = [options] { return run(*options); }; });
+  app.add_flag("-j,--json", options->json, "as JSON");
+  app.callback([options, &action] { action = [options] { return run(*options); }; });
 }
 
 }  // namespace millrace::command

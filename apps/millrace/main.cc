@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include <CLI/CLI.hpp>
+
 #include "command.h"
 
 namespace {

@@ -16,6 +16,8 @@
 #include <memory>
 #include <stdexcept>
 
+#include <CLI/CLI.hpp>
+
 #include "aftermath.h"
 #include "child.h"
 #include "command.h"
@@ -242,15 +244,16 @@ int run(RunOptions& options) {
 }  // namespace
 
 void add_run(CLI::App& parent, Action& action) {
-  auto* app = parent.add_subcommand(
-      "run", "Runs a program with its sockets on the stack: millrace run [OPTIONS] -- PROGRAM [ARGUMENTS]");
+  CLI::App& app = add_command(
+      parent, "run",
+      "Runs a program with its sockets on the stack: millrace run [OPTIONS] -- PROGRAM [ARGUMENTS]");
   const auto options = std::make_shared<RunOptions>();
-  options->reader.add_to(*app);
-  app->footer(
+  options->reader.add_to(app);
+  app.footer(
       "Settings come from the command line, else the environment (MILLRACE_DEV=...), else the file given "
       "with\n"
       "--config (dev = \"...\"). The exit status is the program's; signals are passed on to it.");
-  app->callback([options, &action] {
+  app.callback([options, &action] {
     options->words = words_after_dashes();
     action = [options] { return run(*options); };
   });

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <string>
 
+#include <CLI/CLI.hpp>
+
 #include "command.h"
 
 namespace millrace::command {
@@ -26,8 +28,9 @@ int print_settings() {
 }  // namespace
 
 void add_settings(CLI::App& parent, Action& action) {
-  auto* app = parent.add_subcommand("settings", "Lists the values of TCP that can be set (--tcp NAME=VALUE)");
-  app->footer(
+  CLI::App& app =
+      add_command(parent, "settings", "Lists the values of TCP that can be set (--tcp NAME=VALUE)");
+  app.footer(
       "Names, units and meanings are those of Linux's net.ipv4.tcp_ sysctls where there is one. A value is "
       "set "
       "by\n"
@@ -35,7 +38,7 @@ void add_settings(CLI::App& parent, Action& action) {
       "--config, or "
       "the\n"
       "field tcp of mr_config.");
-  app->callback([&action] { action = [] { return print_settings(); }; });
+  app.callback([&action] { action = [] { return print_settings(); }; });
 }
 
 }  // namespace millrace::command

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include <CLI/CLI.hpp>
+
 #include "command.h"
 #include "instances.h"
 #include "socket_details.h"
@@ -20,7 +22,7 @@ namespace millrace::command {
 
 namespace {
 
-struct Options {
+struct SsOptions {
   bool tcp = false, udp = false, v4 = false, v6 = false;
   bool all = false, listening = false;
   bool numeric = false, no_header = false;
@@ -73,7 +75,7 @@ void Summary::print() const {
   std::printf("\n");
 }
 
-bool wanted(const Options& options, const Record& socket) {
+bool wanted(const SsOptions& options, const Record& socket) {
   const bool is_tcp = socket.text("net") == "tcp";
   if (!options.both_nets() && is_tcp != options.tcp) return false;
   if (options.v4 != options.v6 && is_v6(socket) != options.v6) return false;
@@ -91,7 +93,7 @@ std::pair<std::string, std::string> split(std::string_view endpoint) {
   return {std::string(endpoint.substr(0, colon)), port == ":0" ? ":*" : std::string(port)};
 }
 
-SocketTable::Row row_of(const Options& options, const Instance& instance, const Record& socket) {
+SocketTable::Row row_of(const SsOptions& options, const Instance& instance, const Record& socket) {
   SocketTable::Row row;
   row.net = socket.text("net");
   row.state = socket.text("state");
@@ -135,7 +137,7 @@ class Parts {
   std::map<std::pair<pid_t, std::uint64_t>, std::size_t> rows_;
 };
 
-int run(const Options& options) {
+int run(const SsOptions& options) {
   const std::string request =
       std::string("sockets 1") + (options.info ? " info" : "") + (options.processes ? " fds" : "") + "\n";
   Summary summary;
@@ -168,28 +170,28 @@ int run(const Options& options) {
 }  // namespace
 
 void add_ss(CLI::App& parent, Action& action) {
-  auto options = std::make_shared<Options>();
-  CLI::App* app = parent.add_subcommand("ss", "list the sockets of running Millrace programs, as ss(8)");
-  app->footer(
+  auto options = std::make_shared<SsOptions>();
+  CLI::App& app = add_command(parent, "ss", "list the sockets of running Millrace programs, as ss(8)");
+  app.footer(
       "Flags and columns are those of ss(8). Without -a or -l: connections that are neither listening, half "
       "open nor in TIME-WAIT. Names are never looked up.");
-  app->add_flag("-t,--tcp", options->tcp, "TCP sockets");
-  app->add_flag("-u,--udp", options->udp, "UDP sockets");
-  app->add_flag("-4,--ipv4", options->v4, "IPv4 sockets");
-  app->add_flag("-6,--ipv6", options->v6, "IPv6 sockets");
-  app->add_flag("-a,--all", options->all, "sockets in every state");
-  app->add_flag("-l,--listening", options->listening, "listening sockets, and UDP sockets without a peer");
-  app->add_flag("-n,--numeric", options->numeric, "rates as exact numbers");
-  app->add_flag("-i,--info", options->info, "what TCP knows of each connection");
-  app->add_flag("-p,--processes", options->processes, "the process, and its Millrace descriptor");
-  app->add_flag("-e,--extended", options->extended,
-                "owner, a number of each socket's own, and its queue if there are several; implies -o");
-  app->add_flag("-m,--memory", options->memory, "bytes of memory held, and their limits");
-  app->add_flag("-o,--options", options->options, "timers");
-  app->add_flag("-s,--summary", options->summary, "counts");
-  app->add_flag("-H,--no-header", options->no_header, "no line of headings");
-  add_pid_option(*app, options->pid);
-  app->callback([options, &action] {
+  app.add_flag("-t,--tcp", options->tcp, "TCP sockets");
+  app.add_flag("-u,--udp", options->udp, "UDP sockets");
+  app.add_flag("-4,--ipv4", options->v4, "IPv4 sockets");
+  app.add_flag("-6,--ipv6", options->v6, "IPv6 sockets");
+  app.add_flag("-a,--all", options->all, "sockets in every state");
+  app.add_flag("-l,--listening", options->listening, "listening sockets, and UDP sockets without a peer");
+  app.add_flag("-n,--numeric", options->numeric, "rates as exact numbers");
+  app.add_flag("-i,--info", options->info, "what TCP knows of each connection");
+  app.add_flag("-p,--processes", options->processes, "the process, and its Millrace descriptor");
+  app.add_flag("-e,--extended", options->extended,
+               "owner, a number of each socket's own, and its queue if there are several; implies -o");
+  app.add_flag("-m,--memory", options->memory, "bytes of memory held, and their limits");
+  app.add_flag("-o,--options", options->options, "timers");
+  app.add_flag("-s,--summary", options->summary, "counts");
+  app.add_flag("-H,--no-header", options->no_header, "no line of headings");
+  add_pid_option(app, options->pid);
+  app.callback([options, &action] {
     options->options |= options->extended;
     action = [options] { return run(*options); };
   });

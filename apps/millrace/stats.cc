@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include <CLI/CLI.hpp>
+
 #include "command.h"
 #include "instances.h"
 #include "json_text.h"
@@ -19,7 +21,7 @@ namespace millrace::command {
 
 namespace {
 
-struct Options {
+struct StatsOptions {
   bool zeros = false, json = false, per_process = false, no_operation = false;
   int pid = 0;
   std::vector<std::string> patterns;
@@ -52,7 +54,7 @@ class Counters {
   /// The next counter added is the first of another program's answer.
   void begin_answer() { next_ = 0; }
   /// nstat's names first, in its order; then ours as they came.
-  void finish(const Options& options) {
+  void finish(const StatsOptions& options) {
     std::erase_if(entries_, [&](const Entry& entry) {
       const auto matches = [&](const std::string& pattern) {
         return fnmatch(pattern.c_str(), entry.name.c_str(), FNM_CASEFOLD) == 0;
@@ -94,7 +96,7 @@ class Counters {
   std::size_t next_ = 0;
 };
 
-int run(const Options& options) {
+int run(const StatsOptions& options) {
   std::vector<Counters> sets;
   if (!options.per_process) sets.emplace_back("millrace");
   const Asked asked = ask("stats 1\n", options.pid, [&](const Instance& instance, std::string_view line) {
@@ -126,22 +128,22 @@ int run(const Options& options) {
 }  // namespace
 
 void add_stats(CLI::App& parent, Action& action) {
-  auto options = std::make_shared<Options>();
-  CLI::App* app =
-      parent.add_subcommand("stats", "print the counters of running Millrace programs, as nstat(8)");
-  app->footer(
+  auto options = std::make_shared<StatsOptions>();
+  CLI::App& app =
+      add_command(parent, "stats", "print the counters of running Millrace programs, as nstat(8)");
+  app.footer(
       "Prints totals over all programs, as nstat does over all of the kernel's sockets, since each program "
       "started (as nstat -a: nothing is kept between two calls). First the counters that nstat has, under "
       "its "
       "names; then Millrace's own, which have their room's name in front.");
-  app->add_option("pattern", options->patterns, "only counters whose names match, such as 'Tcp*'");
-  app->add_flag("-z,--zeros", options->zeros, "counters that are 0 too");
-  app->add_flag("-j,--json", options->json, "as JSON");
-  app->add_flag("-a,--ignore", options->no_operation, "no effect, as values are always absolute");
-  app->add_flag("-s,--noupdate", options->no_operation, "no effect, as there is no history");
-  app->add_flag("--per-process", options->per_process, "each program under a heading of its own");
-  add_pid_option(*app, options->pid);
-  app->callback([options, &action] { action = [options] { return run(*options); }; });
+  app.add_option("pattern", options->patterns, "only counters whose names match, such as 'Tcp*'");
+  app.add_flag("-z,--zeros", options->zeros, "counters that are 0 too");
+  app.add_flag("-j,--json", options->json, "as JSON");
+  app.add_flag("-a,--ignore", options->no_operation, "no effect, as values are always absolute");
+  app.add_flag("-s,--noupdate", options->no_operation, "no effect, as there is no history");
+  app.add_flag("--per-process", options->per_process, "each program under a heading of its own");
+  add_pid_option(app, options->pid);
+  app.callback([options, &action] { action = [options] { return run(*options); }; });
 }
 
 }  // namespace millrace::command
