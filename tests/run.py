@@ -80,12 +80,12 @@ class Processes:
             except subprocess.TimeoutExpired:
                 timed_out = True
                 # SIGTERM first: the interop harness removes its namespaces on it.
-                self._end(process, signal.SIGTERM)
+                self.end(process, signal.SIGTERM)
                 try:
                     process.wait(20)
                 except subprocess.TimeoutExpired:
                     pass
-                self._end(process, signal.SIGKILL)
+                self.end(process, signal.SIGKILL)
                 process.wait()
             finally:
                 with self._lock:
@@ -93,14 +93,23 @@ class Processes:
             log.seek(0)
             return process.returncode, log.read().decode(errors="replace"), timed_out
 
+    def watch(self, process):
+        """One that somebody else waits for."""
+        with self._lock:
+            self._running.add(process)
+
+    def forget(self, process):
+        with self._lock:
+            self._running.discard(process)
+
     def stop(self):
         with self._lock:
             self._stopping = True
             for process in self._running:
-                self._end(process, signal.SIGTERM)
+                self.end(process, signal.SIGTERM)
 
     @staticmethod
-    def _end(process, number):
+    def end(process, number):
         try:
             os.killpg(process.pid, number)
         except ProcessLookupError:
@@ -279,17 +288,39 @@ def sources(*folders, endings=(".cc", ".h")):
     return [name for name in listed if name.endswith(endings) and (ROOT / name).exists()]
 
 
+# For a program that takes what others leave of the processors. A session of its own, which each program has, is a group of its own for
+# the scheduler where it has such: see sched(7).
+BESIDE = ["sh", "-c", 'echo 19 2>/dev/null >/proc/self/autogroup; exec nice -n 19 "$@"', "beside"]
+
+
+class BuildBeside:
+    """Builds beside the suites that mostly wait, until it is stopped: what is left then, and what failed, is for Run.build()."""
+
+    def __init__(self, directory, targets):
+        self._process = subprocess.Popen([*BESIDE, "ninja", "-C", str(ROOT / directory), *targets], stdin=subprocess.DEVNULL,
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        processes.watch(self._process)
+
+    def wait(self):
+        self._process.wait()
+
+    def stop(self):
+        """What ninja was at is not left half made."""
+        if self._process.poll() is None:
+            Processes.end(self._process, signal.SIGINT)
+        self.wait()
+        processes.forget(self._process)
+
+
 class Tidy:
     """clang-tidy over the product's sources; findings in headers count for the file that includes them.
 
-    It begins beside the suites that mostly wait, with what they leave of the processors, and ends with all of them.
+    It begins beside the suites that mostly wait, with what they leave of the processors, and ends with all of them. `after` comes before it.
     """
 
-    # A session of its own, which each program has, is a group of its own for the scheduler where it has such: see sched(7).
-    BESIDE = ["sh", "-c", 'echo 19 2>/dev/null >/proc/self/autogroup; exec nice -n 19 "$@"', "beside"]
-
-    def __init__(self, directory):
+    def __init__(self, directory, after):
         self._build = ROOT / directory
+        self._after = after
         self._waiting = tidy_units.units(self._build, ROOT, {"stack", "drivers", "apps", "bench"})
         self._files = sum(len(unit.files) for unit in self._waiting)
         self._lock = threading.Lock()
@@ -300,6 +331,7 @@ class Tidy:
         self._workers = [self._pool.submit(self._work) for _ in range(CORES)]
 
     def _work(self):
+        self._after.wait()
         while True:
             with self._lock:
                 if not self._waiting:
@@ -307,9 +339,9 @@ class Tidy:
                 unit = self._waiting.pop(0)
             with tempfile.TemporaryDirectory(prefix="millrace-tidy-") as scratch:
                 started = time.monotonic()
-                command = unit.command(self._build, ROOT / ".clang-tidy", scratch)
+                command = unit.command(ROOT / ".clang-tidy", scratch)
                 status, output, timed_out = processes.run(
-                    [*(self.BESIDE if self._beside.is_set() else []), *command], 900, self._build)
+                    [*(BESIDE if self._beside.is_set() else []), *command], 900, self._build)
             self._note(unit, status == 0 and not timed_out, output, time.monotonic() - started)
 
     def _note(self, unit, good, output, seconds):
@@ -318,7 +350,7 @@ class Tidy:
             if good:
                 self._outcome.passed += len(unit.files)
             elif len(unit.files) > 1:
-                self._waiting[:0] = unit.halves()
+                self._waiting[:0] = unit.parts(output)
             else:
                 self._outcome.failed += 1
                 self._outcome.output += output
@@ -344,15 +376,21 @@ NOT_SANITIZED = {"interop", "interop-tap", "interop-xdp", "interop-dpdk", "inter
 # while it unwinds looks unlocked; and the child of a process with threads may not begin one under it. The same tests run
 # under the other sanitizers.
 NOT_UNDER_TSAN = "-Cancelled.*:Forked.*"
+# A compilation of what each source includes, once for all: only beside a build that shows that no source needs it.
+PRECOMPILED = "-Db_pch=true"
 LINES = "-Dcpp_args=-g1"  # what a trace of calls needs, not all that a debugger can use: a quarter less to compile
 PLAIN = [LINES]
-ADDRESS = [LINES, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbench=false", "-Doptimization=2"]
-THREAD = [LINES, "-Db_sanitize=thread", "-Db_lundef=false", "-Dbench=false", "-Dapps=false", "-Doptimization=2"]
+ADDRESS = [LINES, PRECOMPILED, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbench=false", "-Doptimization=2"]
+THREAD = [LINES, PRECOMPILED, "-Db_sanitize=thread", "-Db_lundef=false", "-Dbench=false", "-Dapps=false", "-Doptimization=2"]
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
 }
+
+
+def needs(suites):
+    return sorted({name for suite in suites for name in suite.needs})
 
 
 def main():
@@ -374,20 +412,21 @@ def main():
         run.check("clang-format", ["clang-format-14", "--dry-run", "--Werror", *sources(".")], 300)
         run.check("shellcheck", ["shellcheck", "-x", *sources(".", endings=(".sh",)), ".ci/run"], 60)
     run.stage("g++")
-    tidy = None
+    tidy, sanitized = None, []
     if run.build("build-test", gcc, PLAIN):
         if not fast and run.configure("build-asan", clang, ADDRESS):
-            tidy = Tidy("build-asan")
+            sanitized = run.suites("build-asan", lambda suite: suite.name not in NOT_SANITIZED)
+            beside = BuildBeside("build-asan", needs(sanitized))
+            tidy = Tidy("build-asan", beside)
         run.run_suites(run.suites("build-test"))
     if not fast:
         run.stage("clang++, address and undefined behaviour sanitizers")
-        if run.configure("build-asan", clang, ADDRESS):
-            suites = run.suites("build-asan", lambda suite: suite.name not in NOT_SANITIZED)
-            for suite in suites:
-                suite.timeout *= SANITIZED_FACTOR
-            if run.build("build-asan", clang, ADDRESS, {name for suite in suites for name in suite.needs}):
-                run.run_suites(suites, "asan/")
         if tidy:
+            beside.stop()
+            for suite in sanitized:
+                suite.timeout *= SANITIZED_FACTOR
+            if run.build("build-asan", clang, ADDRESS, needs(sanitized)):
+                run.run_suites(sanitized, "asan/")
             run.stage("clang-tidy")
             tidy.finish(run)
         run.stage("clang++, thread sanitizer")
