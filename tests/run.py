@@ -61,19 +61,30 @@ class Processes:
     """The process groups started here, so that an interrupted run leaves none behind."""
 
     def __init__(self):
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may come while its thread has it
         self._running = set()
         self._stopping = False
+
+    def start(self, command, cwd=ROOT, environment=None, output=subprocess.DEVNULL):
+        """None once all have been stopped. Who has waited for it says so by forget()."""
+        with self._lock:
+            if self._stopping:
+                return None
+            process = subprocess.Popen(command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
+                                       stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+            self._running.add(process)
+            return process
+
+    def forget(self, process):
+        with self._lock:
+            self._running.discard(process)
 
     def run(self, command, timeout, cwd=ROOT, environment=None):
         """Returns (exit status, output, timed out)."""
         with tempfile.TemporaryFile(mode="w+b") as log:
-            with self._lock:
-                if self._stopping:
-                    return 1, "interrupted", False
-                process = subprocess.Popen(command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
-                                           stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-                self._running.add(process)
+            process = self.start(command, cwd, environment, log)
+            if process is None:
+                return 1, "interrupted", False
             timed_out = False
             try:
                 process.wait(timeout)
@@ -88,19 +99,9 @@ class Processes:
                 self.end(process, signal.SIGKILL)
                 process.wait()
             finally:
-                with self._lock:
-                    self._running.discard(process)
+                self.forget(process)
             log.seek(0)
             return process.returncode, log.read().decode(errors="replace"), timed_out
-
-    def watch(self, process):
-        """One that somebody else waits for."""
-        with self._lock:
-            self._running.add(process)
-
-    def forget(self, process):
-        with self._lock:
-            self._running.discard(process)
 
     def stop(self):
         with self._lock:
@@ -110,6 +111,8 @@ class Processes:
 
     @staticmethod
     def end(process, number):
+        if process.returncode is not None:
+            return  # its number may be another's by now
         try:
             os.killpg(process.pid, number)
         except ProcessLookupError:
@@ -234,8 +237,9 @@ class Run:
 
     def configure(self, directory, compiler, arguments):
         where = ROOT / directory
-        if (where / "build.ninja").exists():
-            return True
+        if (where / "build.ninja").exists():  # its lists may be older than the tree
+            update = ["ninja", "-C", str(where), "build.ninja"]
+            return processes.run(update, 300)[0] == 0 or self.check(f"{directory}: configure", update, 300)
         environment = ["env", f"CC=ccache {compiler[0]}", f"CXX=ccache {compiler[1]}"]
         return self.check(f"{directory}: configure", [*environment, "meson", "setup", str(where), *arguments], 300)
 
@@ -297,19 +301,18 @@ class BuildBeside:
     """Builds beside the suites that mostly wait, until it is stopped: what is left then, and what failed, is for Run.build()."""
 
     def __init__(self, directory, targets):
-        self._process = subprocess.Popen([*BESIDE, "ninja", "-C", str(ROOT / directory), *targets], stdin=subprocess.DEVNULL,
-                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        processes.watch(self._process)
+        self._process = processes.start([*BESIDE, "ninja", "-C", str(ROOT / directory), *targets])
 
     def wait(self):
-        self._process.wait()
+        if self._process is not None:
+            self._process.wait()
+            processes.forget(self._process)
 
     def stop(self):
         """What ninja was at is not left half made."""
-        if self._process.poll() is None:
+        if self._process is not None and self._process.poll() is None:
             Processes.end(self._process, signal.SIGINT)
         self.wait()
-        processes.forget(self._process)
 
 
 class Tidy:
@@ -379,9 +382,10 @@ NOT_UNDER_TSAN = "-Cancelled.*:Forked.*"
 # A compilation of what each source includes, once for all: only beside a build that shows that no source needs it.
 PRECOMPILED = "-Db_pch=true"
 LINES = "-Dcpp_args=-g1"  # what a trace of calls needs, not all that a debugger can use: a quarter less to compile
-PLAIN = [LINES]
-ADDRESS = [LINES, PRECOMPILED, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbench=false", "-Doptimization=2"]
-THREAD = [LINES, PRECOMPILED, "-Db_sanitize=thread", "-Db_lundef=false", "-Dbench=false", "-Dapps=false", "-Doptimization=2"]
+CLANG_LINES = LINES + ",-Xclang,-fno-pch-timestamp"  # or no two compilations would be the same
+PLAIN = [LINES, "-Db_pch=false"]
+ADDRESS = [CLANG_LINES, PRECOMPILED, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbench=false", "-Doptimization=2"]
+THREAD = [CLANG_LINES, PRECOMPILED, "-Db_sanitize=thread", "-Db_lundef=false", "-Dbench=false", "-Dapps=false", "-Doptimization=2"]
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -401,10 +405,19 @@ def main():
     options = parser.parse_args()
     fast = options.fast or bool(options.suite)
     os.environ.update(SANITIZER_OPTIONS)
-    os.environ.setdefault("CCACHE_NOHASHDIR", "1")  # one clone compiles for the next: the paths that a build names are relative
+    # One clone compiles for the next: the paths that a build names are relative, and what is compiled before has no macros of ours.
+    os.environ.setdefault("CCACHE_NOHASHDIR", "1")
+    os.environ.setdefault("CCACHE_SLOPPINESS", "pch_defines,time_macros")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: (processes.stop(), sys.exit(130)))
 
+    try:
+        return everything(options, fast)
+    finally:
+        processes.stop()
+
+
+def everything(options, fast):
     run = Run(options)
     gcc, clang = ("gcc", "g++"), ("clang-14", "clang++-14")
     if not fast:
@@ -412,16 +425,17 @@ def main():
         run.check("clang-format", ["clang-format-14", "--dry-run", "--Werror", *sources(".")], 300)
         run.check("shellcheck", ["shellcheck", "-x", *sources(".", endings=(".sh",)), ".ci/run"], 60)
     run.stage("g++")
+    built = run.build("build-test", gcc, PLAIN)
     tidy, sanitized = None, []
-    if run.build("build-test", gcc, PLAIN):
-        if not fast and run.configure("build-asan", clang, ADDRESS):
-            sanitized = run.suites("build-asan", lambda suite: suite.name not in NOT_SANITIZED)
-            beside = BuildBeside("build-asan", needs(sanitized))
-            tidy = Tidy("build-asan", beside)
+    if not fast and run.configure("build-asan", clang, ADDRESS):
+        sanitized = run.suites("build-asan", lambda suite: suite.name not in NOT_SANITIZED)
+        beside = BuildBeside("build-asan", needs(sanitized))
+        tidy = Tidy("build-asan", beside)
+    if built:
         run.run_suites(run.suites("build-test"))
     if not fast:
         run.stage("clang++, address and undefined behaviour sanitizers")
-        if tidy:
+        if tidy:  # else its configuration has failed
             beside.stop()
             for suite in sanitized:
                 suite.timeout *= SANITIZED_FACTOR

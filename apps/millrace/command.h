@@ -28,7 +28,8 @@ void add_settings(CLI::App& parent, Action& action);
 void add_ss(CLI::App& parent, Action& action);
 void add_stats(CLI::App& parent, Action& action);
 
-/// What add_subcommand() of CLI11 does; all of that library would be compiled for each subcommand otherwise.
+/// What add_subcommand() of CLI11 does: where an App is made, all of that library's code is generated once
+/// more.
 CLI::App& add_command(CLI::App& parent, const char* name, const char* description);
 
 /// The settings of one Millrace program that "--pid" limits a command to; 0: all.

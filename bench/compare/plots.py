@@ -33,11 +33,11 @@ def latency_against_load(results, columns, path):
         for name in columns:
             offered, median, p99 = (result.median(name, key) for key in ("offered", "p50_us", "p99_us"))
             if offered and median:
-                points[name].append(f"{offered / 1000:.3f} {median:.3f} {p99:.3f}")
+                points[name].append((offered / 1000, median, p99))
     drawn = [name for name in columns if points[name]]
     if not drawn:
         return
-    script = "".join(block(name, points[name]) for name in drawn)
+    script = "".join(block(name, [" ".join(f"{value:.3f}" for value in point) for point in sorted(points[name])]) for name in drawn)
     script += 'set logscale y\nset key top left\nset xlabel "requests a second that are asked for, thousands"\n'
     script += 'set ylabel "time from request to answer, µs"\nset title "64 bytes and their answer, 64 connections, open loop"\n'
     script += "plot " + ", ".join(

@@ -26,7 +26,7 @@ import row as rows_of  # noqa: E402
 import workloads  # noqa: E402
 
 STEADY = ("p50_us", "rate", "gbps")  # the figures whose ratios decide which rows are measured again
-CERTAIN = 0.02  # of a ratio: no more rounds are needed
+CERTAIN = 0.02  # a ratio with a smaller standard error
 AGAIN = 5  # times as many rounds as all rows have, at most
 
 
@@ -39,6 +39,7 @@ class Result:
     left_out: dict = dataclasses.field(default_factory=dict)  # column: why
     seconds: float = 0  # that its last round took
     rounds: int = 0
+    failed: str = ""  # why it is not measured again
 
     def median(self, column, key):
         values = [run[key] for run in self.runs.get(column, []) if key in run]
@@ -61,10 +62,14 @@ class Result:
         return statistics.median(ratios) if ratios else None
 
     def doubt(self):
-        """How far the least certain ratio of its medians and rates may be off: the median's standard error as a part of it, of values
-        that lie as a normal distribution's do."""
-        return max((2 * (half_quartiles(ratios) or 0) * 0.93 / math.sqrt(len(ratios)) for column in self.runs for figure in self.row.figures
-                    if figure.key in STEADY and column != "kernel" and (ratios := self._ratios(column, figure))), default=0)
+        """Of the least certain ratio of its medians and rates, in columns of Millrace's."""
+        return max((standard_error(ratios) for column in self.runs for figure in self.row.figures
+                    if figure.key in STEADY and has_aims(column) and (ratios := self._ratios(column, figure))), default=0)
+
+    def drop_round(self):
+        """The one that was begun: runs of one round stay neighbours."""
+        for runs in self.runs.values():
+            del runs[self.rounds:]
 
 
 def half_quartiles(values):
@@ -72,6 +77,13 @@ def half_quartiles(values):
         return None
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     return (high - low) / 2 / statistics.median(values)
+
+
+def standard_error(values):
+    """Of the median, as a part of it, by the quartiles, where the values lie as a normal distribution's do; of few, the quartiles
+    are too near."""
+    half = half_quartiles(values)
+    return math.inf if half is None else 2 * half * 0.93 / math.sqrt(len(values)) * (1 + 1.5 / len(values))
 
 
 class Progress:
@@ -115,7 +127,7 @@ def measure(place, result, columns, told):
     finally:
         place.end_programs()
     for column in columns if result.rounds % 2 == 0 else reversed(columns):
-        runs = result.runs.setdefault(column.name, [])
+        runs = result.runs[column.name]
         obstacle = row.obstacle(place, column)
         if obstacle:
             result.left_out[column.name] = obstacle
@@ -131,10 +143,6 @@ def measure(place, result, columns, told):
 
 def columns_of(row, columns):
     return [column for column in columns if column in row.columns]
-
-
-def runs_of(row, runs):
-    return min(runs, row.most_runs)
 
 
 def digits(value):
@@ -186,6 +194,8 @@ def table(results, columns, floors):
             lines.append(line.rstrip())
     for result in results:
         lines += [f"{result.row.name}, {name}: left out: it {why}" for name, why in result.left_out.items()]
+        if result.failed:
+            lines.append(f"{result.row.name}: failed after {result.rounds} rounds: {result.failed}")
     for wire, floor in floors.items():
         lines.append(f"{wire} alone, no stack above it: a frame and its echo {digits(floor['p50_us'])} µs, 64 at once "
                      f"{digits(floor['rate'])} a second for {digits(floor['cpu_us_each'])} µs of both ends' CPU each; one way "
@@ -208,15 +218,16 @@ def as_json(results, floors, place, options, stolen):
                     "columns": {name: {"median": result.median(name, figure.key), "spread": result.spread(name, figure.key),
                                        "ratio": None if name == "kernel" else result.ratio(name, figure),
                                        "aim": figure.aims.get(name)} for name in result.runs}} for figure in result.row.figures]
-        rows.append({"name": result.row.name, "figures": figures, "runs": result.runs, "left_out": result.left_out})
-    return {"machine": machine() | {"stolen": stolen}, "settings": place.settings() | place.limits(), "runs": options.runs, "seconds": options.seconds, "floors": floors,
+        rows.append({"name": result.row.name, "figures": figures, "runs": result.runs, "left_out": result.left_out, "failed": result.failed,
+                     "standard_error": doubt if math.isfinite(doubt := result.doubt()) else None})
+    return {"machine": machine() | {"stolen": stolen}, "settings": place.settings() | place.limits(), "runs": options.runs, "minutes": options.minutes, "seconds": options.seconds, "floors": floors,
             "rows": rows}
 
 
 def parse():
     parser = argparse.ArgumentParser()
     parser.add_argument("build", help="a release build")
-    parser.add_argument("--runs", type=int, default=3, help="of each row on each column, in turn, at least")
+    parser.add_argument("--runs", type=int, default=3, help="of each row on each column, in turn, before any is measured again")
     parser.add_argument("--minutes", type=float, default=10, help="after which no row is measured again, however much its ratios vary")
     parser.add_argument("--seconds", type=float, default=0.5, help="that a run measures")
     parser.add_argument("--only", default="", help="a regular expression of the rows' names")
@@ -257,6 +268,8 @@ def main():
                 json.dump(as_json(results, floors, place, options, stolen), out, indent=1)
         if options.plots:
             plots.draw(results, [column.name for column in columns], options.plots)
+        if any(result.failed for result in results):
+            return 1
     except testbed.Failure as failure:
         print(f"compare: {failure}", file=sys.stderr)
         return 1
@@ -283,7 +296,7 @@ def compare(place, rows, columns, options):
     """All rows in rounds, so that what lasts some seconds meets one run of each at most; then, while there is time, rounds of those
     whose ratios are not certain, the least certain first."""
     results = [Result(row, {column.name: [] for column in columns_of(row, columns)}) for row in rows]
-    progress = Progress(sum(runs_of(row, options.runs) * len(columns_of(row, columns)) for row in rows))
+    progress = Progress(sum(min(options.runs, row.most_runs) * len(columns_of(row, columns)) for row in rows))
     for number in range(options.runs):
         progress.tell(f"round {number + 1} of {options.runs}")
         for result in results:
@@ -291,10 +304,15 @@ def compare(place, rows, columns, options):
                 measure(place, result, columns, progress.step)
     end = options.minutes * 60
     while again := uncertain(results, options.runs * AGAIN, end - progress.seconds()):
-        progress.tell(f"{len(again)} rows again: the ratios of {again[0].row.name} may be {again[0].doubt():.0%} off")
+        progress.tell(f"{len(again)} rows again, as the ratios of {again[0].row.name} and others vary")
         for result in again:
-            if result.seconds <= end - progress.seconds():
+            if result.seconds > end - progress.seconds():
+                continue
+            try:
                 measure(place, result, columns, lambda name: progress.again(end, name))
+            except testbed.Failure as failure:
+                result.drop_round()
+                result.failed = str(failure)
     floors = {wire: place.floor(wire, options.seconds) for wire in dict.fromkeys(column.wire for column in columns)}
     progress.end()
     return results, floors
@@ -302,8 +320,8 @@ def compare(place, rows, columns, options):
 
 def uncertain(results, most_rounds, seconds):
     """The rows to measure once more that take no longer than that."""
-    left = [result for result in results
-            if result.rounds < min(most_rounds, result.row.most_runs) and result.seconds <= seconds and result.doubt() > CERTAIN]
+    left = [result for result in results if not result.failed and result.rounds < min(most_rounds, result.row.most_runs)
+            and result.seconds <= seconds and result.doubt() > CERTAIN]
     return sorted(left, key=Result.doubt, reverse=True)
 
 

@@ -5,7 +5,7 @@
 namespace millrace::drivers::dpdk {
 namespace {
 
-/// So many digits, or up to `most`.
+/// From `digits` up to `most` of them.
 bool is_hex(std::string_view text, std::size_t digits, std::size_t most) {
   return text.size() >= digits && text.size() <= most &&
          text.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;

@@ -25,7 +25,7 @@ std::string parse_dpdk(const SpecLayer& layer, Target& target) {
   const std::string name = std::move(items.front());
   items.erase(items.begin());
   if (drivers::dpdk::is_pci_address(name)) {
-    target.kind = Target::Kind::kPci;
+    target.kind = Kind::kPci;
     target.pci = drivers::dpdk::with_whole_address(name);
     return {};
   }
@@ -33,7 +33,7 @@ std::string parse_dpdk(const SpecLayer& layer, Target& target) {
     return "device \"" + target.spec + "\": \"" + name +
            "\" is neither a PCI address, such as 0000:3b:00.0, nor a virtual device, such as "
            "net_virtio_user0";
-  target.kind = Target::Kind::kVirtual;
+  target.kind = Kind::kVirtual;
   target.virtual_driver = name.substr(0, name.find_last_not_of("0123456789") + 1);
   target.virtual_arguments = std::move(items);
   target.interface = target.virtual_argument("iface");
