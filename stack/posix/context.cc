@@ -83,7 +83,7 @@ Context::~Context() {
 }
 
 bool Context::unlock() {
-  if (told_count_ == 0 && !lent_sends_.any_over()) [[likely]] {
+  if (nothing_to_tell()) [[likely]] {
     const bool contended = mutex_.unlock();
     signal_gate.leave();
     return contended;
@@ -208,6 +208,10 @@ void Context::check_device_sleeper(Instant now, bool took_frames) {
 }
 
 void Context::let_others_in() {
+  if (nothing_to_tell() && !mutex_.wanted() && !signal_gate.deferred()) [[likely]] {
+    cpu_relax();
+    return;
+  }
   if (!unlock()) {
     cpu_relax();
   } else {

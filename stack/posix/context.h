@@ -212,8 +212,10 @@ class Context {
   /// Somebody sleeps on the device, and what this call did concerns the sleep.
   void check_device_sleeper(Instant now, bool took_frames);
   void leave_leadership(Waiter& waiter);
-  /// Steps aside for threads that sleep for the lock.
+  /// Steps aside for threads that want the lock, where there are any, and does what unlock() does.
   void let_others_in();
+  /// unlock() would wake nobody, and no zero-copy send has ended.
+  [[nodiscard]] bool nothing_to_tell() const { return told_count_ == 0 && !lent_sends_.any_over(); }
   [[nodiscard]] Duration spin_window() const { return config_.busy_poll.value_or(adaptive_spin_); }
   /// After a wait that ended well: how long it was, and whether polling did not cover it.
   void adapt_spin(Duration waited, bool slept);

@@ -5,6 +5,12 @@
 namespace millrace::posix {
 
 void Mutex::lock_slow() {
+  wanting_.fetch_add(1, std::memory_order_relaxed);
+  acquire_slow();
+  wanting_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Mutex::acquire_slow() {
   // Sections are a few hundred nanoseconds: as long as it takes to fall asleep.
   for (int i = 0; i < 200; ++i) {
     std::uint32_t expected = kFree;

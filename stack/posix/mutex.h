@@ -25,6 +25,9 @@ class Mutex {
   }
   /// A look that orders nothing.
   [[nodiscard]] bool held() const { return state_.load(std::memory_order_relaxed) != kFree; }
+  /// A thread waits for it, asleep or not yet: whoever holds it may keep it while none does. A look that
+  /// orders nothing.
+  [[nodiscard]] bool wanted() const { return wanting_.load(std::memory_order_relaxed) != 0; }
   /// True when a thread that slept for the lock was woken.
   bool unlock() {
     if (state_.exchange(kFree, std::memory_order_release) != kContended) [[likely]]
@@ -36,9 +39,11 @@ class Mutex {
  private:
   static constexpr std::uint32_t kFree = 0, kHeld = 1, kContended = 2;
   void lock_slow();
+  void acquire_slow();
   void wake_one();
 
   std::atomic<std::uint32_t> state_{kFree};
+  std::atomic<std::uint32_t> wanting_{0};  ///< threads in lock_slow()
 };
 
 }  // namespace millrace::posix

@@ -20,6 +20,8 @@ class SignalGate {
     if (deferred_ != 0 && inside_ == 0) [[unlikely]]
       deliver();
   }
+  /// A signal waits for leave().
+  [[nodiscard]] bool deferred() const { return deferred_ != 0; }
   [[nodiscard]] bool must_defer() const { return inside_ != 0; }
   /// In a handler: sends the signal to this thread again, blocked until leave(). `interrupted`: the mask that
   /// the handler returns to.

@@ -30,6 +30,38 @@ TEST_F(Blocking, RecvSleepsUntilDataComes) {
   reader.join();
 }
 
+TEST_F(Blocking, OthersGetTheirTurnWhileOneThreadBusyPolls) {
+  constexpr int kHalfAnHour = 1'800'000'000;
+  mr_finish();
+  start(kHalfAnHour);
+  const auto [silent_client, silent_server] = connection();
+  const auto [client, server] = connection();
+  std::thread poller([fd = silent_server] {
+    char byte;
+    EXPECT_EQ(mr_recv(fd, &byte, 1, 0), 1);
+  });
+  let_it_sleep();  // or rather poll
+  std::vector<std::thread> others;
+  for (int i = 0; i < 3; ++i) {
+    others.emplace_back([] {
+      const auto [from, to] = datagram_pair();
+      char byte;
+      for (int n = 0; n < 500; ++n) {
+        EXPECT_EQ(mr_send(from, "x", 1, 0), 1);
+        EXPECT_EQ(mr_recv(to, &byte, 1, 0), 1);
+      }
+      mr_close(from);
+      mr_close(to);
+    });
+  }
+  for (std::thread& other : others) other.join();
+  EXPECT_EQ(mr_send(client, "x", 1, 0), 1);
+  char byte;
+  EXPECT_EQ(mr_recv(server, &byte, 1, 0), 1);
+  EXPECT_EQ(mr_send(silent_client, "x", 1, 0), 1);
+  poller.join();
+}
+
 TEST_F(Blocking, AcceptSleepsUntilSomebodyConnects) {
   const int listening = listener();
   std::thread acceptor([listening] { EXPECT_GE(mr_accept(listening, nullptr, nullptr), 0); });
