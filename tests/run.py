@@ -382,7 +382,7 @@ NOT_UNDER_TSAN = "-Cancelled.*:Forked.*"
 # A compilation of what each source includes, once for all: only beside a build that shows that no source needs it.
 PRECOMPILED = "-Db_pch=true"
 LINES = "-Dcpp_args=-g1"  # what a trace of calls needs, not all that a debugger can use: a quarter less to compile
-CLANG_LINES = LINES + ",-Xclang,-fno-pch-timestamp"  # or no two compilations would be the same
+CLANG_LINES = LINES + " -Xclang -fno-pch-timestamp"  # or no two compilations would be the same
 PLAIN = [LINES, "-Db_pch=false"]
 ADDRESS = [CLANG_LINES, PRECOMPILED, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbench=false", "-Doptimization=2"]
 THREAD = [CLANG_LINES, PRECOMPILED, "-Db_sanitize=thread", "-Db_lundef=false", "-Dbench=false", "-Dapps=false", "-Doptimization=2"]
