@@ -114,7 +114,6 @@ def main():
             columns = [column for column in rows_of.OURS if column in row.columns and re.search(options.columns, column.name)
                        and not place.missing(column)]
             row.prepare(place)
-            place.end_programs()
             with tempfile.TemporaryDirectory(prefix="millrace-layers-") as folder:
                 everything[row.name] = {column.name: measure(place, row, column, options.seconds, folder) for column in columns}
             print(table(row.name, row.unit, everything[row.name]) + "\n", flush=True)

@@ -60,7 +60,7 @@ class Row:
         return None
 
     def prepare(self, place):
-        """What comes before each round."""
+        """What comes before each round; it leaves no program behind."""
 
     def units_a_second(self, result):
         """How many of them it did, by its result."""

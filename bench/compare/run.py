@@ -46,7 +46,6 @@ class Result:
         return statistics.median(values) if values else None
 
     def spread(self, column, key):
-        """Half of the distance between the quartiles, as a part of the median."""
         return half_quartiles([run[key] for run in self.runs.get(column, []) if key in run])
 
     def _ratios(self, column, figure):
@@ -58,6 +57,7 @@ class Result:
         return [ours[key] / theirs[key] for ours, theirs in pairs if theirs.get(key) and key in ours]
 
     def ratio(self, column, figure):
+        """The median of the ratios of runs that were neighbours in time."""
         ratios = self._ratios(column, figure)
         return statistics.median(ratios) if ratios else None
 
@@ -73,6 +73,7 @@ class Result:
 
 
 def half_quartiles(values):
+    """Half of the distance between the quartiles, as a part of the median; None of too few."""
     if len(values) < 3 or not statistics.median(values):
         return None
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -122,10 +123,7 @@ def measure(place, result, columns, told):
     """One round of a row. A B, B A: what the machine does meanwhile meets all columns."""
     row, began = result.row, time.monotonic()
     columns = columns_of(row, columns)
-    try:
-        row.prepare(place)
-    finally:
-        place.end_programs()
+    row.prepare(place)
     for column in columns if result.rounds % 2 == 0 else reversed(columns):
         runs = result.runs[column.name]
         obstacle = row.obstacle(place, column)

@@ -55,7 +55,10 @@ class PartOfCapacity(OpenLoop):
 
     def prepare(self, place):
         most = RoundTrips("capacity", (KERNEL,), (), self.seconds, connections=self.connections, busy=True, clients=self.clients)
-        self.rate = most.run(place, KERNEL)["rate"] * self.percent / 100
+        try:
+            self.rate = most.run(place, KERNEL)["rate"] * self.percent / 100
+        finally:
+            place.end_programs()
 
     def run(self, place, column):
         return super().run(place, column) | {"offered": self.rate}
