@@ -8,7 +8,8 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <system_error>
+
+#include "common/system_error.h"
 
 namespace millrace::command {
 
@@ -51,7 +52,7 @@ Child::Child(const std::string& path, const std::vector<std::string>& words, con
   sigset_t before;
   sigprocmask(SIG_BLOCK, &set, &before);
   pid_ = fork();
-  if (pid_ < 0) throw std::system_error(errno, std::generic_category(), "cannot fork");
+  if (pid_ < 0) apps::throw_errno("cannot fork");
   if (pid_ != 0) return;
   for (const int fd : keep) fcntl(fd, F_SETFD, 0);
   become(path, words, before);

@@ -23,6 +23,7 @@
 #include "command.h"
 #include "common/capture_setting.h"
 #include "common/settings.h"
+#include "common/system_error.h"
 #include "common/tcp_setting.h"
 #include "open_device.h"
 #include "posix/settings.h"
@@ -118,7 +119,7 @@ class Legacy {
   explicit Legacy(const posix::Settings& settings) : config_(settings.context) {
     if (settings.device == "none" || !drivers::can_hand_over(settings.device)) return;
     file_ = move_up(posix::make_shared_file());
-    if (file_ < 0) throw std::system_error(errno, std::generic_category(), "cannot make shared memory");
+    if (file_ < 0) apps::throw_errno("cannot make shared memory");
     drivers::DeviceOptions options;
     options.shared_file = file_;
     drivers::OpenQueuesResult opened = drivers::open_queues(settings.device, settings.queues, options);
@@ -160,8 +161,7 @@ class Legacy {
   [[nodiscard]] int locked_file() const {
     const int again = open(("/proc/self/fd/" + std::to_string(file_)).c_str(), O_RDWR | O_CLOEXEC);
     struct flock lock = whole_file(F_RDLCK);
-    if (again < 0 || fcntl(again, F_OFD_SETLK, &lock) != 0)
-      throw std::system_error(errno, std::generic_category(), "cannot lock shared memory");
+    if (again < 0 || fcntl(again, F_OFD_SETLK, &lock) != 0) apps::throw_errno("cannot lock shared memory");
     const int moved = move_up(again);
     close(again);
     return moved;
