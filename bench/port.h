@@ -27,6 +27,11 @@ struct Port {
     device->own_addresses(addresses);
     if (SlabSource* memory = device->slab_source(); memory != nullptr) pool.take_slabs_from(*memory);
   }
+  Port(const Port&) = delete;
+  Port& operator=(const Port&) = delete;
+  /// Precondition: no packet of the pool is left but in the device.
+  ~Port() { device->release_packets(); }
+
   std::size_t receive(PacketQueue& out) { return device->rx_burst(pool, out, kBurst, now()); }
   /// What the device had no room for stays in the queue.
   void send(PacketQueue& out) {
