@@ -8,6 +8,7 @@
 #include "load.h"
 #include "machine_cpu.h"
 #include "stream.h"
+#include "turns.h"
 
 namespace millrace::load {
 
@@ -52,7 +53,65 @@ tcp_info info_of(const Options& options, int fd) {
   return info;
 }
 
+/// Of a turn, the part before it is measured: until buffers are as full as they will be.
+constexpr double kSettling = 0.125;
+
+/// What went through a stream, and what that took.
+struct Transferred {
+  std::uint64_t bytes = 0;
+  double seconds = 0, cpu_seconds = 0;
+
+  void add(const Transferred& other) {
+    bytes += other.bytes;
+    seconds += other.seconds;
+    cpu_seconds += other.cpu_seconds;
+  }
+  void fill(Report& report) const {
+    report.add("bytes", bytes);
+    report.add("seconds", seconds);
+    report.add("gbps", gigabits(bytes, seconds));
+    report.add("cpu_s_gigabyte", per_gigabyte(cpu_seconds, bytes));
+  }
+};
+
+/// What `transfer(seconds)` moves in the time, which it may overstep a little.
+template <typename Transfer>
+Transferred measured(Transfer transfer, double seconds) {
+  const MachineCpu cpu;
+  const auto start = Clock::now();
+  const std::uint64_t bytes = transfer(seconds);
+  return {.bytes = bytes, .seconds = seconds_since(start), .cpu_seconds = cpu.seconds()};
+}
+
+/// The same in each turn that standard input allots.
+template <typename Transfer>
+void in_turns(const Options& options, Report& report, Transfer transfer) {
+  Turns turns(options);
+  Transferred last, all;
+  for (Report of_last; const auto seconds = turns.next(of_last);) {
+    transfer(*seconds * kSettling);
+    last = measured(transfer, *seconds);
+    all.add(last);
+    of_last = {};
+    last.fill(of_last);
+  }
+  all.fill(report);
+}
+
+bool send_in_turns(const Options& options, Report& report) {
+  const Descriptor fd = connect_tcp(options);
+  const std::vector<unsigned char> block(options.size, 0x6d);
+  in_turns(options, report, [&](double seconds) {
+    std::uint64_t sent = 0;
+    for (const auto start = Clock::now(); seconds_since(start) < seconds; sent += block.size())
+      send_all(options, fd.get(), block.data(), block.size());
+    return sent;
+  });
+  return true;
+}
+
 bool bulk_send(const Options& options, Report& report) {
+  if (options.turns) return send_in_turns(options, report);
   const Descriptor fd = connect_tcp(options);
   const std::vector<unsigned char> block(options.size, 0x6d);
   const MachineCpu cpu;
@@ -73,10 +132,7 @@ bool bulk_send(const Options& options, Report& report) {
   if (options.api->shutdown(fd.get(), SHUT_WR) != 0) fail_with_errno("shutdown");
   read_stream(options, fd.get(), 0, [](auto) {});
   const double elapsed = seconds_since(start);
-  report.add("bytes", sent);
-  report.add("seconds", elapsed);
-  report.add("gbps", gigabits(sent, elapsed));
-  report.add("cpu_s_gigabyte", per_gigabyte(cpu.seconds(), sent));
+  Transferred{.bytes = sent, .seconds = elapsed, .cpu_seconds = cpu.seconds()}.fill(report);
   if (half > 0)
     report.add("second_half_mbps", gigabits(info.tcpi_bytes_acked - half_acked, sending - half) * 1000);
   report.add("retransmitted", std::uint64_t{info.tcpi_total_retrans});
@@ -88,15 +144,14 @@ bool bulk_send(const Options& options, Report& report) {
 
 bool bulk_receive(const Options& options, Report& report) {
   const Descriptor fd = connect_tcp(options);
-  const MachineCpu cpu;
-  const auto start = Clock::now();
-  const std::uint64_t got = read_stream(options, fd.get(), options.seconds, [](auto) {});
-  const double elapsed = seconds_since(start);
-  report.add("bytes", got);
-  report.add("seconds", elapsed);
-  report.add("gbps", gigabits(got, elapsed));
-  report.add("cpu_s_gigabyte", per_gigabyte(cpu.seconds(), got));
-  return got > 0;
+  const auto receive = [&](double seconds) { return read_stream(options, fd.get(), seconds, [](auto) {}); };
+  if (options.turns) {
+    in_turns(options, report, receive);
+    return true;
+  }
+  const Transferred all = measured(receive, options.seconds);
+  all.fill(report);
+  return all.bytes > 0;
 }
 
 /// Sends random bytes and reads them back at the same time, from two threads; the hashes must agree.

@@ -15,14 +15,14 @@ class ShortLives {
       : options_(options), window_(window), set_(*options.api) {}
 
   bool run() {
-    for (std::size_t i = 0; i < options_.connections; ++i) {
-      places_.emplace_back(options_.size);
-      open(i);
-    }
-    while (!window_.over() && intact_) {
-      const auto events = set_.wait(options_.busy ? 0 : 1000);
-      window_.look(!events.empty());
-      for (const epoll_event& event : events) on_event(event.data.u64);
+    for (std::size_t i = 0; i < options_.connections; ++i) places_.emplace_back(options_.size);
+    while (intact_ && window_.next()) {
+      for (std::size_t i = 0; i < places_.size(); ++i) open(i);
+      while (open_ > 0 && intact_ && !(window_.over() && window_.give_up())) {
+        const auto events = set_.wait(options_.busy ? 0 : 100);
+        window_.look(!events.empty());
+        for (const epoll_event& event : events) on_event(event.data.u64);
+      }
     }
     return intact_;
   }
@@ -40,6 +40,7 @@ class ShortLives {
     place.began = Clock::now();
     place.exchange.connect(start_connect_tcp(options_, opened_++));
     place.asked = false;
+    ++open_;
     set_.add(place.exchange.fd(), index, EPOLLOUT);
   }
 
@@ -57,15 +58,16 @@ class ShortLives {
     if (place.exchange.read(options_, MSG_DONTWAIT) != Exchange::Read::kAll) return;
     intact_ = intact_ && place.exchange.intact();
     place.exchange.close();
+    --open_;
     window_.note(place.began, Clock::now());
-    open(index);
+    if (!window_.over()) open(index);
   }
 
   const Options& options_;
   Window& window_;
   EventSet set_;
   std::vector<Place> places_;
-  std::size_t opened_ = 0;
+  std::size_t opened_ = 0, open_ = 0;
   bool intact_ = true;
 };
 

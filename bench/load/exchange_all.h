@@ -9,39 +9,48 @@
 
 namespace millrace::load {
 
-/// Connects all exchanges, and keeps each busy on one epoll set until the window is over: the next request
-/// follows an answer. False: an answer was wrong.
+/// One turn: keeps each exchange busy until it is over, the next request follows an answer. False: an answer
+/// was wrong.
 template <typename AnyExchange>
-bool exchange_all(const Options& options, Window& window, std::vector<AnyExchange>& exchanges) {
+bool exchange_in_turn(const Options& options, Window& window, EventSet& set,
+                      std::vector<AnyExchange>& exchanges) {
   using Read = typename AnyExchange::Read;
-  EventSet set(*options.api);
-  for (std::size_t i = 0; i < exchanges.size(); ++i) {
-    exchanges[i].connect(connect_tcp(options, i));
-    set.add(exchanges[i].fd(), i, EPOLLIN);
-  }
   for (AnyExchange& exchange : exchanges) exchange.ask(options, MSG_DONTWAIT);
-  bool intact = true;
-  // At the end all answers are waited for: a connection that is closed on unread data is reset.
+  // At the end all answers are waited for: a connection that is closed on unread data is reset, and what
+  // takes long would be left out.
   std::size_t waiting = exchanges.size();
-  for (bool over = false;
-       waiting > 0 && intact && !(over && Clock::now() > window.end() + Window::kLastAnswers);) {
+  for (bool over = false; waiting > 0 && !(over && window.give_up());) {
     over = over || window.over();
     const auto events = set.wait(options.busy ? 0 : 100);
     window.look(!events.empty());
     for (const epoll_event& event : events) {
       AnyExchange& exchange = exchanges[event.data.u64];
       if (exchange.read(options, MSG_DONTWAIT) != Read::kAll) continue;
-      intact = intact && exchange.intact();
-      if (over) {
-        --waiting;
-        continue;
-      }
+      if (!exchange.intact()) return false;
       const auto answered_at = Clock::now();
       window.note(exchange.sent_at, answered_at, exchange.requests());
-      exchange.ask(options, MSG_DONTWAIT, answered_at);
+      if (over) {
+        --waiting;
+      } else {
+        exchange.ask(options, MSG_DONTWAIT, answered_at);
+      }
     }
   }
-  return intact;
+  return true;
+}
+
+/// Connects all exchanges, and keeps them busy on one epoll set in each turn. False: an answer was wrong.
+template <typename AnyExchange>
+bool exchange_all(const Options& options, Window& window, std::vector<AnyExchange>& exchanges) {
+  EventSet set(*options.api);
+  for (std::size_t i = 0; i < exchanges.size(); ++i) {
+    exchanges[i].connect(connect_tcp(options, i));
+    set.add(exchanges[i].fd(), i, EPOLLIN);
+  }
+  while (window.next()) {
+    if (!exchange_in_turn(options, window, set, exchanges)) return false;
+  }
+  return true;
 }
 
 }  // namespace millrace::load

@@ -15,6 +15,10 @@ class Histogram {
     buckets_[bucket_of(nanoseconds)] += times;
     count_ += times;
   }
+  void add(const Histogram& other) {
+    for (std::size_t i = 0; i < buckets_.size(); ++i) buckets_[i] += other.buckets_[i];
+    count_ += other.count_;
+  }
   [[nodiscard]] std::uint64_t count() const { return count_; }
 
   /// The smallest recorded value that at least this fraction of the samples does not exceed, as its bucket's

@@ -41,7 +41,8 @@ struct Options {
   double rate = 0;   ///< rr: requests a second that are sent, come what may; 0: each follows an answer
   double pause = 0;  ///< seconds before the reader starts
   std::uint64_t seed = 1;
-  bool busy = false;  ///< spin instead of sleeping
+  bool busy = false;   ///< spin instead of sleeping
+  bool turns = false;  ///< rr, connect, bulk, kv: standard input says when, and for how long
 };
 
 /// A run that could not go on: one line for the user.

@@ -107,6 +107,10 @@ int run(int argc, char** argv) {
   app.add_flag("--stats", stats, "print the stack's counters when the connections are closed")
       ->needs("--dev");
   app.add_flag("--busy", options.busy, "spin instead of sleeping");
+  app.add_flag("--turns", options.turns,
+               "rr, connect, bulk, kv: measure when standard input says so: each line is the seconds of a "
+               "turn, and is "
+               "answered by a line of what it gave; at the end of input comes what all gave");
   app.add_flag("--json", json, "print one JSON object");
   for (const Mode& mode : kModes) app.add_subcommand(mode.name, mode.what);
   CLI11_PARSE(app, argc, argv);
@@ -125,6 +129,12 @@ int run(int argc, char** argv) {
   if (app.count("--size") == 0 && (chosen == "bulk" || chosen == "say")) options.size = 128 * 1024;
   if (options.direction == "echo" && options.size % 64 != 0) {
     throw millrace::load::Failure("--size must be a multiple of 64 for bulk --direction echo");
+  }
+  const bool may_have_turns = chosen == "rr" || chosen == "connect" || chosen == "kv" ||
+                              (chosen == "bulk" && !options.direction.empty() && options.direction != "echo");
+  if (options.turns && (!may_have_turns || options.count != 0 || options.bytes != 0)) {
+    throw millrace::load::Failure(
+        "--turns is for rr, connect, kv and bulk --direction send or receive, without --count and --bytes");
   }
   if (options.direction.empty()) options.direction = "echo";
   if (options.bytes == 0 && options.direction == "echo") options.bytes = 1'000'000;

@@ -17,8 +17,10 @@ namespace {
 /// counts: what is measured is the time from the moment at which it came (no coordinated omission).
 class Arrivals {
  public:
-  Arrivals(double rate, std::uint64_t seed, Clock::time_point begin)
-      : random_(seed), gap_(rate), next_(begin) {}
+  Arrivals(double rate, std::uint64_t seed) : random_(seed), gap_(rate) {}
+
+  /// The next comes then; those before it never do.
+  void begin(Clock::time_point when) { next_ = when; }
 
   [[nodiscard]] Clock::time_point next() const { return next_; }
   Clock::time_point take() {
@@ -38,7 +40,7 @@ class OpenLoop {
   OpenLoop(const Options& options, Window& window)
       : options_(options),
         window_(window),
-        arrivals_(options.rate, options.seed, Clock::now()),
+        arrivals_(options.rate, options.seed),
         set_(*options.api),
         came_at_(options.connections) {
     for (std::size_t i = 0; i < options.connections; ++i) {
@@ -58,18 +60,23 @@ class OpenLoop {
     if (timer_ >= 0) close(timer_);
   }
 
-  /// What has not been answered at the window's end counts as unanswered.
+  /// What came in a turn and is not answered some time after its end counts as unanswered.
   bool run() {
-    while (!window_.over() && intact_) {
-      const auto now = Clock::now();
-      ask_all_due(now);
-      if (!options_.busy) set_timer(now);
-      take_answers();
+    while (intact_ && window_.next()) {
+      arrivals_.begin(Clock::now());
+      while (!window_.over() && intact_) {
+        const auto now = Clock::now();
+        ask_all_due(now);
+        if (!options_.busy) set_timer(now);
+        take_answers();
+      }
+      // What is slow would be left out, if the turn ended without it.
+      while (intact_ && !all_answered() && !window_.give_up()) {
+        ask_all_due(window_.end());
+        take_answers();
+      }
+      count_unanswered();
     }
-    count_unanswered();
-    // A connection that is closed on unread data is reset.
-    const auto end = Clock::now() + Window::kLastAnswers;
-    while (intact_ && idle_.size() < exchanges_.size() && Clock::now() < end) take_answers();
     return intact_;
   }
   [[nodiscard]] std::uint64_t unanswered() const { return unanswered_; }
@@ -83,9 +90,13 @@ class OpenLoop {
     }
   }
 
+  [[nodiscard]] bool all_answered() const {
+    return idle_.size() == exchanges_.size() && arrivals_.next() > window_.end();
+  }
+
   void count_unanswered() {
-    unanswered_ = exchanges_.size() - idle_.size();
-    while (arrivals_.next() < window_.end()) {
+    unanswered_ += exchanges_.size() - idle_.size();
+    while (arrivals_.next() <= window_.end()) {
       ++unanswered_;
       arrivals_.take();
     }
@@ -114,7 +125,7 @@ class OpenLoop {
   void take_answer(std::size_t index) {
     Exchange& exchange = exchanges_[index];
     if (exchange.read(options_, MSG_DONTWAIT) != Exchange::Read::kAll) return;
-    if (const auto now = Clock::now(); now < window_.end()) window_.note(came_at_[index], now);
+    window_.note(came_at_[index], Clock::now());
     intact_ = intact_ && exchange.intact();
     idle_.push_back(index);
   }

@@ -18,14 +18,16 @@ bool one_connection(const Options& options, Window& window) {
   Exchange exchange(options.size);
   exchange.connect(connect_tcp(options));
   const int flags = options.busy ? MSG_DONTWAIT : 0;
-  while (!window.over()) {
-    exchange.ask(options, flags);
-    for (auto read = Exchange::Read::kNothing; read != Exchange::Read::kAll;) {
-      read = exchange.read(options, flags);
-      window.look(read != Exchange::Read::kNothing);
+  while (window.next()) {
+    while (!window.over()) {
+      exchange.ask(options, flags);
+      for (auto read = Exchange::Read::kNothing; read != Exchange::Read::kAll;) {
+        read = exchange.read(options, flags);
+        window.look(read != Exchange::Read::kNothing);
+      }
+      window.note(exchange.sent_at, Clock::now());
+      if (!exchange.intact()) return false;
     }
-    window.note(exchange.sent_at, Clock::now());
-    if (!exchange.intact()) return false;
   }
   return true;
 }
@@ -36,6 +38,69 @@ bool many_connections(const Options& options, Window& window) {
   for (std::size_t i = 0; i < options.connections; ++i) exchanges.emplace_back(options.size);
   return exchange_all(options, window, exchanges);
 }
+
+/// A datagram and its echo at a time.
+class Datagrams {
+ public:
+  explicit Datagrams(const Options& options)
+      : options_(options),
+        fd_(*options.api, options.api->socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)),
+        request_(options.size, 0x5a),
+        answer_(options.size + 1) {
+    if (fd_.get() < 0) fail_with_errno("socket");
+    if (options.api->connect(fd_.get(), reinterpret_cast<const sockaddr*>(&options.server),
+                             sizeof options.server) != 0) {
+      fail_with_errno("connect");
+    }
+  }
+
+  bool run(Window& window) {
+    while (window.next()) {
+      while (!window.over() && intact_) {
+        ask(window);
+        if (lost_ > kMostLost)
+          throw Failure("no answers: " + std::to_string(lost_) + " of " + std::to_string(sent_) + " lost");
+      }
+    }
+    return intact_;
+  }
+  [[nodiscard]] std::uint64_t lost() const { return lost_; }
+
+ private:
+  static constexpr auto kPatience = std::chrono::milliseconds(500);
+  static constexpr std::uint64_t kMostLost = 20;
+
+  void ask(Window& window) {
+    const apps::SocketApi& api = *options_.api;
+    number_request(request_, sent_++);
+    const auto sent_at = Clock::now();
+    if (api.send(fd_.get(), request_.data(), request_.size(), 0) < 0) fail_with_errno("send");
+    const std::size_t compared = std::min(sizeof sent_, request_.size());
+    for (;;) {
+      pollfd wait{.fd = fd_.get(), .events = POLLIN, .revents = 0};
+      if (!options_.busy && api.poll(&wait, 1, static_cast<int>(kPatience.count())) == 0) break;
+      const ssize_t got = api.recv(fd_.get(), answer_.data(), answer_.size(), MSG_DONTWAIT);
+      if (got < 0) {
+        if (errno != EAGAIN && errno != EINTR) fail_with_errno("recv");
+        if (Clock::now() - sent_at < kPatience) continue;
+        break;
+      }
+      // A late answer to an earlier request is passed over.
+      if (std::memcmp(answer_.data(), request_.data(), compared) != 0) continue;
+      intact_ = static_cast<std::size_t>(got) == request_.size() &&
+                std::equal(request_.begin(), request_.end(), answer_.begin());
+      window.note(sent_at, Clock::now());
+      return;
+    }
+    ++lost_;
+  }
+
+  const Options& options_;
+  Descriptor fd_;
+  std::vector<unsigned char> request_, answer_;
+  std::uint64_t sent_ = 0, lost_ = 0;
+  bool intact_ = true;
+};
 
 }  // namespace
 
@@ -49,46 +114,11 @@ bool run_round_trips(const Options& options, Report& report) {
 }
 
 bool run_udp(const Options& options, Report& report) {
-  const apps::SocketApi& api = *options.api;
-  const Descriptor fd(api, api.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (fd.get() < 0) fail_with_errno("socket");
-  if (api.connect(fd.get(), reinterpret_cast<const sockaddr*>(&options.server), sizeof options.server) != 0) {
-    fail_with_errno("connect");
-  }
   Window window(options);
-  std::vector<unsigned char> request(options.size, 0x5a), answer(options.size + 1);
-  std::uint64_t lost = 0;
-  bool intact = true;
-  for (std::uint64_t n = 0; !window.over() && intact; ++n) {
-    number_request(request, n);
-    const auto sent_at = Clock::now();
-    if (api.send(fd.get(), request.data(), request.size(), 0) < 0) fail_with_errno("send");
-    for (bool waiting = true; waiting;) {
-      pollfd wait{.fd = fd.get(), .events = POLLIN, .revents = 0};
-      if (!options.busy && api.poll(&wait, 1, 500) == 0) {
-        ++lost;
-        break;
-      }
-      const ssize_t got = api.recv(fd.get(), answer.data(), answer.size(), MSG_DONTWAIT);
-      if (got < 0) {
-        if (errno != EAGAIN && errno != EINTR) fail_with_errno("recv");
-        if (Clock::now() - sent_at < std::chrono::milliseconds(500)) continue;
-        ++lost;
-        break;
-      }
-      const std::size_t compared = std::min(sizeof n, request.size());
-      // A late answer to an earlier request is passed over.
-      if (std::memcmp(answer.data(), request.data(), compared) != 0) continue;
-      intact = static_cast<std::size_t>(got) == request.size() &&
-               std::equal(request.begin(), request.end(), answer.begin());
-      window.note(sent_at, Clock::now());
-      waiting = false;
-    }
-    if (lost > 20)
-      throw Failure("no answers: " + std::to_string(lost) + " of " + std::to_string(n + 1) + " lost");
-  }
+  Datagrams datagrams(options);
+  const bool intact = datagrams.run(window);
   window.fill(report);
-  report.add("lost", lost);
+  report.add("lost", datagrams.lost());
   return intact;
 }
 

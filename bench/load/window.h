@@ -1,71 +1,97 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
 #include "histogram.h"
 #include "load.h"
 #include "machine_cpu.h"
+#include "turns.h"
 
 namespace millrace::load {
 
-/// When to stop, and what to measure: nothing that began before the warm-up was over.
+/// What a run of requests and answers measured, or a part of it.
+struct Measured {
+  Histogram round_trips;
+  std::uint64_t answered = 0;  ///< in the time measured, whenever it was asked
+  double seconds = 0, cpu_seconds = 0;
+  std::uint64_t looks = 0, empty_looks = 0;
+
+  void add(const Measured& other);
+  void fill(Report& report) const;
+};
+
+/// When to ask and when to stop, and what to measure. In each turn:
+///     while (window.next()) {
+///       ask on every connection; until window.over() ask again after each answer; take the last answers
+///     }
+/// A run of one turn measures nothing that began before a warm-up was over; of several, each leaves out the
+/// first answer of each connection, as long as some have none.
 class Window {
  public:
   static constexpr auto kWarmUp = std::chrono::milliseconds(200);
-  /// How long after the end of a run the last answers may come.
+  /// How long after the end of a turn the last answers may come.
   static constexpr auto kLastAnswers = std::chrono::seconds(1);
 
   explicit Window(const Options& options)
-      : count_(options.count),
-        start_(Clock::now() + (count_ == 0 ? kWarmUp : Clock::duration::zero())),
-        end_(start_ +
-             std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options.seconds))) {}
+      : count_(options.count), connections_(options.connections), turns_(options) {}
 
-  [[nodiscard]] Clock::time_point start() const { return start_; }
+  /// Whether there is a turn; it has begun.
+  [[nodiscard]] bool next();
+  /// Precondition: the turn is over.
   [[nodiscard]] Clock::time_point end() const { return end_; }
+  /// Whether the last answers are waited for no longer. Precondition: the turn is over. Throws Failure where
+  /// turns are allotted: the next cannot begin without them.
+  [[nodiscard]] bool give_up() const;
 
   /// A round trip, or several at once: when its request was sent, or should have been.
   void note(Clock::time_point began, Clock::time_point ended, std::uint64_t times = 1) {
-    if (ended >= start_) {
+    if (settling_ != 0) [[unlikely]] {
+      if (--settling_ == 0) begin_at(ended);
+      return;
+    }
+    if (ended >= start_ && !closed_) {
       if (!cpu_) cpu_.emplace();
-      answered_ += times;
+      turn_.answered += times;
     }
     if (began < start_) return;
-    histogram_.add(static_cast<std::uint64_t>((ended - began).count()), times);
+    turn_.round_trips.add(static_cast<std::uint64_t>((ended - began).count()), times);
   }
   /// The client looked for answers, and found some or none: who always finds some is what limits the run.
   void look(bool found) {
-    ++looks_;
-    empty_looks_ += found ? 0 : 1;
+    ++turn_.looks;
+    turn_.empty_looks += found ? 0 : 1;
   }
-  /// Also without an answer.
+  /// No more requests in this turn; also without an answer.
   [[nodiscard]] bool over() {
-    now_ = Clock::now();
-    return count_ != 0 ? histogram_.count() >= count_ : now_ >= end_;
+    if (closed_) return true;
+    const auto now = Clock::now();
+    if (count_ != 0 ? turn_.round_trips.count() < count_ : settling_ != 0 || now < end_) return false;
+    close(now);
+    return true;
   }
 
-  void fill(Report& report) const {
-    const double elapsed = std::chrono::duration<double>(now_ - start_).count();
-    report.add("round_trips", histogram_.count());
-    report.add("rate", elapsed > 0 ? static_cast<double>(answered_) / elapsed : 0.0);
-    report.add("p50_us", histogram_.quantile(0.5) / 1e3);
-    report.add("p99_us", histogram_.quantile(0.99) / 1e3);
-    report.add("p999_us", histogram_.quantile(0.999) / 1e3);
-    if (answered_ != 0) report.add("cpu_us_each", cpu_->seconds() * 1e6 / static_cast<double>(answered_));
-    if (looks_ != 0)
-      report.add("empty_looks", static_cast<double>(empty_looks_) / static_cast<double>(looks_));
-  }
+  /// Of all turns.
+  void fill(Report& report) const { total_.fill(report); }
 
  private:
+  void begin_at(Clock::time_point start) {
+    start_ = start;
+    end_ = start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds_));
+  }
+  void close(Clock::time_point now);
+
   std::uint64_t count_;
+  std::size_t connections_;
+  Turns turns_;
+  double seconds_ = 0;  ///< of the turn
   Clock::time_point start_, end_;
-  Clock::time_point now_ = start_;  ///< when it was last looked at
-  std::uint64_t answered_ = 0;      ///< in the window, whenever it was asked
-  std::uint64_t looks_ = 0, empty_looks_ = 0;
-  std::optional<MachineCpu> cpu_;  ///< since the first of these
-  Histogram histogram_;
+  std::size_t settling_ = 0;  ///< answers that the turn waits for before it measures
+  bool closed_ = false;
+  std::optional<MachineCpu> cpu_;  ///< since the first answer that is measured
+  Measured turn_, total_;
 };
 
 }  // namespace millrace::load
