@@ -39,12 +39,14 @@ class KeyValues(Row):
 class OwnClient(KeyValues):
     """millrace-load, on the stack for every column, as the kernel's client would be the limit."""
 
+    turn = 0.02
+
     def client(self, column):
         return "millrace"
 
     def start_load(self, place, column, seconds):
-        return place.start_load(column, self.client(column), "kv", "--port", PORT, "--connections", CONNECTIONS, "--command",
-                                self.command, "--pipeline", self.pipeline, "--seconds", seconds)
+        return place.start_load(column, self.client(column), seconds, "kv", "--port", PORT, "--connections", CONNECTIONS, "--command",
+                                self.command, "--pipeline", self.pipeline)
 
     def run(self, place, column):
         self.start_server(place, column)
@@ -55,10 +57,12 @@ class OwnClient(KeyValues):
 class RedisBenchmark(KeyValues):
     """redis-benchmark, which has the kernel's sockets."""
 
+    runs_a_round = 2
+
     def run(self, place, column):
         self.start_server(place, column)
-        # Enough requests for about as long as the other rows measure.
-        requests = int((100_000 if self.pipeline == 1 else 1_000_000) * self.seconds)
+        # Enough for somewhat longer than the other rows measure.
+        requests = int((150_000 if self.pipeline == 1 else 1_500_000) * self.seconds)
         out = run(["ip", "netns", "exec", place.client_ns, *place.client_core, "redis-benchmark", "-h", place.address_of(column), "-t",
                    self.command, "-n", str(requests), "-c", str(CONNECTIONS), "-P", str(self.pipeline), "-r", "100000", "-d", "64",
                    "--csv"], 60)

@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 import testbed  # noqa: E402
 from row import sysctl  # noqa: E402
 from testbed import expect, run  # noqa: E402
+from turns import Client  # noqa: E402
 
 STACK_SERVER, KERNEL_SERVER = "198.18.0.2", "198.18.0.3"
 KERNEL_CLIENT, STACK_CLIENT = "198.18.0.1", "198.18.0.4"
@@ -31,8 +32,10 @@ ALLOWED_CONGESTION = "net.ipv4.tcp_allowed_congestion_control"
 class Place(testbed.Bench):
     """The namespaces, and what runs in them. Each program has a core of its own, where there are two."""
 
-    def __init__(self, build, congestion="cubic"):
+    def __init__(self, build, congestion="cubic", name=""):
+        """`name`: tells its namespaces from another's."""
         super().__init__(None)
+        self._name = name
         self.programs = {"echo": f"{build}/apps/echo/millrace-echo", "load": f"{build}/bench/load/millrace-load",
                          "floor": f"{build}/bench/raw-floor", "preload": f"{build}/apps/preload/libmillrace-preload.so",
                          "kv": f"{build}/apps/kv/millrace-kv", "crowd": f"{build}/bench/millrace-crowd",
@@ -45,9 +48,10 @@ class Place(testbed.Bench):
         self.client_core = ["taskset", "-c", str(cores[0])] if len(cores) > 1 else []
         self.congestion = congestion
         self._addresses = None
+        self.capacities, self.capacity_at = [], 0  # what its kernel answered a second, and when it was last asked
 
     def build(self):
-        self.server_ns, self.client_ns = self._namespace("server"), self._namespace("client")
+        self.server_ns, self.client_ns = self._namespace(f"server{self._name}"), self._namespace(f"client{self._name}")
         self._cable(self.server_ns, "server0", self.client_ns, "client0", 1500)
         self._allow_congestion()
         self._reserve_hugepages()
@@ -162,13 +166,14 @@ class Place(testbed.Bench):
         command = [self.programs["echo"], *where, "--port", port, *services, *(["--busy-poll"] if busy else [])]
         return self.start_server(column, command, ready="serving on", client=client)
 
-    def start_load(self, column, client, mode, *options, addresses=(STACK_CLIENT,)):
-        """`addresses`: that the client has, where it is the stack's."""
+    def start_load(self, column, client, seconds, mode, *options, addresses=(STACK_CLIENT,)):
+        """`seconds`: None for turns. `addresses`: that the client has, where it is the stack's."""
         where = [] if client == "kernel" else ["--dev", self.client_device(column), "--addr",
                                                ",".join(f"{address}/24" for address in addresses)]
         command = [*self.client_core, self.programs["load"], mode, "--host", self.address_of(column), *where, "--json",
-                   "--timeout", 60, *options]
-        return self.start(command, self.client_ns, {"MILLRACE_RUN_DIR": self._folder.name, "MILLRACE_PLUGINS": self.plugins})
+                   "--timeout", 60, *options, *(["--turns"] if seconds is None else ["--seconds", seconds])]
+        pipes = Client.pipes() if seconds is None else {}
+        return self.start(command, self.client_ns, {"MILLRACE_RUN_DIR": self._folder.name, "MILLRACE_PLUGINS": self.plugins}, **pipes)
 
     def start_crowd(self, column, *options):
         """The clients that only seem to be there, on the other end of the veth."""

@@ -44,6 +44,10 @@ class Figure:
 @dataclasses.dataclass
 class Row:
     unit = "a request"  # what its processor time is told for
+    turn = 0  # seconds; 0: each column has its whole run at once
+    rest = 0  # after a turn, until what is on its way is there
+    runs_a_round = 1  # on each column, where it has no turns
+    clients_at_once = 1
 
     name: str
     columns: tuple
@@ -61,6 +65,10 @@ class Row:
 
     def prepare(self, place):
         """What comes before each round; it leaves no program behind."""
+
+    def result_of(self, results):
+        """Of all turns, by what each client measured in them."""
+        return results[0]
 
     def units_a_second(self, result):
         """How many of them it did, by its result."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares Millrace with the kernel's TCP on this machine, and prints a table; JSON and plots where asked.
 
-    bench/compare.sh [--runs 3] [--minutes 10] [--seconds 0.5] [--only REGEX] [--json FILE] [--plots DIRECTORY]
+    bench/compare.sh [--runs 3] [--minutes 10] [--seconds 0.3] [--only REGEX] [--json FILE] [--plots DIRECTORY]
 
 installs what is missing, builds, and runs this. See bench/README.md.
 """
@@ -23,6 +23,7 @@ sys.dont_write_bytecode = True
 from place import Place, testbed  # noqa: E402
 import plots  # noqa: E402
 import row as rows_of  # noqa: E402
+import turns  # noqa: E402
 import workloads  # noqa: E402
 
 STEADY = ("p50_us", "rate", "gbps")  # the figures whose ratios decide which rows are measured again
@@ -69,7 +70,7 @@ class Result:
     def drop_round(self):
         """The one that was begun: runs of one round stay neighbours."""
         for runs in self.runs.values():
-            del runs[self.rounds:]
+            del runs[self.rounds * (1 if self.row.turn else self.row.runs_a_round):]
 
 
 def half_quartiles(values):
@@ -119,24 +120,37 @@ class Progress:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def measure(place, result, columns, told):
-    """One round of a row. A B, B A: what the machine does meanwhile meets all columns."""
+def measure(places, result, columns, told):
+    """One round of a row."""
     row, began = result.row, time.monotonic()
     columns = columns_of(row, columns)
-    row.prepare(place)
-    for column in columns if result.rounds % 2 == 0 else reversed(columns):
-        runs = result.runs[column.name]
-        obstacle = row.obstacle(place, column)
+    row.prepare(places[rows_of.KERNEL])
+    try:
+        if row.turn:
+            measured = turns.run(row, places, columns, lambda column: told(f"{row.name}, {column.name}"))
+            for column, figures in measured.items():
+                result.runs[column.name].append(figures)
+        else:
+            run_one_by_one(places, result, columns, told)
+    finally:
+        for place in places.values():
+            place.end_programs()
+    result.rounds += 1
+    result.seconds = time.monotonic() - began
+
+
+def run_one_by_one(places, result, columns, told):
+    """A B, B A: what the machine does meanwhile meets all columns."""
+    row = result.row
+    order = [column for number in range(row.runs_a_round) for column in turns.in_order(columns, result.rounds + number)]
+    for column in order:
+        obstacle = row.obstacle(places[column], column)
         if obstacle:
             result.left_out[column.name] = obstacle
         else:
-            try:
-                runs.append(row.run(place, column))
-            finally:
-                place.end_programs()
+            result.runs[column.name].append(row.run(places[column], column))
+            places[column].end_programs()
         told(f"{row.name}, {column.name}")
-    result.rounds += 1
-    result.seconds = time.monotonic() - began
 
 
 def columns_of(row, columns):
@@ -209,7 +223,7 @@ def machine():
             "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
 
 
-def as_json(results, floors, place, options, stolen):
+def as_json(results, floors, settings, options, stolen):
     rows = []
     for result in results:
         figures = [{"key": figure.key, "unit": figure.unit,
@@ -218,7 +232,7 @@ def as_json(results, floors, place, options, stolen):
                                        "aim": figure.aims.get(name)} for name in result.runs}} for figure in result.row.figures]
         rows.append({"name": result.row.name, "figures": figures, "runs": result.runs, "left_out": result.left_out, "failed": result.failed,
                      "standard_error": doubt if math.isfinite(doubt := result.doubt()) else None})
-    return {"machine": machine() | {"stolen": stolen}, "settings": place.settings() | place.limits(), "runs": options.runs, "minutes": options.minutes, "seconds": options.seconds, "floors": floors,
+    return {"machine": machine() | {"stolen": stolen}, "settings": settings, "runs": options.runs, "minutes": options.minutes, "seconds": options.seconds, "floors": floors,
             "rows": rows}
 
 
@@ -227,7 +241,7 @@ def parse():
     parser.add_argument("build", help="a release build")
     parser.add_argument("--runs", type=int, default=3, help="of each row on each column, in turn, before any is measured again")
     parser.add_argument("--minutes", type=float, default=10, help="after which no row is measured again, however much its ratios vary")
-    parser.add_argument("--seconds", type=float, default=0.5, help="that a run measures")
+    parser.add_argument("--seconds", type=float, default=0.3, help="that a round measures of a row on a column")
     parser.add_argument("--only", default="", help="a regular expression of the rows' names")
     parser.add_argument("--columns", default="", help="a regular expression of the columns' names; kernel is always there")
     parser.add_argument("--congestion", default="cubic", help="of the kernel's TCP: cubic, bbr")
@@ -245,25 +259,24 @@ def main():
         return 1
     testbed.end_on_signals()
     testbed.remove_leftovers()
-    place = Place(os.path.abspath(options.build), options.congestion)
+    places = {}
     try:
-        place.build()
-        if options.no_offload:
-            place.offload(False)
-        if options.threaded_napi:
-            place.threaded_napi(True)
-        columns = chosen_columns(place, options)
+        places = chosen_places(options)
+        columns = list(places)
+        for place in places.values():
+            build(place, options)
+        settings = places[rows_of.KERNEL].settings() | places[rows_of.KERNEL].limits()
         rows = [row for row in workloads.rows(options.seconds) if re.search(options.only, row.name)]
         began, stolen = time.monotonic(), rows_of.stolen_seconds()
-        results, floors = compare(place, rows, columns, options)
+        results, floors = compare(places, rows, columns, options)
         stolen = (rows_of.stolen_seconds() - stolen) / (time.monotonic() - began) / os.cpu_count()
-        text = "\n".join([f"{name} = {value}" for name, value in (place.settings() | place.limits()).items()])
+        text = "\n".join([f"{name} = {value}" for name, value in settings.items()])
         print(f"the kernel at both ends: {'no GRO, TSO, GSO' if options.no_offload else 'GRO, TSO, GSO'}\n{text}\n")
         print(table(results, columns, floors))
         print(f"the host took {stolen:.1%} of the cores' time meanwhile (steal): the less, the better the percentiles and rates can be repeated")
         if options.json:
             with open(options.json, "w", encoding="utf-8") as out:
-                json.dump(as_json(results, floors, place, options, stolen), out, indent=1)
+                json.dump(as_json(results, floors, settings, options, stolen), out, indent=1)
         if options.plots:
             plots.draw(results, [column.name for column in columns], options.plots)
         if any(result.failed for result in results):
@@ -272,25 +285,36 @@ def main():
         print(f"compare: {failure}", file=sys.stderr)
         return 1
     finally:
-        place.clean_up()
+        for place in reversed(places.values()):
+            place.clean_up()
     return 0
 
 
-def chosen_columns(place, options):
-    """The kernel's, and those asked for; one that is not built is left out, and that is said."""
-    columns = []
+def build(place, options):
+    place.build()
+    if options.no_offload:
+        place.offload(False)
+    if options.threaded_napi:
+        place.threaded_napi(True)
+
+
+def chosen_places(options):
+    """{column: its place}: of the kernel, and of those asked for; one that is not built is left out, and that is said."""
+    places = {}
     for column in rows_of.ALL:
         if column.name != "kernel" and not re.search(options.columns, column.name):
             continue
+        place = Place(os.path.abspath(options.build), options.congestion, f"-{column.name}")
         missing = place.missing(column)
         if missing:
             print(f"{column.name}: left out: {missing}")
+            place.clean_up()
         else:
-            columns.append(column)
-    return columns
+            places[column] = place
+    return places
 
 
-def compare(place, rows, columns, options):
+def compare(places, rows, columns, options):
     """All rows in rounds, so that what lasts some seconds meets one run of each at most; then, while there is time, rounds of those
     whose ratios are not certain, the least certain first."""
     results = [Result(row, {column.name: [] for column in columns_of(row, columns)}) for row in rows]
@@ -299,7 +323,7 @@ def compare(place, rows, columns, options):
         progress.tell(f"round {number + 1} of {options.runs}")
         for result in results:
             if number < result.row.most_runs:
-                measure(place, result, columns, progress.step)
+                measure(places, result, columns, progress.step)
     end = options.minutes * 60
     while again := uncertain(results, options.runs * AGAIN, end - progress.seconds()):
         progress.tell(f"{len(again)} rows again, as the ratios of {again[0].row.name} and others vary")
@@ -307,11 +331,11 @@ def compare(place, rows, columns, options):
             if result.seconds > end - progress.seconds():
                 continue
             try:
-                measure(place, result, columns, lambda name: progress.again(end, name))
+                measure(places, result, columns, lambda name: progress.again(end, name))
             except testbed.Failure as failure:
                 result.drop_round()
                 result.failed = str(failure)
-    floors = {wire: place.floor(wire, options.seconds) for wire in dict.fromkeys(column.wire for column in columns)}
+    floors = {column.wire: places[column].floor(column.wire, options.seconds) for column in columns if column in (rows_of.KERNEL, rows_of.DPDK)}
     progress.end()
     return results, floors
 

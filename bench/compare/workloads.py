@@ -1,6 +1,8 @@
 """The rows of the comparison: each runs once on a column and returns its figures."""
 
 import dataclasses
+import statistics
+import time
 
 import key_values
 from idle import Idle, NoTraffic
@@ -25,11 +27,16 @@ class RoundTrips(Row):
         """The mode of millrace-load, and its options."""
         return ["rr"]
 
+    @property
+    def turn(self):
+        """Many answers of each connection."""
+        return 0.02 + self.connections * 25e-6
+
     def start_server(self, place, column):
         return place.echo(column, self.client(column), self.busy)
 
     def start_load(self, place, column, seconds):
-        return place.start_load(column, self.client(column), *self.work(), "--connections", self.connections, "--seconds", seconds,
+        return place.start_load(column, self.client(column), seconds, *self.work(), "--connections", self.connections,
                                 *(["--busy"] if self.busy else []))
 
     def run(self, place, column):
@@ -42,6 +49,7 @@ class OpenLoop(RoundTrips):
     """So many requests a second, whatever the answers."""
 
     rate: float = 1000
+    turn = 0.5
 
     def work(self):
         return ["rr", "--rate", self.rate]
@@ -49,16 +57,27 @@ class OpenLoop(RoundTrips):
 
 @dataclasses.dataclass
 class PartOfCapacity(OpenLoop):
-    """Of what the kernel answers at most, asked before each round: what the machine can do changes."""
+    """Of what the kernel answers at most: the median of what it did when such rows had their rounds."""
 
     percent: int = 100
 
+    @property
+    def turn(self):
+        """A queue that grows all the time is what a run makes of it."""
+        return 0.05 if self.percent < QUEUES_FROM else 0
+
     def prepare(self, place):
-        most = RoundTrips("capacity", (KERNEL,), (), self.seconds, connections=self.connections, busy=True, clients=self.clients)
-        try:
-            self.rate = most.run(place, KERNEL)["rate"] * self.percent / 100
-        finally:
-            place.end_programs()
+        if not place.capacities or time.monotonic() - place.capacity_at > SECONDS_OF_A_CAPACITY:
+            most = RoundTrips("capacity", (KERNEL,), (), CAPACITY_SECONDS, connections=self.connections, busy=True, clients=self.clients)
+            try:
+                place.capacities.append(most.run(place, KERNEL)["rate"])
+            finally:
+                place.end_programs()
+            place.capacity_at = time.monotonic()
+        self.rate = statistics.median(place.capacities) * self.percent / 100
+
+    def result_of(self, results):
+        return super().result_of(results) | {"offered": self.rate}
 
     def run(self, place, column):
         return super().run(place, column) | {"offered": self.rate}
@@ -69,6 +88,8 @@ class Connections(Row):
     """Connect, a request, its answer, close: 64 of them at a time. A client that closes first keeps the port for a second
     at least (RFC 6191), so that it needs several addresses."""
 
+    turn = 0.03
+
     def client(self, column):
         return "millrace"
 
@@ -76,7 +97,7 @@ class Connections(Row):
         return place.echo(column, self.client(column))
 
     def start_load(self, place, column, seconds):
-        return place.start_load(column, self.client(column), "connect", "--connections", 64, "--seconds", seconds, "--tcp",
+        return place.start_load(column, self.client(column), seconds, "connect", "--connections", 64, "--tcp",
                                 "ip_local_port_range=1024 65535", "--source", ",".join(SOURCES), addresses=SOURCES)
 
     def run(self, place, column):
@@ -89,9 +110,15 @@ class Bulk(Row):
     """Streams in one direction, of 128 kB calls: seen from the server, which sends or receives."""
 
     unit = "for 64 KB"
+    turn = 0.04
+    rest = 0.003
 
     sends: bool = True
     streams: int = 1
+
+    @property
+    def clients_at_once(self):
+        return self.streams
 
     def start_server(self, place, column):
         return place.echo(column, self.client(column))
@@ -99,7 +126,7 @@ class Bulk(Row):
     def start_load(self, place, column, seconds):
         """One stream."""
         options = ["--port", 19, "--direction", "receive"] if self.sends else ["--port", 9, "--direction", "send"]
-        return place.start_load(column, self.client(column), "bulk", *options, "--seconds", seconds)
+        return place.start_load(column, self.client(column), seconds, "bulk", *options)
 
     def units_a_second(self, result):
         return result["gbps"] * 1e9 / 8 / 65536
@@ -107,7 +134,9 @@ class Bulk(Row):
     def run(self, place, column):
         self.start_server(place, column)
         loads = [self.start_load(place, column, self.seconds) for _ in range(self.streams)]
-        results = [place.result_of(load) for load in loads]
+        return self.result_of([place.result_of(load) for load in loads])
+
+    def result_of(self, results):
         total = sum(result["bytes"] for result in results)
         cpu = sum(result["cpu_s_gigabyte"] * result["bytes"] / 1e9 for result in results) / len(results)
         return {"gbps": sum(result["gbps"] for result in results), "cpu_s_gigabyte": cpu * 1e9 / total}
@@ -116,6 +145,8 @@ class Bulk(Row):
 # Percent. From where the kernel has a queue most of the time, times are those of the queue, as long as the run happens to be, and
 # nobody's ratio.
 QUEUES_FROM = 90
+# How long it is asked, and is not asked again: once in a round of all such rows.
+CAPACITY_SECONDS, SECONDS_OF_A_CAPACITY = 1, 40
 
 
 def rows(seconds):
@@ -142,12 +173,12 @@ def rows(seconds):
     result.append(OpenLoop("64 B, 1,000 requests a second", VETH,
                            (*latency(), Figure("cpu_us_each", "CPU, both ends", "µs", True, {"af_packet": 1})),
                            20 * seconds,  # a twentieth of a processor is few ticks
-                           connections=10, rate=1000, most_runs=3))
+                           connections=10, rate=1000, most_runs=2))
     idle = (Figure("bytes_each", "a connection", "bytes"), Figure("first_bytes_each", "a new one", "bytes"),
             Figure("core_percent", "server", "% core"))
-    for count, runs in ((10_000, 2), (100_000, 1), (1_000_000, 1)):
-        result.append(Idle(f"{count:,} idle connections", VETH, idle, seconds, connections=count, most_runs=runs))
-    result.append(NoTraffic("no traffic", VETH, (Figure("core_percent", "server", "% core"),), 2 * seconds, most_runs=3))
+    for count in (10_000, 100_000, 1_000_000):
+        result.append(Idle(f"{count:,} idle connections", VETH, idle, seconds, connections=count, most_runs=1))
+    result.append(NoTraffic("no traffic", VETH, (Figure("core_percent", "server", "% core"),), 4 * seconds, most_runs=3))
     result += [PartOfCapacity(f"64 B at {percent} % of the kernel's capacity", OURS,
                               latency(p99={"af_packet": 0.7, "dpdk": 0.3} if percent == 70 else {}, compared=percent < QUEUES_FROM), seconds,
                               connections=64, busy=True, clients="millrace", percent=percent)

@@ -85,6 +85,13 @@ class Program:
                 raise Failure(f"{self.describe()} did not say {pattern!r} in {seconds} s: {self.output().strip()}")
             time.sleep(0.02)
 
+    def stdout(self):
+        """Its pipe, where that is what it has."""
+        return self._process.stdout
+
+    def close_input(self):
+        self._process.stdin.close()
+
     def write(self, text):
         """To a standard input that is a pipe."""
         self._process.stdin.write(text.encode())
@@ -114,12 +121,15 @@ class Program:
         """Returns what is wrong with it, where it crashed and nobody has looked at its status."""
         if self.running():
             self._process.terminate()
+            self._process.send_signal(signal.SIGCONT)  # it may be stopped
             try:
                 self._process.wait(8)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
         status = self._process.returncode
+        for pipe in filter(None, (self._process.stdin, self._process.stdout)):
+            pipe.close()
         if not self._log.closed:
             if not self._status_taken and -status in CRASHES:
                 self._crash = f"{self.describe()} ended by {signal.Signals(-status).name}: {self.output().strip()[-2000:]}"
