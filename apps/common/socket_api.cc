@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <unistd.h>
 
+#include <cstdint>
+
 namespace millrace::apps {
 
 const SocketApi& kernel_sockets() {

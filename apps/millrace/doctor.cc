@@ -1,5 +1,6 @@
 // millrace doctor: what of this machine is in a device's way, and how to mend it.
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>

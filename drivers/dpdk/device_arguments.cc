@@ -1,6 +1,7 @@
 #include "dpdk/device_arguments.h"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace millrace::drivers::dpdk {
 namespace {

@@ -2,6 +2,8 @@
 
 #include <rte_ethdev.h>
 
+#include <cstddef>
+
 namespace millrace::drivers::dpdk {
 
 std::vector<std::pair<std::string, std::uint64_t>> read_xstats(std::uint16_t port) {

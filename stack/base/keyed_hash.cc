@@ -2,6 +2,8 @@
 
 #include <sodium/crypto_shorthash.h>
 
+#include <cstddef>
+
 namespace millrace {
 
 std::uint64_t KeyedHash::operator()(std::span<const std::uint8_t> bytes) const {

@@ -1,5 +1,7 @@
 #include "base/mac_address.h"
 
+#include <cstddef>
+
 namespace millrace {
 namespace {
 

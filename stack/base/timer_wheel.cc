@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <cstddef>
 
 // A timer's level is that of the highest 8-bit digit in which its tick differs from the current tick, its
 // slot is that digit of its tick:

@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <thread>
 #include <vector>
 

@@ -2,6 +2,8 @@
 #include <linux/tcp.h>
 #include <sys/time.h>
 
+#include <cstddef>
+
 #include "stack_fixture.h"
 
 namespace millrace::posix::test {

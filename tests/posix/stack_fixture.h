@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <chrono>
+#include <cstddef>
 #include <fstream>
 #include <string>
 #include <thread>

@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <numeric>
 #include <vector>
 

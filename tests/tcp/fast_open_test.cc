@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "support/tcp_script.h"
 
 namespace millrace::test {

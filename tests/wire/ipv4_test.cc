@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "random_fields.h"
 #include "wire/icmpv4.h"
 

@@ -1,6 +1,7 @@
 #include "doctor/report.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "json_text.h"
 
