@@ -48,7 +48,7 @@ class Place(testbed.Bench):
         self.client_core = ["taskset", "-c", str(cores[0])] if len(cores) > 1 else []
         self.congestion = congestion
         self._addresses = None
-        self.capacities, self.capacity_at = [], 0  # what its kernel answered a second, and when it was last asked
+        self.capacity, self.capacity_at = 0, 0  # what its kernel answers a second, and when it was asked
 
     def build(self):
         self.server_ns, self.client_ns = self._namespace(f"server{self._name}"), self._namespace(f"client{self._name}")
