@@ -25,9 +25,6 @@ compare_packages=(iproute2 ethtool procps python3 gnuplot-nox redis-server redis
                   # The column of lwIP, which is left out without it.
                   liblwip-dev)
 
-# ccache keeps what is compiled with precompiled headers only where it is told that those define no macros of ours.
-export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
-
 # missing_packages NAME... prints those that are not installed.
 missing_packages() {
   local name

@@ -379,11 +379,13 @@ NOT_SANITIZED = {"interop", "interop-tap", "interop-xdp", "interop-dpdk", "inter
 # while it unwinds looks unlocked; and the child of a process with threads may not begin one under it. The same tests run
 # under the other sanitizers.
 NOT_UNDER_TSAN = "-Cancelled.*:Forked.*"
+# A compilation of what each source includes, once for all: only beside a build that shows that no source needs it.
+PRECOMPILED = "-Db_pch=true"
 LINES = "-Dcpp_args=-g1"  # what a trace of calls needs, not all that a debugger can use: a quarter less to compile
 CLANG_LINES = LINES + " -Xclang -fno-pch-timestamp"  # or no two compilations would be the same
-PLAIN = [LINES]
-ADDRESS = [CLANG_LINES, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbench=false", "-Doptimization=2"]
-THREAD = [CLANG_LINES, "-Db_sanitize=thread", "-Db_lundef=false", "-Dbench=false", "-Dapps=false", "-Doptimization=2"]
+PLAIN = [LINES, "-Db_pch=false"]
+ADDRESS = [CLANG_LINES, PRECOMPILED, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbench=false", "-Doptimization=2"]
+THREAD = [CLANG_LINES, PRECOMPILED, "-Db_sanitize=thread", "-Db_lundef=false", "-Dbench=false", "-Dapps=false", "-Doptimization=2"]
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",

@@ -1,5 +1,5 @@
-// What nearly all sources include, compiled once for each library (not with -Db_pch=false): system headers
-// alone, which every source still includes by itself (tests/house/headers.py).
+// What nearly all sources of the stack include, compiled once where a build asks for it (-Db_pch=true):
+// system headers alone, and no source may count on them: tests/house/headers.py and builds without it notice.
 
 #include <algorithm>
 #include <array>
