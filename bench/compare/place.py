@@ -7,6 +7,7 @@ A kernel has an address on the veth only while it takes part: else it would answ
 """
 
 import json
+import math
 import os
 import re
 import resource
@@ -25,6 +26,8 @@ KERNEL_CLIENT, STACK_CLIENT = "198.18.0.1", "198.18.0.4"
 # So many more connections a second than one address has ports can be opened from these; the first is the client's.
 SOURCES = [f"198.18.0.{number}" for number in range(4, 12)]
 SECONDS_TO_START = 15
+# Of a client: with all turns of a round, and at the very most.
+SECONDS_OF_TURNS, SECONDS_TO_END = 600, 1200
 HUGEPAGES = 1024  # of 2 MB
 ALLOWED_CONGESTION = "net.ipv4.tcp_allowed_congestion_control"
 
@@ -170,8 +173,8 @@ class Place(testbed.Bench):
         """`seconds`: None for turns. `addresses`: that the client has, where it is the stack's."""
         where = [] if client == "kernel" else ["--dev", self.client_device(column), "--addr",
                                                ",".join(f"{address}/24" for address in addresses)]
-        command = [*self.client_core, self.programs["load"], mode, "--host", self.address_of(column), *where, "--json",
-                   "--timeout", 60, *options, *(["--turns"] if seconds is None else ["--seconds", seconds])]
+        duration = ["--turns", "--timeout", SECONDS_OF_TURNS] if seconds is None else ["--seconds", seconds, "--timeout", 60 + math.ceil(seconds)]
+        command = [*self.client_core, self.programs["load"], mode, "--host", self.address_of(column), *where, "--json", *options, *duration]
         pipes = Client.pipes() if seconds is None else {}
         return self.start(command, self.client_ns, {"MILLRACE_RUN_DIR": self._folder.name, "MILLRACE_PLUGINS": self.plugins}, **pipes)
 
@@ -182,7 +185,7 @@ class Place(testbed.Bench):
 
     @staticmethod
     def result_of(program):
-        out = program.succeed(70)
+        out = program.succeed(SECONDS_TO_END)
         found = re.search(r"^\{.*\}$", out, re.MULTILINE)
         expect(found, f"no result: {out}")
         result = json.loads(found.group(0))
