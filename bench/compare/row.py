@@ -49,6 +49,10 @@ class Row:
     runs_a_round = 1  # on each column, where it has no turns
     clients_at_once = 1
 
+    def runs_of(self, rounds):
+        """That a column has had after so many."""
+        return rounds * (1 if self.turn else self.runs_a_round)
+
     name: str
     columns: tuple
     figures: tuple

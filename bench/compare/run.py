@@ -70,7 +70,7 @@ class Result:
     def drop_round(self):
         """The one that was begun: runs of one round stay neighbours."""
         for runs in self.runs.values():
-            del runs[self.rounds * (1 if self.row.turn else self.row.runs_a_round):]
+            del runs[self.row.runs_of(self.rounds):]
 
 
 def half_quartiles(values):
@@ -121,21 +121,24 @@ class Progress:
 
 
 def measure(places, result, columns, told):
-    """One round of a row."""
+    """One round of a row; where that fails, the row has what it had before, and the others go on."""
     row, began = result.row, time.monotonic()
     columns = columns_of(row, columns)
-    row.prepare(places[rows_of.KERNEL])
     try:
+        row.prepare(places[rows_of.KERNEL])
         if row.turn:
             measured = turns.run(row, places, columns, lambda column: told(f"{row.name}, {column.name}"))
             for column, figures in measured.items():
                 result.runs[column.name].append(figures)
         else:
             run_one_by_one(places, result, columns, told)
+        result.rounds += 1
+    except testbed.Failure as failure:
+        result.drop_round()
+        result.failed = str(failure)
     finally:
         for place in places.values():
             place.end_programs()
-    result.rounds += 1
     result.seconds = time.monotonic() - began
 
 
@@ -318,11 +321,11 @@ def compare(places, rows, columns, options):
     """All rows in rounds, so that what lasts some seconds meets one run of each at most; then, while there is time, rounds of those
     whose ratios are not certain, the least certain first."""
     results = [Result(row, {column.name: [] for column in columns_of(row, columns)}) for row in rows]
-    progress = Progress(sum(min(options.runs, row.most_runs) * len(columns_of(row, columns)) for row in rows))
+    progress = Progress(sum(row.runs_of(min(options.runs, row.most_runs)) * len(columns_of(row, columns)) for row in rows))
     for number in range(options.runs):
         progress.tell(f"round {number + 1} of {options.runs}")
         for result in results:
-            if number < result.row.most_runs:
+            if number < result.row.most_runs and not result.failed:
                 measure(places, result, columns, progress.step)
     end = options.minutes * 60
     while again := uncertain(results, options.runs * AGAIN, end - progress.seconds()):
@@ -330,11 +333,7 @@ def compare(places, rows, columns, options):
         for result in again:
             if result.seconds > end - progress.seconds():
                 continue
-            try:
-                measure(places, result, columns, lambda name: progress.again(end, name))
-            except testbed.Failure as failure:
-                result.drop_round()
-                result.failed = str(failure)
+            measure(places, result, columns, lambda name: progress.again(end, name))
     floors = {column.wire: places[column].floor(column.wire, options.seconds) for column in columns if column in (rows_of.KERNEL, rows_of.DPDK)}
     progress.end()
     return results, floors

@@ -22,7 +22,7 @@ class Client:
         self.program = program
         self._pipe = program.stdout()
         self._text = b""
-        self._turns = []
+        self.turns = []
 
     @staticmethod
     def pipes():
@@ -43,20 +43,24 @@ class Client:
         return line.decode()
 
     def begin(self, seconds):
-        self.program.write(f"{seconds}\n")
+        try:
+            self.program.write(f"{seconds}\n")
+        except BrokenPipeError:
+            raise Failure(f"{self.program.describe()} has ended: {self.program.output().strip()}") from None
 
     def take_result(self):
         """Of the turn that was begun."""
-        self._turns.append(json.loads(self.line()))
+        result = json.loads(self.line())
+        expect("intact" not in result, f"{self.program.describe()}: wrong answers: {result}")
+        self.turns.append(result)
 
     def end(self):
-        """What all turns gave; of rates the median, without the first, which warms up: a core that the host takes for a while is lost to a
-        few turns only."""
+        """What all turns but the first gave, which warms up."""
         self.program.close_input()
         result = json.loads(self.line())
         expect(result["intact"] == "yes", f"{self.program.describe()}: wrong answers: {result}")
         self.program.succeed()
-        return result | {key: statistics.median(turn[key] for turn in self._turns[1:]) for key in RATES if key in result}
+        return result
 
 
 class Pair:
@@ -89,9 +93,15 @@ class Pair:
         self._pause()
 
     def end(self):
-        """What each client measured in all its turns."""
+        """What each client measured in all its turns; of rates its part of the median of what all had in a turn: a core that the host takes
+        for a while is lost to a few turns only."""
         self._resume()
-        return [client.end() for client in self._clients]
+        results = [client.end() for client in self._clients]
+        for key in RATES:
+            if key in results[0]:
+                together = [sum(turn[key] for turn in turns) for turns in zip(*(client.turns[1:] for client in self._clients))]
+                results = [result | {key: statistics.median(together) / len(results)} for result in results]
+        return results
 
     def _pause(self):
         for program in self._programs:

@@ -1,4 +1,4 @@
-"""The rows of the comparison: each runs once on a column and returns its figures."""
+"""The rows of the comparison."""
 
 import dataclasses
 import time
@@ -31,6 +31,11 @@ class RoundTrips(Row):
         """Many answers of each connection."""
         return 0.02 + self.connections * 25e-6
 
+    @property
+    def rest(self):
+        """Where the others' turns may outlast a peer's patience (200 ms), until delayed acknowledgments have come (40 ms)."""
+        return 0.05 if self.connections >= 1000 else 0
+
     def start_server(self, place, column):
         return place.echo(column, self.client(column), self.busy)
 
@@ -62,7 +67,7 @@ class PartOfCapacity(OpenLoop):
 
     @property
     def turn(self):
-        """A queue that grows all the time is what a run makes of it."""
+        """None where there is a queue most of the time: a turn's end would cut it off."""
         return 0.05 if self.percent < QUEUES_FROM else 0
 
     def prepare(self, place):

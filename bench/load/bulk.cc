@@ -91,7 +91,8 @@ void in_turns(const Options& options, Report& report, Transfer transfer) {
   for (Report of_last; const auto seconds = turns.next(of_last);) {
     transfer(*seconds * kSettling);
     last = measured(transfer, *seconds);
-    all.add(last);
+    if (last.bytes == 0) throw Failure("nothing came or went in a turn: has the server closed the stream?");
+    if (!turns.warms_up()) all.add(last);
     of_last = {};
     last.fill(of_last);
   }

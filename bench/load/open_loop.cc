@@ -70,6 +70,7 @@ class OpenLoop {
         if (!options_.busy) set_timer(now);
         take_answers();
       }
+      if (!options_.busy) stop_timer();
       // What is slow would be left out, if the turn ended without it.
       while (intact_ && !all_answered() && !window_.give_up()) {
         ask_all_due(window_.end());
@@ -109,6 +110,11 @@ class OpenLoop {
       came_at_[index] = arrivals_.take();
       exchanges_[index].ask(options_, MSG_DONTWAIT);
     }
+  }
+
+  void stop_timer() {
+    const itimerspec never{};
+    if (timerfd_settime(timer_, 0, &never, nullptr) != 0) fail_with_errno("timerfd_settime");
   }
 
   /// Wakes the wait when the next request is due; not where that waits for a connection.

@@ -1,10 +1,8 @@
 #include "turns.h"
 
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <utility>
 
 namespace millrace::load {
 
@@ -24,7 +22,8 @@ double parse_seconds(const char* line) {
 }  // namespace
 
 std::optional<double> Turns::next(const Report& last) {
-  const bool first = !std::exchange(begun_, true);
+  const bool first = begun_ == 0;
+  ++begun_;
   if (!allotted_) return first ? std::optional(seconds_) : std::nullopt;
   if (first) {
     std::puts("ready");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "load.h"
@@ -15,6 +16,8 @@ class Turns {
 
   /// Whether standard input says when.
   [[nodiscard]] bool allotted() const { return allotted_; }
+  /// Whether the turn that has begun is the first of those: it warms up, and what all gave is without it.
+  [[nodiscard]] bool warms_up() const { return allotted_ && begun_ == 1; }
   /// The seconds of the next turn, for which it may wait; nothing when there is none. Prints what the turn
   /// before gave, as a JSON object, or "ready" before the first. Throws Failure at a line that is no number
   /// of seconds.
@@ -23,7 +26,7 @@ class Turns {
  private:
   bool allotted_;
   double seconds_;
-  bool begun_ = false;
+  std::uint64_t begun_ = 0;
 };
 
 }  // namespace millrace::load

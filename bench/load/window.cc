@@ -22,7 +22,7 @@ void Measured::fill(Report& report) const {
 }
 
 bool Window::next() {
-  total_.add(turn_);
+  if (!turns_.warms_up()) total_.add(turn_);
   Report report;
   if (turns_.allotted()) turn_.fill(report);
   turn_ = {};
@@ -40,9 +40,15 @@ bool Window::next() {
 }
 
 bool Window::give_up() const {
-  if (Clock::now() <= end_ + kLastAnswers) return false;
-  if (turns_.allotted()) throw Failure("answers did not come within a second after a turn");
+  if (Clock::now() <= end_ + (turns_.allotted() ? kLastAnswersOfATurn : kLastAnswers)) return false;
+  if (turns_.allotted()) throw Failure("answers did not come within seconds after a turn");
   return true;
+}
+
+void Window::fill(Report& report) const {
+  Measured all = total_;
+  all.add(turn_);
+  all.fill(report);
 }
 
 void Window::close(Clock::time_point now) {

@@ -27,13 +27,14 @@ struct Measured {
 ///     while (window.next()) {
 ///       ask on every connection; until window.over() ask again after each answer; take the last answers
 ///     }
-/// A run of one turn measures nothing that began before a warm-up was over; of several, each leaves out the
-/// first answer of each connection, as long as some have none.
+/// A run of one turn measures nothing that began before a warm-up was over; of several, each leaves out its first
+/// answers, as many as there are connections.
 class Window {
  public:
   static constexpr auto kWarmUp = std::chrono::milliseconds(200);
-  /// How long after the end of a turn the last answers may come.
-  static constexpr auto kLastAnswers = std::chrono::seconds(1);
+  /// How long after the end of a run the last answers may come, and of one of several turns: a lost segment
+  /// is sent again after a second.
+  static constexpr std::chrono::seconds kLastAnswers{1}, kLastAnswersOfATurn{5};
 
   explicit Window(const Options& options)
       : count_(options.count), connections_(options.connections), turns_(options) {}
@@ -74,7 +75,7 @@ class Window {
   }
 
   /// Of all turns.
-  void fill(Report& report) const { total_.fill(report); }
+  void fill(Report& report) const;
 
  private:
   void begin_at(Clock::time_point start) {

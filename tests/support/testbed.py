@@ -4,6 +4,7 @@ A case is a function that takes a Bench. Whatever it makes through the Bench is 
 interrupted: programs are ended by their process id, namespaces by their name, which has our own id in it.
 """
 
+import contextlib
 import ctypes
 import os
 import re
@@ -129,7 +130,8 @@ class Program:
                 self._process.wait()
         status = self._process.returncode
         for pipe in filter(None, (self._process.stdin, self._process.stdout)):
-            pipe.close()
+            with contextlib.suppress(BrokenPipeError):  # what it did not read any more
+                pipe.close()
         if not self._log.closed:
             if not self._status_taken and -status in CRASHES:
                 self._crash = f"{self.describe()} ended by {signal.Signals(-status).name}: {self.output().strip()[-2000:]}"
