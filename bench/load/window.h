@@ -27,8 +27,8 @@ struct Measured {
 ///     while (window.next()) {
 ///       ask on every connection; until window.over() ask again after each answer; take the last answers
 ///     }
-/// A run of one turn measures nothing that began before a warm-up was over; of several, each leaves out its first
-/// answers, as many as there are connections.
+/// A run of one turn measures nothing that began before a warm-up was over; of several, each leaves out its
+/// first answers, as many as there are connections.
 class Window {
  public:
   static constexpr auto kWarmUp = std::chrono::milliseconds(200);
