@@ -48,10 +48,6 @@ class OwnClient(KeyValues):
         return place.start_load(column, self.client(column), seconds, "kv", "--port", PORT, "--connections", CONNECTIONS, "--command",
                                 self.command, "--pipeline", self.pipeline)
 
-    def run(self, place, column):
-        self.start_server(place, column)
-        return place.result_of(self.start_load(place, column, self.seconds))
-
 
 @dataclasses.dataclass
 class RedisBenchmark(KeyValues):

@@ -49,15 +49,15 @@ class Row:
     runs_a_round = 1  # on each column, where it has no turns
     clients_at_once = 1
 
-    def runs_of(self, rounds):
-        """That a column has had after so many."""
-        return rounds * (1 if self.turn else self.runs_a_round)
-
     name: str
     columns: tuple
     figures: tuple
     seconds: float
     most_runs: int = dataclasses.field(default=100, kw_only=True)
+
+    def runs_of(self, rounds):
+        """That a column has had after so many."""
+        return rounds * (1 if self.turn else self.runs_a_round)
 
     def client(self, column):
         """Whose TCP the client uses: on the shared-memory wire there is no kernel."""
@@ -71,7 +71,7 @@ class Row:
         """What comes before each round; it leaves no program behind."""
 
     def result_of(self, results):
-        """Of all turns, by what each client measured in them."""
+        """Of a run, or of all turns of a round, by what each client measured."""
         return results[0]
 
     def units_a_second(self, result):
@@ -79,7 +79,10 @@ class Row:
         return result["rate"]
 
     def run(self, place, column):
-        raise NotImplementedError
+        """The whole run of a column, which leaves its programs to whoever called."""
+        self.start_server(place, column)
+        loads = [self.start_load(place, column, self.seconds) for _ in range(self.clients_at_once)]
+        return self.result_of([place.result_of(load) for load in loads])
 
 
 # ---- the figures of most rows

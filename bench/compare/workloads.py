@@ -43,10 +43,6 @@ class RoundTrips(Row):
         return place.start_load(column, self.client(column), seconds, *self.work(), "--connections", self.connections,
                                 *(["--busy"] if self.busy else []))
 
-    def run(self, place, column):
-        self.start_server(place, column)
-        return place.result_of(self.start_load(place, column, self.seconds))
-
 
 @dataclasses.dataclass
 class OpenLoop(RoundTrips):
@@ -83,9 +79,6 @@ class PartOfCapacity(OpenLoop):
     def result_of(self, results):
         return super().result_of(results) | {"offered": self.rate}
 
-    def run(self, place, column):
-        return super().run(place, column) | {"offered": self.rate}
-
 
 @dataclasses.dataclass
 class Connections(Row):
@@ -103,10 +96,6 @@ class Connections(Row):
     def start_load(self, place, column, seconds):
         return place.start_load(column, self.client(column), seconds, "connect", "--connections", 64, "--tcp",
                                 "ip_local_port_range=1024 65535", "--source", ",".join(SOURCES), addresses=SOURCES)
-
-    def run(self, place, column):
-        self.start_server(place, column)
-        return place.result_of(self.start_load(place, column, self.seconds))
 
 
 @dataclasses.dataclass
@@ -134,11 +123,6 @@ class Bulk(Row):
 
     def units_a_second(self, result):
         return result["gbps"] * 1e9 / 8 / 65536
-
-    def run(self, place, column):
-        self.start_server(place, column)
-        loads = [self.start_load(place, column, self.seconds) for _ in range(self.streams)]
-        return self.result_of([place.result_of(load) for load in loads])
 
     def result_of(self, results):
         total = sum(result["bytes"] for result in results)

@@ -11,7 +11,10 @@ Stricter than a compiler, which also takes what one system header brings of anot
 import os
 import re
 import sys
-import tempfile
+
+sys.dont_write_bytecode = True
+
+import tree_check  # noqa: E402
 
 # A use, and the headers of which one must be there.
 NAMES = [(re.compile(pattern), headers) for pattern, headers in (
@@ -47,7 +50,6 @@ NAMES = [(re.compile(pattern), headers) for pattern, headers in (
     (r"^\s*(TEST|TEST_F|TEST_P|TYPED_TEST|EXPECT_\w+|ASSERT_\w+)\(", ("gtest/gtest.h", "gmock/gmock.h")),
     (r"\b(MOCK_METHOD|EXPECT_THAT|ASSERT_THAT)\(", ("gmock/gmock.h",)),
 )]
-INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 COMMENT = re.compile(r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:[^"\\\n]|\\.)*"', re.DOTALL)
 FOLDERS = ("stack", "drivers", "apps", "bench", "tests")
 # Where quoted includes are looked for, after the folder of the file itself.
@@ -69,7 +71,7 @@ class Tree:
         if path not in self._known:
             self._known[path] = set()  # for headers that include each other
             found = set()
-            for kind, name in INCLUDE.findall(read(path)):
+            for kind, name in tree_check.INCLUDE.findall(read(path)):
                 if kind == "<":
                     found.add(name)
                 elif (own := self._find(path, name)) is not None:
@@ -111,45 +113,17 @@ def check(top):
             for path in files for number, use, header in tree.missing(path)], len(files)
 
 
-def self_test():
-    cases = (
-        ("its own", {"stack/a.cc": "#include <vector>\nstd::vector<int> a;\n"}, False),
-        ("by its own header", {"stack/b/b.h": "#include <vector>\n", "stack/a.cc": '#include "b/b.h"\nstd::vector<int> a;\n'}, False),
-        ("by a header's header", {"stack/c.h": "#include <span>\n", "stack/b.h": '#include "c.h"\n', "tests/a.cc": '#include "b.h"\nstd::span<int> a;\n'}, False),
-        ("none", {"stack/a.cc": "std::vector<int> a;\n"}, True),
-        ("another", {"apps/a.cc": "#include <string>\nstd::optional<int> a;\n"}, True),
-        ("in a comment", {"apps/a.cc": "// std::vector\n/* std::span\n std::map */\n"}, False),
-        ("in a text", {"apps/a.cc": 'auto a = "std::vector";\n'}, False),
-        ("of a macro", {"tests/a_test.cc": "TEST(A, B) {}\n"}, True),
-        ("what is compiled before", {"stack/precompiled/common.h": "#include <vector>\n", "stack/a.cc": "std::vector<int> a;\n"}, True),
-    )
-    failed = 0
-    print(f"1..{len(cases)}")
-    for number, (name, files, bad) in enumerate(cases, 1):
-        with tempfile.TemporaryDirectory() as top:
-            for path, text in files.items():
-                full = os.path.join(top, path)
-                os.makedirs(os.path.dirname(full), exist_ok=True)
-                with open(full, "w", encoding="utf-8") as file:
-                    file.write(text)
-            found, _ = check(top)
-        right = bool(found) == bad
-        failed += not right
-        print(f"{'ok' if right else 'not ok'} {number} - {name}: {'a missing header' if bad else 'nothing'} is found")
-    return failed
-
-
-def main():
-    if sys.argv[1:] == ["--self-test"]:
-        return 1 if self_test() else 0
-    found, files = check(sys.argv[1])
-    if files < 200:
-        found.append(f"only {files} files under {sys.argv[1]}: is that the tree?")
-    for line in found:
-        print(f"# {line}")
-    print(f"1..1\n{'not ok' if found else 'ok'} 1 - each file includes what it uses of the common system headers")
-    return 1 if found else 0
-
+CASES = (
+    ("its own", {"stack/a.cc": "#include <vector>\nstd::vector<int> a;\n"}, False),
+    ("by its own header", {"stack/b/b.h": "#include <vector>\n", "stack/a.cc": '#include "b/b.h"\nstd::vector<int> a;\n'}, False),
+    ("by a header's header", {"stack/c.h": "#include <span>\n", "stack/b.h": '#include "c.h"\n', "tests/a.cc": '#include "b.h"\nstd::span<int> a;\n'}, False),
+    ("none", {"stack/a.cc": "std::vector<int> a;\n"}, True),
+    ("another", {"apps/a.cc": "#include <string>\nstd::optional<int> a;\n"}, True),
+    ("in a comment", {"apps/a.cc": "// std::vector\n/* std::span\n std::map */\n"}, False),
+    ("in a text", {"apps/a.cc": 'auto a = "std::vector";\n'}, False),
+    ("of a macro", {"tests/a_test.cc": "TEST(A, B) {}\n"}, True),
+    ("what is compiled before", {"stack/precompiled/common.h": "#include <vector>\n", "stack/a.cc": "std::vector<int> a;\n"}, True),
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tree_check.main(check, CASES, "a missing header", 200, "each file includes what it uses of the common system headers"))

@@ -13,11 +13,13 @@ Prints TAP.
 import os
 import re
 import sys
-import tempfile
+
+sys.dont_write_bytecode = True
+
+import tree_check  # noqa: E402
 
 PURE_ROOMS = ["base", "packet", "wire", "link", "ip", "socket", "udp", "tcp"]
 FACADE = ["stack.h"]
-INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 CONDITIONAL = re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif|define|undef)\b")
 IMPURE_HEADERS = re.compile(
     r"^((sys|net|netinet|netpacket|arpa|linux|asm|rte_).*|(unistd|pthread|poll|fcntl|signal|time|errno|semaphore|sched|"
@@ -58,7 +60,7 @@ def violations(path, text):
         where = f"{path}:{number}"
         if is_pure(path) and CONDITIONAL.match(line):
             yield f"{where}: no conditional compilation and no macros in the pure rooms"
-        match = INCLUDE.match(line)
+        match = tree_check.INCLUDE.match(line)
         if not match:
             continue
         kind, header = match.groups()
@@ -87,50 +89,25 @@ def check(top):
     return found, files
 
 
-def self_test():
-    cases = {
-        "stack/ip/good.h": ('#include <vector>\n#include "ip/ip.h"\n#include "base/time.h"\n', False),
-        "stack/link/upwards.h": ('#include "ip/ip.h"\n', True),
-        "stack/ip/sideways.cc": ('  #  include "posix/clock.h"\n', True),
-        "stack/tcp/driver.cc": ('#include "af_packet/af_packet.h"\n', True),
-        "stack/tcp/facade.cc": ('#include "stack.h"\n', True),
-        "stack/udp/clock.cc": ("#include <time.h>\n", True),
-        "stack/udp/thread.cc": ("#include <thread>\n", True),
-        "stack/udp/conditional.cc": ("#ifdef __linux__\n#endif\n", True),
-        "stack/stack.cc": ('#include "stack.h"\n#include "tcp/tcp.h"\n', False),
-        "stack/posix/good.cc": ('#include <sys/socket.h>\n#include "stack.h"\n#include "posix/clock.h"\n', False),
-        "stack/posix/driver.cc": ('#include "pipe/pipe.h"\n', True),
-        "drivers/pipe/good.cc": ('#include <unistd.h>\n#include "link/net_device.h"\n#include "pipe/pipe.h"\n', False),
-        "drivers/pipe/posix.cc": ('#include "posix/clock.h"\n', True),
-        "drivers/pipe/tcp.cc": ('#include "tcp/tcp.h"\n', True),
-    }
-    failed = 0
-    print(f"1..{len(cases)}")
-    for number, (path, (text, bad)) in enumerate(cases.items(), 1):
-        with tempfile.TemporaryDirectory() as top:
-            for folder in ("drivers/pipe", "drivers/af_packet", os.path.dirname(path)):
-                os.makedirs(os.path.join(top, folder), exist_ok=True)
-            with open(os.path.join(top, path), "w", encoding="utf-8") as file:
-                file.write(text)
-            found, _ = check(top)
-            right = bool(found) == bad
-            failed += not right
-            print(f"{'ok' if right else 'not ok'} {number} - {path}: {'a violation' if bad else 'none'} is found")
-    return failed
-
-
-def main():
-    if sys.argv[1:] == ["--self-test"]:
-        return 1 if self_test() else 0
-    found, files = check(sys.argv[1])
-    if files < 50:
-        found.append(f"only {files} files under {sys.argv[1]}: is that the tree?")
-    for line in found:
-        print(f"# {line}")
-    print(f"1..1\n{'not ok' if found else 'ok'} 1 - each room includes only rooms before it")
-    return 1 if found else 0
-
+FILES = {
+    "stack/ip/good.h": ('#include <vector>\n#include "ip/ip.h"\n#include "base/time.h"\n', False),
+    "stack/link/upwards.h": ('#include "ip/ip.h"\n', True),
+    "stack/ip/sideways.cc": ('  #  include "posix/clock.h"\n', True),
+    "stack/tcp/driver.cc": ('#include "af_packet/af_packet.h"\n', True),
+    "stack/tcp/facade.cc": ('#include "stack.h"\n', True),
+    "stack/udp/clock.cc": ("#include <time.h>\n", True),
+    "stack/udp/thread.cc": ("#include <thread>\n", True),
+    "stack/udp/conditional.cc": ("#ifdef __linux__\n#endif\n", True),
+    "stack/stack.cc": ('#include "stack.h"\n#include "tcp/tcp.h"\n', False),
+    "stack/posix/good.cc": ('#include <sys/socket.h>\n#include "stack.h"\n#include "posix/clock.h"\n', False),
+    "stack/posix/driver.cc": ('#include "pipe/pipe.h"\n', True),
+    "drivers/pipe/good.cc": ('#include <unistd.h>\n#include "link/net_device.h"\n#include "pipe/pipe.h"\n', False),
+    "drivers/pipe/posix.cc": ('#include "posix/clock.h"\n', True),
+    "drivers/pipe/tcp.cc": ('#include "tcp/tcp.h"\n', True),
+}
+# Each in a tree with two drivers.
+CASES = [(path, {"drivers/pipe/none.h": "", "drivers/af_packet/none.h": "", path: text}, bad) for path, (text, bad) in FILES.items()]
 
 root = "."
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tree_check.main(check, CASES, "a violation", 50, "each room includes only rooms before it"))
