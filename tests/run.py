@@ -233,12 +233,12 @@ class Run:
         """Configures (once) and builds; counts as one case."""
         if not self.configure(directory, compiler, arguments):
             return False
-        return self.check(f"{directory}: build", ["ninja", "-C", str(ROOT / directory), *targets], 3000)
+        return self.check(f"{directory}: build", ninja(ROOT / directory, arguments, targets), 3000)
 
     def configure(self, directory, compiler, arguments):
         where = ROOT / directory
         if (where / "build.ninja").exists():  # its lists may be older than the tree
-            update = ["ninja", "-C", str(where), "build.ninja"]
+            update = ninja(where, arguments, ["build.ninja"])
             return processes.run(update, 300)[0] == 0 or self.check(f"{directory}: configure", update, 300)
         environment = ["env", f"CC=ccache {compiler[0]}", f"CXX=ccache {compiler[1]}"]
         return self.check(f"{directory}: configure", [*environment, "meson", "setup", str(where), *arguments], 300)
@@ -285,6 +285,15 @@ class Run:
         return 1 if failed or totals[0] == 0 else 0
 
 
+def ninja(where, arguments, targets):
+    """The command that makes `targets`, with a cache that fits how `where` was configured."""
+    # One clone compiles for the next: the paths that a build names are relative. Only a precompiled header knows its folder, and
+    # nobody else can use it.
+    own = PRECOMPILED in arguments
+    cache = ["env", "-u", "CCACHE_NOHASHDIR", "CCACHE_HASHDIR=1"] if own else ["env", "-u", "CCACHE_HASHDIR", "CCACHE_NOHASHDIR=1"]
+    return [*cache, "CCACHE_SLOPPINESS=pch_defines,time_macros", "ninja", "-C", str(where), *targets]
+
+
 def sources(*folders, endings=(".cc", ".h")):
     """Every file of that kind, C++ unless told otherwise, that git knows there."""
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "--", *folders], cwd=ROOT, check=True,
@@ -300,8 +309,8 @@ BESIDE = ["sh", "-c", 'echo 19 2>/dev/null >/proc/self/autogroup; exec nice -n 1
 class BuildBeside:
     """Builds beside the suites that mostly wait, until it is stopped: what is left then, and what failed, is for Run.build()."""
 
-    def __init__(self, directory, targets):
-        self._process = processes.start([*BESIDE, "ninja", "-C", str(ROOT / directory), *targets])
+    def __init__(self, directory, arguments, targets):
+        self._process = processes.start([*BESIDE, *ninja(ROOT / directory, arguments, targets)])
 
     def wait(self):
         if self._process is not None:
@@ -405,9 +414,6 @@ def main():
     options = parser.parse_args()
     fast = options.fast or bool(options.suite)
     os.environ.update(SANITIZER_OPTIONS)
-    # One clone compiles for the next: the paths that a build names are relative, and what is compiled before has no macros of ours.
-    os.environ.setdefault("CCACHE_NOHASHDIR", "1")
-    os.environ.setdefault("CCACHE_SLOPPINESS", "pch_defines,time_macros")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: (processes.stop(), sys.exit(130)))
 
@@ -429,7 +435,7 @@ def everything(options, fast):
     tidy, sanitized = None, []
     if not fast and run.configure("build-asan", clang, ADDRESS):
         sanitized = run.suites("build-asan", lambda suite: suite.name not in NOT_SANITIZED)
-        beside = BuildBeside("build-asan", needs(sanitized))
+        beside = BuildBeside("build-asan", ADDRESS, needs(sanitized))
         tidy = Tidy("build-asan", beside)
     if built:
         run.run_suites(run.suites("build-test"))
