@@ -5,6 +5,7 @@ import dataclasses
 from place import run
 from row import Figure, Row, rates
 from testbed import expect
+from turns import Resting
 
 PORT = 6379
 CONNECTIONS = 50
@@ -39,7 +40,7 @@ class KeyValues(Row):
 class OwnClient(KeyValues):
     """millrace-load, on the stack for every column, as the kernel's client would be the limit."""
 
-    turn = 0.02
+    turn = 0.008
 
     def client(self, column):
         return "millrace"
@@ -49,16 +50,26 @@ class OwnClient(KeyValues):
                                 self.command, "--pipeline", self.pipeline)
 
 
+class NewClients(Resting):
+    """Whose client is another one in each turn, as it cannot rest."""
+
+    def measure(self, seconds, _rate):
+        return self.row.benchmark(self.place, self.column, seconds)
+
+    def result(self):
+        return {}
+
+
 @dataclasses.dataclass
 class RedisBenchmark(KeyValues):
     """redis-benchmark, which has the kernel's sockets."""
 
-    runs_a_round = 2
+    pair = NewClients
+    turn = 0.08
 
-    def run(self, place, column):
-        self.start_server(place, column)
-        # Enough for somewhat longer than the other rows measure.
-        requests = int((150_000 if self.pipeline == 1 else 1_500_000) * self.seconds)
+    def benchmark(self, place, column, seconds):
+        """For so long, as fast as it may be."""
+        requests = int((150_000 if self.pipeline == 1 else 1_500_000) * seconds)
         out = run(["ip", "netns", "exec", place.client_ns, *place.client_core, "redis-benchmark", "-h", place.address_of(column), "-t",
                    self.command, "-n", str(requests), "-c", str(CONNECTIONS), "-P", str(self.pipeline), "-r", "100000", "-d", "64",
                    "--csv"], 60)

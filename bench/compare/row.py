@@ -22,6 +22,8 @@ LWIP = Column("lwip", "lwip", "veth")
 VETH = (KERNEL, AF_PACKET)
 OURS = (KERNEL, AF_PACKET, DPDK)
 ALL = (KERNEL, AF_PACKET, DPDK, LWIP)
+PACER = Column("pacer", "kernel", "veth")  # in no table: what the kernel can do just then
+TURN_FIGURES = ("p50_us", "rate", "gbps")  # that a turn is long enough for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +47,10 @@ class Figure:
 class Row:
     unit = "a request"  # what its processor time is told for
     turn = 0  # seconds; 0: each column has its whole run at once
+    warm_up = 0.1  # seconds of the first turn
     rest = 0  # after a turn, until what is on its way is there
-    runs_a_round = 1  # on each column, where it has no turns
+    pacer = None  # the row that has a turn before those of the columns, and tells their rate
+    pair = None  # the kind of turns.Pair its programs are, if they are another
     clients_at_once = 1
 
     name: str
@@ -54,10 +58,6 @@ class Row:
     figures: tuple
     seconds: float
     most_runs: int = dataclasses.field(default=100, kw_only=True)
-
-    def runs_of(self, rounds):
-        """That a column has had after so many."""
-        return rounds * (1 if self.turn else self.runs_a_round)
 
     def client(self, column):
         """Whose TCP the client uses: on the shared-memory wire there is no kernel."""
@@ -69,6 +69,10 @@ class Row:
 
     def prepare(self, place):
         """What comes before each round; it leaves no program behind."""
+
+    def paced(self, _turn):
+        """The rate of the columns' turns after such a one of the pacer."""
+        return None
 
     def result_of(self, results):
         """Of a run, or of all turns of a round, by what each client measured."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares Millrace with the kernel's TCP on this machine, and prints a table; JSON and plots where asked.
 
-    bench/compare.sh [--runs 3] [--minutes 10] [--seconds 0.3] [--only REGEX] [--json FILE] [--plots DIRECTORY]
+    bench/compare.sh [--runs 3] [--minutes 10] [--seconds 0.5] [--only REGEX] [--json FILE] [--plots DIRECTORY]
 
 installs what is missing, builds, and runs this. See bench/README.md.
 """
@@ -26,7 +26,6 @@ import row as rows_of  # noqa: E402
 import turns  # noqa: E402
 import workloads  # noqa: E402
 
-STEADY = ("p50_us", "rate", "gbps")  # the figures whose ratios decide which rows are measured again
 CERTAIN = 0.02  # a ratio with a smaller standard error
 AGAIN = 5  # times as many rounds as all rows have, at most
 
@@ -50,27 +49,36 @@ class Result:
         return half_quartiles([run[key] for run in self.runs.get(column, []) if key in run])
 
     def _ratios(self, column, figure):
-        """Those of runs that were neighbours in time."""
+        """For each round those of what were neighbours in time: its turns, where they can tell, else its runs."""
         if not figure.compared:
             return []
-        key = figure.key
-        pairs = zip(self.runs.get(column, []), self.runs.get("kernel", []))
-        return [ours[key] / theirs[key] for ours, theirs in pairs if theirs.get(key) and key in ours]
+        rounds = zip(self.runs.get(column, []), self.runs.get("kernel", []))
+        return [ratios for ours, theirs in rounds if (ratios := ratios_of(ours, theirs, figure.key))]
 
     def ratio(self, column, figure):
-        """The median of the ratios of runs that were neighbours in time."""
+        """Their median."""
         ratios = self._ratios(column, figure)
-        return statistics.median(ratios) if ratios else None
+        return statistics.median(ratio for of_round in ratios for ratio in of_round) if ratios else None
 
     def doubt(self):
-        """Of the least certain ratio of its medians and rates, in columns of Millrace's."""
-        return max((standard_error(ratios) for column in self.runs for figure in self.row.figures
-                    if figure.key in STEADY and has_aims(column) and (ratios := self._ratios(column, figure))), default=0)
+        """Of the least certain ratio of its medians and rates, in columns of Millrace's, by how much the rounds differ: turns of one
+        round have more in common."""
+        return max((standard_error([statistics.median(of_round) for of_round in ratios]) for column in self.runs
+                    for figure in self.row.figures
+                    if figure.key in rows_of.TURN_FIGURES and has_aims(column) and (ratios := self._ratios(column, figure))), default=0)
 
     def drop_round(self):
         """The one that was begun: runs of one round stay neighbours."""
         for runs in self.runs.values():
-            del runs[self.row.runs_of(self.rounds):]
+            del runs[self.rounds:]
+
+
+def ratios_of(ours, theirs, key):
+    """Of a figure in one round: of its turns, or of all of it."""
+    neighbours = [(ours, theirs)]
+    if all(key in turn for run in (ours, theirs) for turn in run.get("turns", [{}])):
+        neighbours = zip(ours["turns"], theirs["turns"])
+    return [one[key] / other[key] for one, other in neighbours if one.get(key) and other.get(key)]
 
 
 def half_quartiles(values):
@@ -145,8 +153,7 @@ def measure(places, result, columns, told):
 def run_one_by_one(places, result, columns, told):
     """A B, B A: what the machine does meanwhile meets all columns."""
     row = result.row
-    order = [column for number in range(row.runs_a_round) for column in turns.in_order(columns, result.rounds + number)]
-    for column in order:
+    for column in turns.in_order(columns, result.rounds):
         obstacle = row.obstacle(places[column], column)
         if obstacle:
             result.left_out[column.name] = obstacle
@@ -244,7 +251,7 @@ def parse():
     parser.add_argument("build", help="a release build")
     parser.add_argument("--runs", type=int, default=3, help="of each row on each column, in turn, before any is measured again")
     parser.add_argument("--minutes", type=float, default=10, help="after which no row is measured again, however much its ratios vary")
-    parser.add_argument("--seconds", type=float, default=0.3, help="that a round measures of a row on a column")
+    parser.add_argument("--seconds", type=float, default=0.5, help="that a round measures of a row on a column")
     parser.add_argument("--only", default="", help="a regular expression of the rows' names")
     parser.add_argument("--columns", default="", help="a regular expression of the columns' names; kernel is always there")
     parser.add_argument("--congestion", default="cubic", help="of the kernel's TCP: cubic, bbr")
@@ -265,7 +272,7 @@ def main():
     places = {}
     try:
         places = chosen_places(options)
-        columns = list(places)
+        columns = [column for column in places if column is not rows_of.PACER]
         for place in places.values():
             build(place, options)
         settings = places[rows_of.KERNEL].settings() | places[rows_of.KERNEL].limits()
@@ -304,8 +311,8 @@ def build(place, options):
 def chosen_places(options):
     """{column: its place}: of the kernel, and of those asked for; one that is not built is left out, and that is said."""
     places = {}
-    for column in rows_of.ALL:
-        if column.name != "kernel" and not re.search(options.columns, column.name):
+    for column in (rows_of.PACER, *rows_of.ALL):
+        if column.server != "kernel" and not re.search(options.columns, column.name):
             continue
         place = Place(os.path.abspath(options.build), options.congestion, f"-{column.name}")
         missing = place.missing(column)
@@ -321,7 +328,7 @@ def compare(places, rows, columns, options):
     """All rows in rounds, so that what lasts some seconds meets one run of each at most; then, while there is time, rounds of those
     whose ratios are not certain, the least certain first."""
     results = [Result(row, {column.name: [] for column in columns_of(row, columns)}) for row in rows]
-    progress = Progress(sum(row.runs_of(min(options.runs, row.most_runs)) * len(columns_of(row, columns)) for row in rows))
+    progress = Progress(sum(min(options.runs, row.most_runs) * len(columns_of(row, columns)) for row in rows))
     for number in range(options.runs):
         progress.tell(f"round {number + 1} of {options.runs}")
         for result in results:

@@ -1,5 +1,5 @@
 """Rows whose columns take turns of some milliseconds, all programs there from the beginning: what the machine does meanwhile
-meets all columns, and so leaves their ratios as they are."""
+meets all columns, and so leaves the ratios of neighbouring turns as they are."""
 
 import json
 import os
@@ -9,10 +9,11 @@ import statistics
 import subprocess
 import time
 
+from row import PACER, TURN_FIGURES
 from testbed import Failure, expect
 
 SECONDS_TO_ANSWER = 30  # longer than any turn
-RATES = ("rate", "gbps")
+RATES = ("rate", "gbps")  # of which several clients together have the sum
 
 
 class Client:
@@ -22,7 +23,6 @@ class Client:
         self.program = program
         self._pipe = program.stdout()
         self._text = b""
-        self.turns = []
 
     @staticmethod
     def pipes():
@@ -42,9 +42,10 @@ class Client:
         line, self._text = self._text.split(b"\n", 1)
         return line.decode()
 
-    def begin(self, seconds):
+    def begin(self, seconds, rate=None):
+        """`rate`: if it has another than it was started with."""
         try:
-            self.program.write(f"{seconds}\n")
+            self.program.write(f"{seconds}\n" if rate is None else f"{seconds} {rate}\n")
         except BrokenPipeError:
             raise Failure(f"{self.program.describe()} has ended: {self.program.output().strip()}") from None
 
@@ -52,7 +53,7 @@ class Client:
         """Of the turn that was begun."""
         result = json.loads(self.line())
         expect("intact" not in result, f"{self.program.describe()}: wrong answers: {result}")
-        self.turns.append(result)
+        return result
 
     def end(self):
         """What all turns but the first gave, which warms up."""
@@ -63,53 +64,76 @@ class Client:
         return result
 
 
-class Pair:
+class Resting:
     """A row's programs on one column. They are stopped (SIGSTOP) but in their turns: a server that polls takes its core from
     nobody."""
 
     def __init__(self, row, place, column):
-        self._row, self._place, self._column = row, place, column
-        self._programs = [row.start_server(place, column)]
-        self._clients = []
+        self.row, self.place, self.column = row, place, column
+        self.programs = [row.start_server(place, column)]
+        self._turns = []
 
     def start_clients(self):
-        for _ in range(self._row.clients_at_once):
-            client = Client(self._row.start_load(self._place, self._column, None))
-            self._clients.append(client)
-            self._programs.append(client.program)
+        """They get ready while others start theirs."""
+
+    def await_clients(self):
+        """Until they are ready."""
 
     def pause_when_ready(self):
-        for client in self._clients:
-            expect(client.line() == "ready", f"{client.program.describe()} is not ready")
+        self.await_clients()
         self._pause()
 
-    def turn(self, seconds):
+    def turn(self, seconds, rate=None):
+        """What it gave, of TURN_FIGURES; the first turn is no part of what end() tells."""
         self._resume()
-        for client in self._clients:
-            client.begin(seconds)
-        for client in self._clients:
-            client.take_result()
-        time.sleep(self._row.rest)
+        self._turns.append(self.measure(seconds, rate))
+        time.sleep(self.row.rest)
         self._pause()
+        return self._turns[-1]
 
     def end(self):
-        """What each client measured in all its turns; of rates its part of the median of what all had in a turn: a core that the host takes
-        for a while is lost to a few turns only."""
+        """What all turns gave; of rates the median: a core that the host takes for a while is lost to a few turns only."""
         self._resume()
-        results = [client.end() for client in self._clients]
-        for key in RATES:
-            if key in results[0]:
-                together = [sum(turn[key] for turn in turns) for turns in zip(*(client.turns[1:] for client in self._clients))]
-                results = [result | {key: statistics.median(together) / len(results)} for result in results]
-        return results
+        turns = self._turns[1:]
+        result = self.result()
+        return result | {key: statistics.median(turn[key] for turn in turns) for key in turns[0] if key in RATES or key not in result} \
+            | {"turns": turns}
 
     def _pause(self):
-        for program in self._programs:
+        for program in self.programs:
             program.signal(signal.SIGSTOP)
 
     def _resume(self):
-        for program in self._programs:
+        for program in self.programs:
             program.signal(signal.SIGCONT)
+
+
+class Pair(Resting):
+    """Whose client, or several of them, is millrace-load."""
+
+    def __init__(self, row, place, column):
+        super().__init__(row, place, column)
+        self._clients = []
+
+    def start_clients(self):
+        for _ in range(self.row.clients_at_once):
+            client = Client(self.row.start_load(self.place, self.column, None))
+            self._clients.append(client)
+            self.programs.append(client.program)
+
+    def await_clients(self):
+        for client in self._clients:
+            expect(client.line() == "ready", f"{client.program.describe()} is not ready")
+
+    def measure(self, seconds, rate):
+        for client in self._clients:
+            client.begin(seconds, rate)
+        results = [client.take_result() for client in self._clients]
+        return {key: sum(result[key] for result in results) if key in RATES else results[0][key]
+                for key in TURN_FIGURES if key in results[0]}
+
+    def result(self):
+        return self.row.result_of([client.end() for client in self._clients])
 
 
 def in_order(columns, number):
@@ -119,15 +143,20 @@ def in_order(columns, number):
 
 def run(row, places, columns, told):
     """One round: {column: result}."""
-    pairs = {column: Pair(row, places[column], column) for column in columns}
+    kind = row.pair or Pair
+    pairs = {column: kind(row, places[column], column) for column in columns}
+    if row.pacer:
+        pairs[PACER] = Pair(row.pacer, places[PACER], PACER)
     for pair in pairs.values():
         pair.start_clients()
     for column, pair in pairs.items():
         pair.pause_when_ready()
-        told(column)
+        if column is not PACER:
+            told(column)
     for pair in pairs.values():
-        pair.turn(row.turn)  # caches and windows become what they will be
+        pair.turn(max(row.warm_up, row.turn))  # caches, windows and memory become what they will be
     for number in range(max(2, round(row.seconds / row.turn))):
+        rate = row.paced(pairs[PACER].turn(row.pacer.turn)) if row.pacer else None
         for column in in_order(columns, number):
-            pairs[column].turn(row.turn)
-    return {column: row.result_of(pair.end()) for column, pair in pairs.items()}
+            pairs[column].turn(row.turn, rate)
+    return {column: pair.end() for column, pair in pairs.items() if column is not PACER}

@@ -28,8 +28,9 @@ class RoundTrips(Row):
 
     @property
     def turn(self):
-        """Many answers of each connection."""
-        return 0.02 + self.connections * 25e-6
+        """Many answers of each connection; else as short as can be: what disturbs a turn lasts some milliseconds, too, and is nearly
+        the same for its neighbours then."""
+        return SHORT_TURN + self.connections * 25e-6
 
     @property
     def rest(self):
@@ -49,7 +50,7 @@ class OpenLoop(RoundTrips):
     """So many requests a second, whatever the answers."""
 
     rate: float = 1000
-    turn = 0.5
+    turn = 0.2
 
     def work(self):
         return ["rr", "--rate", self.rate]
@@ -57,27 +58,38 @@ class OpenLoop(RoundTrips):
 
 @dataclasses.dataclass
 class PartOfCapacity(OpenLoop):
-    """Of what the kernel answers at most, asked anew when such rows have their turn again: what the machine can do changes."""
+    """Of what the kernel answers at most, asked again and again: what the machine can do changes."""
 
     percent: int = 100
 
     @property
     def turn(self):
         """None where there is a queue most of the time: a turn's end would cut it off."""
-        return 0.05 if self.percent < QUEUES_FROM else 0
+        return 0.03 if self.percent < QUEUES_FROM else 0
+
+    @property
+    def pacer(self):
+        return self._most(CAPACITY_SECONDS) if self.turn else None
+
+    def paced(self, turn):
+        return max(1, turn["rate"] * self.percent / 100)
+
+    def _most(self, seconds):
+        return RoundTrips("capacity", (KERNEL,), (), seconds, connections=self.connections, busy=True, clients=self.clients)
 
     def prepare(self, place):
+        if self.turn:
+            return
         if not place.capacity or time.monotonic() - place.capacity_at > SECONDS_OF_A_CAPACITY:
-            most = RoundTrips("capacity", (KERNEL,), (), CAPACITY_SECONDS, connections=self.connections, busy=True, clients=self.clients)
             try:
-                place.capacity = most.run(place, KERNEL)["rate"]
+                place.capacity = self._most(CAPACITY_SECONDS).run(place, KERNEL)["rate"]
             finally:
                 place.end_programs()
             place.capacity_at = time.monotonic()
         self.rate = place.capacity * self.percent / 100
 
     def result_of(self, results):
-        return super().result_of(results) | {"offered": self.rate}
+        return super().result_of(results) | {"offered": results[0]["asked_rate"]}
 
 
 @dataclasses.dataclass
@@ -85,7 +97,7 @@ class Connections(Row):
     """Connect, a request, its answer, close: 64 of them at a time. A client that closes first keeps the port for a second
     at least (RFC 6191), so that it needs several addresses."""
 
-    turn = 0.03
+    turn = 0.012
 
     def client(self, column):
         return "millrace"
@@ -103,7 +115,8 @@ class Bulk(Row):
     """Streams in one direction, of 128 kB calls: seen from the server, which sends or receives."""
 
     unit = "for 64 KB"
-    turn = 0.04
+    turn = 0.03
+    warm_up = 0.4  # until the memory of all buffers has been touched
     rest = 0.003
 
     sends: bool = True
@@ -130,6 +143,7 @@ class Bulk(Row):
         return {"gbps": sum(result["gbps"] for result in results), "cpu_s_gigabyte": cpu * 1e9 / total}
 
 
+SHORT_TURN = 0.006  # seconds
 # Percent. From where the kernel has a queue most of the time, times are those of the queue, as long as the run happens to be, and
 # nobody's ratio.
 QUEUES_FROM = 90
@@ -160,7 +174,7 @@ def rows(seconds):
     result.append(Connections("connect, 64 B, close", OURS, rates({"af_packet": 2, "dpdk": 5}, floor=False), seconds))
     result.append(OpenLoop("64 B, 1,000 requests a second", VETH,
                            (*latency(), Figure("cpu_us_each", "CPU, both ends", "µs", True, {"af_packet": 1})),
-                           20 * seconds,  # a twentieth of a processor is few ticks
+                           10 * seconds,  # a twentieth of a processor is few ticks
                            connections=10, rate=1000, most_runs=3))
     idle = (Figure("bytes_each", "a connection", "bytes"), Figure("first_bytes_each", "a new one", "bytes"),
             Figure("core_percent", "server", "% core"))

@@ -88,9 +88,9 @@ template <typename Transfer>
 void in_turns(const Options& options, Report& report, Transfer transfer) {
   Turns turns(options);
   Transferred last, all;
-  for (Report of_last; const auto seconds = turns.next(of_last);) {
-    transfer(*seconds * kSettling);
-    last = measured(transfer, *seconds);
+  for (Report of_last; const auto turn = turns.next(of_last);) {
+    transfer(turn->seconds * kSettling);
+    last = measured(transfer, turn->seconds);
     if (last.bytes == 0) throw Failure("nothing came or went in a turn: has the server closed the stream?");
     if (!turns.warms_up()) all.add(last);
     of_last = {};

@@ -109,8 +109,8 @@ int run(int argc, char** argv) {
   app.add_flag("--busy", options.busy, "spin instead of sleeping");
   app.add_flag("--turns", options.turns,
                "rr, connect, bulk, kv: measure when standard input says so: each line is the seconds of a "
-               "turn, and is "
-               "answered by a line of what it gave; at the end of input comes what all gave");
+               "turn, behind them its --rate if it has another, and is answered by a line of what it gave; "
+               "at the end of input comes what all but the first gave");
   app.add_flag("--json", json, "print one JSON object");
   for (const Mode& mode : kModes) app.add_subcommand(mode.name, mode.what);
   CLI11_PARSE(app, argc, argv);

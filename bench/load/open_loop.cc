@@ -17,10 +17,13 @@ namespace {
 /// counts: what is measured is the time from the moment at which it came (no coordinated omission).
 class Arrivals {
  public:
-  Arrivals(double rate, std::uint64_t seed) : random_(seed), gap_(rate) {}
+  explicit Arrivals(std::uint64_t seed) : random_(seed) {}
 
-  /// The next comes then; those before it never do.
-  void begin(Clock::time_point when) { next_ = when; }
+  /// The next comes then, and so many a second from then on; those before it never do.
+  void begin(Clock::time_point when, double rate) {
+    next_ = when;
+    gap_ = std::exponential_distribution(rate);
+  }
 
   [[nodiscard]] Clock::time_point next() const { return next_; }
   Clock::time_point take() {
@@ -40,7 +43,7 @@ class OpenLoop {
   OpenLoop(const Options& options, Window& window)
       : options_(options),
         window_(window),
-        arrivals_(options.rate, options.seed),
+        arrivals_(options.seed),
         set_(*options.api),
         came_at_(options.connections) {
     for (std::size_t i = 0; i < options.connections; ++i) {
@@ -63,7 +66,7 @@ class OpenLoop {
   /// What came in a turn and is not answered some time after its end counts as unanswered.
   bool run() {
     while (intact_ && window_.next()) {
-      arrivals_.begin(Clock::now());
+      arrivals_.begin(Clock::now(), window_.rate());
       while (!window_.over() && intact_) {
         const auto now = Clock::now();
         ask_all_due(now);
@@ -155,7 +158,6 @@ bool run_open_loop(const Options& options, Report& report) {
   OpenLoop loop(options, window);
   const bool intact = loop.run();
   window.fill(report);
-  report.add("asked_rate", options.rate);
   report.add("unanswered", loop.unanswered());
   return intact;
 }

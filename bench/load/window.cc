@@ -7,6 +7,7 @@ void Measured::add(const Measured& other) {
   answered += other.answered;
   seconds += other.seconds;
   cpu_seconds += other.cpu_seconds;
+  asked += other.asked;
   looks += other.looks;
   empty_looks += other.empty_looks;
 }
@@ -14,6 +15,7 @@ void Measured::add(const Measured& other) {
 void Measured::fill(Report& report) const {
   report.add("round_trips", round_trips.count());
   report.add("rate", seconds > 0 ? static_cast<double>(answered) / seconds : 0.0);
+  if (asked > 0) report.add("asked_rate", asked / seconds);
   report.add("p50_us", round_trips.quantile(0.5) / 1e3);
   report.add("p99_us", round_trips.quantile(0.99) / 1e3);
   report.add("p999_us", round_trips.quantile(0.999) / 1e3);
@@ -26,9 +28,9 @@ bool Window::next() {
   Report report;
   if (turns_.allotted()) turn_.fill(report);
   turn_ = {};
-  const auto seconds = turns_.next(report);
-  if (!seconds) return false;
-  seconds_ = *seconds;
+  const auto turn = turns_.next(report);
+  if (!turn) return false;
+  allotted_ = *turn;
   closed_ = false;
   cpu_.reset();
   if (turns_.allotted()) {
@@ -54,6 +56,7 @@ void Window::fill(Report& report) const {
 void Window::close(Clock::time_point now) {
   closed_ = true;
   turn_.seconds = std::chrono::duration<double>(now - start_).count();
+  turn_.asked = allotted_.rate * turn_.seconds;
   if (cpu_) turn_.cpu_seconds = cpu_->seconds();
 }
 

@@ -17,6 +17,7 @@ struct Measured {
   Histogram round_trips;
   std::uint64_t answered = 0;  ///< in the time measured, whenever it was asked
   double seconds = 0, cpu_seconds = 0;
+  double asked = 0;  ///< how many were due, where a rate says when
   std::uint64_t looks = 0, empty_looks = 0;
 
   void add(const Measured& other);
@@ -41,6 +42,8 @@ class Window {
 
   /// Whether there is a turn; it has begun.
   [[nodiscard]] bool next();
+  /// Of the turn.
+  [[nodiscard]] double rate() const { return allotted_.rate; }
   /// Precondition: the turn is over.
   [[nodiscard]] Clock::time_point end() const { return end_; }
   /// Whether the last answers are waited for no longer. Precondition: the turn is over. Throws Failure where
@@ -80,14 +83,15 @@ class Window {
  private:
   void begin_at(Clock::time_point start) {
     start_ = start;
-    end_ = start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds_));
+    end_ =
+        start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(allotted_.seconds));
   }
   void close(Clock::time_point now);
 
   std::uint64_t count_;
   std::size_t connections_;
   Turns turns_;
-  double seconds_ = 0;  ///< of the turn
+  Turn allotted_;
   Clock::time_point start_, end_;
   std::size_t settling_ = 0;  ///< answers that the turn waits for before it measures
   bool closed_ = false;

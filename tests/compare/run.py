@@ -18,7 +18,7 @@ from testbed import PEER, expect, run  # noqa: E402
 COMPARE = os.path.join(ROOT, "bench", "compare", "run.py")
 TURN = 0.02
 ROWS = ("64 B, 64 connections", "millrace-kv GET, pipeline 16", "bulk, server receives, 8 streams", "connect, 64 B, close", "no traffic",
-        "64 B at 50 % of the kernel's capacity")
+        "64 B at 50 % of the kernel's capacity", "64 B at 100 % of the kernel's capacity", "millrace-kv GET, pipeline 16, redis-benchmark")
 
 
 def comparison(bench, *options):
@@ -96,6 +96,21 @@ def in_turns(bench, mode, count, *options):
     expect(of_all[count] > 0 and of_all[count] == sum(turn[count] for turn in turns[1:]), f"{lines}")
 
 
+def paced_turns(bench):
+    """A turn's rate is its own, or the one of the command line."""
+    serve(bench)
+    program = load(bench, "rr", "--turns", "--connections", 20, "--rate", 3000)
+    asked = []
+    for rate in ("", " 3000", " 1000", " 500", ""):
+        program.write(f"0.1{rate}\n")
+        program.wait_for(rf"\A(ready\n)(\{{.*\}}\n){{{len(asked) + 1}}}\Z")
+        asked.append(json.loads(program.output().splitlines()[-1])["asked_rate"])
+    expect(asked == [3000, 3000, 1000, 500, 3000], f"asked {asked}")
+    program.close_input()
+    of_all = json.loads(program.succeed(20).splitlines()[-1])
+    expect(1500 < of_all["asked_rate"] < 2300, f"{of_all}")  # 1875 of turns of equal length
+
+
 def without_turns(bench):
     """No turn is no failure."""
     serve(bench)
@@ -105,9 +120,9 @@ def without_turns(bench):
     expect(result["round_trips"] == 0 and result["intact"] == "yes", f"{result}")
 
 
-def wrong_turn(bench, line):
+def wrong_turn(bench, line, *options):
     serve(bench)
-    program = load(bench, "rr", "--turns")
+    program = load(bench, "rr", "--turns", *options)
     program.wait_for("^ready$")
     program.write(line)
     program.close_input()
@@ -138,9 +153,12 @@ def add_cases(add):
             ("a stream out", "bulk", "bytes", "--direction", "send", "--port", 9),
             ("a stream in", "bulk", "bytes", "--direction", "receive", "--port", 19)):
         add(f"turns, {name}", in_turns, mode, count, *options)
+    add("turns, of other rates", paced_turns)
     add("turns, none", without_turns)
     for line in ("x\n", "0\n", "-1\n", "0.1 0.1\n", "4000\n", "nan\n", "\n"):
         add(f"turns, {line.strip()!r} is none", wrong_turn, line)
+    for line in ("0.1 x\n", "0.1 0\n", "0.1 -5\n", "0.1  \n", "0.1 1e10\n", "0.1 5 5\n"):
+        add(f"turns, with --rate {line.rstrip(chr(10))!r} is none", wrong_turn, line, "--rate", 100)
     for mode, *options in (("udp",), ("hold",), ("bulk",), ("bulk", "--direction", "echo"), ("rr", "--count", 5),
                            ("bulk", "--direction", "send", "--bytes", 100)):
         add(f"turns, not for {mode} {' '.join(map(str, options))}".strip(), no_turns, mode, *options)
