@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares Millrace with the kernel's TCP on this machine, and prints a table; JSON and plots where asked.
 
-    bench/compare.sh [--runs 3] [--minutes 10] [--seconds 0.5] [--only REGEX] [--json FILE] [--plots DIRECTORY]
+    bench/compare.sh [--runs 3] [--minutes 10] [--seconds 0.4] [--only REGEX] [--json FILE] [--plots DIRECTORY]
 
 installs what is missing, builds, and runs this. See bench/README.md.
 """
@@ -251,7 +251,7 @@ def parse():
     parser.add_argument("build", help="a release build")
     parser.add_argument("--runs", type=int, default=3, help="of each row on each column, in turn, before any is measured again")
     parser.add_argument("--minutes", type=float, default=10, help="after which no row is measured again, however much its ratios vary")
-    parser.add_argument("--seconds", type=float, default=0.5, help="that a round measures of a row on a column")
+    parser.add_argument("--seconds", type=float, default=0.4, help="that a round measures of a row on a column")
     parser.add_argument("--only", default="", help="a regular expression of the rows' names")
     parser.add_argument("--columns", default="", help="a regular expression of the columns' names; kernel is always there")
     parser.add_argument("--congestion", default="cubic", help="of the kernel's TCP: cubic, bbr")
