@@ -13,6 +13,7 @@ from row import PACER, TURN_FIGURES
 from testbed import Failure, expect
 
 SECONDS_TO_ANSWER = 30  # longer than any turn
+LEAST_TURNS = 4  # of a round, where they are long
 RATES = ("rate", "gbps")  # of which several clients together have the sum
 
 
@@ -155,7 +156,7 @@ def run(row, places, columns, told):
             told(column)
     for pair in pairs.values():
         pair.turn(max(row.warm_up, row.turn))  # caches, windows and memory become what they will be
-    for number in range(max(2, round(row.seconds / row.turn))):
+    for number in range(max(LEAST_TURNS, round(row.seconds / row.turn))):
         rate = row.paced(pairs[PACER].turn(row.pacer.turn)) if row.pacer else None
         for column in in_order(columns, number):
             pairs[column].turn(row.turn, rate)
