@@ -146,8 +146,9 @@ def run(row, places, columns, told):
     """One round: {column: result}."""
     kind = row.pair or Pair
     pairs = {column: kind(row, places[column], column) for column in columns}
-    if row.pacer:
-        pairs[PACER] = Pair(row.pacer, places[PACER], PACER)
+    pacer = row.pacer
+    if pacer:
+        pairs[PACER] = Pair(pacer, places[PACER], PACER)
     for pair in pairs.values():
         pair.start_clients()
     for column, pair in pairs.items():
@@ -157,7 +158,7 @@ def run(row, places, columns, told):
     for pair in pairs.values():
         pair.turn(max(row.warm_up, row.turn))  # caches, windows and memory become what they will be
     for number in range(max(LEAST_TURNS, round(row.seconds / row.turn))):
-        rate = row.paced(pairs[PACER].turn(row.pacer.turn)) if row.pacer else None
+        rate = row.paced(pairs[PACER].turn(pacer.turn)) if pacer else None
         for column in in_order(columns, number):
             pairs[column].turn(row.turn, rate)
     return {column: pair.end() for column, pair in pairs.items() if column is not PACER}

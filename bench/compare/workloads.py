@@ -69,20 +69,20 @@ class PartOfCapacity(OpenLoop):
 
     @property
     def pacer(self):
-        return self._most(CAPACITY_SECONDS) if self.turn else None
+        return self._most() if self.turn else None
 
     def paced(self, turn):
         return max(1, turn["rate"] * self.percent / 100)
 
-    def _most(self, seconds):
-        return RoundTrips("capacity", (KERNEL,), (), seconds, connections=self.connections, busy=True, clients=self.clients)
+    def _most(self):
+        return RoundTrips("capacity", (KERNEL,), (), CAPACITY_SECONDS, connections=self.connections, busy=True, clients=self.clients)
 
     def prepare(self, place):
         if self.turn:
             return
         if not place.capacity or time.monotonic() - place.capacity_at > SECONDS_OF_A_CAPACITY:
             try:
-                place.capacity = self._most(CAPACITY_SECONDS).run(place, KERNEL)["rate"]
+                place.capacity = self._most().run(place, KERNEL)["rate"]
             finally:
                 place.end_programs()
             place.capacity_at = time.monotonic()
