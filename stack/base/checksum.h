@@ -26,7 +26,7 @@ class ChecksumSum {
     return *this;
   }
   constexpr ChecksumSum& add_dword(std::uint32_t dword) {
-    sum_ += (dword >> 16) + (dword & 0xffff);
+    sum_ += dword;  // 2^16 is 1 in this arithmetic
     return *this;
   }
 

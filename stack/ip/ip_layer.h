@@ -98,7 +98,7 @@ class IpLayer final : public link::PacketSink, private ReassemblyListener {
   [[nodiscard]] RouteResult broadcast_route(link::Interface& interface, const IpAddress& destination) const;
   [[nodiscard]] Result<void> output_fragments(PacketPtr packet, const wire::Ipv4Header& header,
                                               const RouteResult& route, Instant now);
-  void dispatch(PacketPtr&& packet, const RouteResult& route, Instant now);
+  inline void dispatch(PacketPtr&& packet, const RouteResult& route, Instant now);
   void loop_back(PacketPtr packet, Instant now);
   [[nodiscard]] link::Interface* interface_with_broadcast(const IpAddress& address) const;
   [[nodiscard]] link::Interface* interface_owning(const IpAddress& address) const;

@@ -5,8 +5,9 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <array>
+#include <cstddef>
 #include <cstring>
+#include <new>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -24,13 +25,15 @@ namespace {
 template <typename Slice, typename Byte>
 class Slices {
  public:
-  Slices(const iovec* vector, std::size_t count) {
-    if (count > inline_.size()) large_.resize(count);
-    slices_ = large_.empty() ? inline_.data() : large_.data();
+  Slices(const iovec* vector, std::size_t count) : slices_(reinterpret_cast<Slice*>(inline_)) {
+    if (count > kInline) {
+      large_.resize(count);
+      slices_ = large_.data();
+    }
     for (std::size_t i = 0; i < count && total_ < kMaxTransfer; ++i) {
       const std::size_t size = std::min(vector[i].iov_len, kMaxTransfer - total_);
       if (size == 0) continue;
-      slices_[count_++] = Slice{static_cast<Byte*>(vector[i].iov_base), size};
+      new (slices_ + count_++) Slice{static_cast<Byte*>(vector[i].iov_base), size};
       total_ += size;
     }
   }
@@ -48,7 +51,8 @@ class Slices {
   }
 
  private:
-  std::array<Slice, 8> inline_;
+  static constexpr std::size_t kInline = 8;
+  alignas(Slice) std::byte inline_[kInline * sizeof(Slice)];  ///< what is not used is not cleared
   std::vector<Slice> large_;
   Slice* slices_;
   std::size_t first_ = 0, count_ = 0, total_ = 0;
