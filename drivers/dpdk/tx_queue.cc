@@ -173,9 +173,10 @@ TxQueue::Built TxQueue::build(const Packet& packet, Frame& frame) {
     return chain.copy(bytes, length);
   };
   // Headers are copied: the device, or what it does for us, may write there.
-  const std::uint32_t linear = packet.linear_length();
-  const std::uint32_t headers = std::min(linear, kCopyLimit);
+  const std::uint32_t linear = packet.linear_length(), own = packet.own_front();
+  const std::uint32_t headers = own != 0 && linear > kCopyLimit ? own : std::min(linear, kCopyLimit);
   if (!chain.copy(packet.data(), headers)) return Built::kNoMbufs;
+  if (own != 0) frame.bytes_copied = headers - own;
   if (linear > headers && !add(packet.storage(), packet.data() + headers, linear - headers))
     return Built::kNoMbufs;
   for (const Fragment& fragment : packet.fragments()) {

@@ -17,7 +17,7 @@ constexpr std::uint32_t kLinkHeadroom = 18;
 
 /// Room to write headers in front, in storage that is not shared.
 [[nodiscard]] bool make_room(PacketPtr& packet) {
-  if (packet->headroom() >= kHeader + kLinkHeadroom && packet->linear_writable()) return true;
+  if (packet->headroom() >= kHeader + kLinkHeadroom && packet->headroom_writable()) return true;
   constexpr std::uint32_t kTransportHeaders = 60;
   packet = packet->clone(std::min(packet->linear_length(), kTransportHeaders), PacketPool::kHeadroom);
   return packet != nullptr;
@@ -158,7 +158,7 @@ Result<void> IpLayer::output_fragments(PacketPtr packet, const Ipv4Header& heade
   return {};
 }
 
-void IpLayer::dispatch(PacketPtr&& packet, const RouteResult& route, Instant now) {
+inline void IpLayer::dispatch(PacketPtr&& packet, const RouteResult& route, Instant now) {
   if (route.interface == nullptr) {
     loop_back(std::move(packet), now);
     return;

@@ -260,7 +260,7 @@ void Interface::fail(PacketPtr packet, Instant now) {
 void Interface::send_frame(PacketPtr&& packet, const MacAddress& destination, std::uint16_t ether_type,
                            Instant now) {
   constexpr auto kSize = static_cast<std::uint32_t>(wire::EthernetHeader::kSize);
-  assert(packet->headroom() >= kSize && packet->linear_writable());
+  assert(packet->headroom() >= kSize && packet->headroom_writable());
   wire::EthernetHeader{destination, mac_, ether_type}.emit({packet->push(kSize), kSize});
   packet->set_link_header();
   if (packet->offload.needs_checksum) {

@@ -19,13 +19,13 @@ void Packet::pull_slow(std::uint32_t n) {
   drop_front_fragments(from_fragments);
 }
 
-void Packet::trim(std::uint32_t new_length) {
-  if (new_length >= length()) return;
+void Packet::trim_slow(std::uint32_t new_length) {
   if (new_length >= linear_length()) {
     drop_back_fragments(length() - new_length);
   } else {
     if (fragment_count_ != 0) clear_fragments();
     tail_ = data_ + new_length;
+    own_end_ = std::min(own_end_, tail_);
   }
 }
 
@@ -77,6 +77,7 @@ bool Packet::append_fragment(BufferRef buffer, std::uint32_t offset, std::uint32
 
 bool Packet::append_shared(const Packet& other, std::uint32_t offset, std::uint32_t length) {
   assert(offset <= other.length() && length <= other.length() - offset && &other != this);
+  assert(offset >= other.own_front());
   const std::uint32_t before = this->length();
   const auto share = [&](const BufferRef& buffer, std::uint32_t from, std::uint32_t available) {
     if (offset >= available) {
@@ -180,6 +181,7 @@ bool Packet::gather_slow(std::uint32_t n) {
   data_ = front;
   tail_ = front + n;
   end_ = fresh->capacity();
+  own_end_ = 0;
   storage_ = std::move(fresh);
   drop_front_fragments(missing);
   return true;
@@ -203,6 +205,7 @@ bool Packet::make_writable_slow(std::uint32_t n) {
   data_ = copy->data_;
   tail_ = copy->tail_;
   end_ = copy->end_;
+  own_end_ = 0;
   take_fragments(*copy);
   return true;
 }
@@ -217,7 +220,7 @@ void Packet::copy_out(std::uint32_t offset, std::span<std::uint8_t> out) const {
 
 PacketPtr Packet::clone(std::uint32_t header_length, std::uint32_t headroom) const {
   assert(header_length <= length());
-  std::uint32_t copied = header_length;
+  std::uint32_t copied = std::max(header_length, own_front());
   // One fragment too many to share the rest of the linear region as well: copy it.
   if (copied < linear_length() && fragment_count_ == kMaxFragments) copied = linear_length();
 
@@ -266,6 +269,7 @@ PacketPtr Packet::split(std::uint32_t n) {
       rest->end_ = end_;
       rest->link_ = rest->network_ = rest->transport_ = rest->data_;
       tail_ = end_ = data_ + n;
+      own_end_ = std::min(own_end_, tail_);
     }
     rest->take_fragments(*this);
   } else {
@@ -377,6 +381,7 @@ bool Packet::compact(bool from_driver) {
   data_ = front;
   tail_ = fresh->tail_;
   end_ = fresh->end_;
+  own_end_ = 0;
   take_fragments(*fresh);
   return true;
 }

@@ -63,7 +63,9 @@ using PacketPtr = std::unique_ptr<Packet, PacketDeleter>;
 ///
 /// Who writes: bytes may be changed only in storage that is not shared (linear_writable()); push and put only
 /// move the ends. clone() therefore gives the copy a linear region of its own, and where two packets come to
-/// share one Buffer (split, wrap) the room between them belongs to neither.
+/// share one Buffer (split, wrap) the room between them belongs to neither. What lies before a payload that
+/// others share too may be lent to one packet for its headers (PacketPool::wrap_behind_headers): its own
+/// front, which it never shares.
 ///
 /// A recycled Packet stays constructed: its BufferRefs are empty while it lies in the pool, so that taking
 /// one costs a few loads. Invariant: spill_ is in use exactly while fragment_count_ > kInlineFragments;
@@ -84,6 +86,10 @@ class Packet
   [[nodiscard]] std::uint32_t headroom() const { return data_ - head_; }
   [[nodiscard]] std::uint32_t tailroom() const { return end_ - tail_; }
   [[nodiscard]] bool linear_writable() const { return storage_.unique(); }
+  /// Headers may be written in front of data(), as much as there is headroom.
+  [[nodiscard]] bool headroom_writable() const { return data_ <= own_end_ || linear_writable(); }
+  /// How many bytes from data() on are this packet's alone, whoever shares the storage behind them.
+  [[nodiscard]] std::uint32_t own_front() const { return own_end_ > data_ ? own_end_ - data_ : 0; }
   /// The Buffer that holds the linear region; data() lies `data() - storage()->bytes()` into it.
   [[nodiscard]] const BufferRef& storage() const { return storage_; }
   /// All bytes: linear and fragments.
@@ -116,7 +122,9 @@ class Packet
   /// tailroom() >= n.
   void reserve(std::uint32_t n);
   /// Shortens to new_length bytes, from the end; gives fragments back. No effect when it is not shorter.
-  void trim(std::uint32_t new_length);
+  void trim(std::uint32_t new_length) {
+    if (new_length < length()) trim_slow(new_length);
+  }
 
   // --- fragments
   [[nodiscard]] std::size_t fragment_count() const { return fragment_count_; }
@@ -126,7 +134,7 @@ class Packet
   [[nodiscard]] bool append_fragment(BufferRef buffer, std::uint32_t offset, std::uint32_t length);
 
   /// Appends bytes [offset, offset + length) of `other` as fragments that share its storage. False: as above.
-  /// Precondition: they exist.
+  /// Precondition: they exist, and lie behind its own front.
   [[nodiscard]] bool append_shared(const Packet& other, std::uint32_t offset, std::uint32_t length);
 
   // --- whole-packet operations
@@ -137,14 +145,15 @@ class Packet
   /// shared linear storage held stays shared, as a fragment. False: as above, or too many fragments; the
   /// bytes are unchanged.
   [[nodiscard]] bool make_writable(std::uint32_t n) {
-    return gather(n) && (linear_writable() || make_writable_slow(n));
+    return gather(n) && (n <= own_front() || linear_writable() || make_writable_slow(n));
   }
   /// Copies bytes [offset, offset + out.size()) to out. Precondition: they exist.
   void copy_out(std::uint32_t offset, std::span<std::uint8_t> out) const;
   /// A packet with the same bytes: the first header_length ones copied into a fresh linear region that has
   /// `headroom` bytes before them, the others shared. Offload, timestamp and the header offsets within those
-  /// first bytes are copied (others point to data()). Precondition: header_length <= length(). Null: no
-  /// memory.
+  /// first bytes are copied (others point to data()). An own front is copied whole. Precondition:
+  /// header_length
+  /// <= length(). Null: no memory.
   [[nodiscard]] PacketPtr clone(std::uint32_t header_length, std::uint32_t headroom) const;
   /// Cuts the packet at n: this one keeps [0, n), the returned one has the rest, sharing storage. Null: no
   /// memory, and nothing has changed. Precondition: n <= length(). The rest has no headroom until it is
@@ -196,6 +205,7 @@ class Packet
   [[nodiscard]] const Fragment* fragment_array() const { return spill_ != nullptr ? spill_ : inline_.data(); }
   [[nodiscard]] Fragment* fragment_array() { return spill_ != nullptr ? spill_ : inline_.data(); }
   void pull_slow(std::uint32_t n);
+  void trim_slow(std::uint32_t new_length);
   [[nodiscard]] bool gather_slow(std::uint32_t n);
   [[nodiscard]] bool make_writable_slow(std::uint32_t n);
   /// Makes room for `count` fragments in all: takes a spill array when they are more than the inline ones.
@@ -216,6 +226,7 @@ class Packet
     storage_.reset();
     head_ = data_ = tail_ = end_ = 0;
     link_ = network_ = transport_ = 0;
+    own_end_ = 0;
     offload = Offload{};
     timestamp = Instant{};
     interface_id = 0;
@@ -227,6 +238,7 @@ class Packet
   std::uint32_t head_ = 0, data_ = 0, tail_ = 0, end_ = 0;
   std::uint32_t link_ = 0, network_ = 0, transport_ = 0;
   std::uint32_t fragment_length_ = 0;
+  std::uint32_t own_end_ = 0;  ///< [head_, own_end_) is this packet's alone
   std::uint8_t fragment_count_ = 0;
   Fragment* spill_ = nullptr;    ///< kMaxFragments entries of the pool's, in use instead of inline_
   Packet* next_free_ = nullptr;  ///< pool's free list

@@ -253,6 +253,17 @@ PacketPtr PacketPool::wrap(BufferRef buffer, std::uint32_t offset, std::uint32_t
   return PacketPtr{packet};
 }
 
+PacketPtr PacketPool::wrap_behind_headers(const BufferRef& buffer, std::uint32_t offset,
+                                          std::uint32_t length) {
+  assert(buffer && offset <= buffer->capacity() && length <= buffer->capacity() - offset);
+  Packet* packet = take_packet();
+  if (packet == nullptr) return nullptr;
+  packet->data_ = packet->own_end_ = offset;
+  packet->tail_ = packet->end_ = offset + length;
+  packet->storage_ = buffer;
+  return PacketPtr{packet};
+}
+
 // --- spill arrays
 
 Fragment* PacketPool::take_spill() {

@@ -84,9 +84,9 @@ Result<std::size_t> Connection::begin_with(std::span<const ConstIoSlice> data, I
 }
 
 PacketPtr Connection::syn_payload() {
-  PacketPtr packet = tcp_.pool().allocate(0, PacketPool::kHeadroom, Priority::kControl);
+  std::uint32_t length = syn_data_;
+  PacketPtr packet = sender_.queue().slice(0, length);
   if (packet == nullptr) return packet;  // the data follows once the connection is there
-  const std::uint32_t length = sender_.queue().slice(0, syn_data_, *packet);
   ++data_segments_out_;
   bytes_sent_ += length;
   return packet;

@@ -9,8 +9,9 @@ namespace millrace::tcp {
 namespace {
 
 constexpr std::uint32_t kFirstChunks = 4;
-constexpr std::uint32_t kLargestChunk = PacketPool::kClassBytes.back();
-constexpr std::uint32_t kScarceChunk = PacketPool::kClassBytes[2];
+constexpr std::uint32_t kFront = PacketPool::kHeadroom;
+constexpr std::uint32_t kLargestChunk = PacketPool::kClassBytes.back() - kFront;
+constexpr std::uint32_t kScarceChunk = PacketPool::kClassBytes[2] - kFront;
 /// Below this a copy costs less than a piece more in every packet. What is lent comes back in chunks.
 constexpr std::uint32_t kWorthLending = 4096, kLentChunk = 65536;
 
@@ -58,22 +59,22 @@ bool SendQueue::add_chunk(std::size_t wanted) {
   // A writer of small pieces that are not acknowledged at once gets larger chunks as its queue grows; but
   // none of the largest while memory is scarce, of which it could not use much.
   const std::uint32_t largest = budget_.under_pressure() ? kScarceChunk : kLargestChunk;
-  const auto size =
-      PacketPool::capacity_for(std::clamp<std::size_t>(std::max<std::size_t>(wanted, bytes_), 1, largest));
+  const std::size_t bytes = std::clamp<std::size_t>(std::max<std::size_t>(wanted, bytes_), 1, largest);
+  const std::uint32_t size = PacketPool::capacity_for(bytes + kFront);
   BufferRef buffer = pool_.allocate_buffer(size);
   if (!buffer && size > PacketPool::kClassBytes[1])
     buffer = pool_.allocate_buffer(PacketPool::kClassBytes[1]);
   if (!buffer || !budget_.take(buffer->capacity())) return false;
   storage_ += buffer->capacity();
-  push_chunk(std::move(buffer));
+  push_chunk(std::move(buffer), kFront);
   return true;
 }
 
-void SendQueue::push_chunk(BufferRef buffer) {
+void SendQueue::push_chunk(BufferRef buffer, std::uint32_t begin) {
   if (count_ == capacity_) grow();
   Chunk& chunk = at(count_++);
   chunk.buffer = std::move(buffer);
-  chunk.begin = chunk.end = 0;
+  chunk.begin = chunk.end = begin;
   chunk.position = front_position_ + bytes_;
 }
 
@@ -83,7 +84,7 @@ std::size_t SendQueue::append_lent(const std::uint8_t* from, std::size_t left, M
     const auto n = static_cast<std::uint32_t>(std::min<std::size_t>(left - taken, kLentChunk));
     BufferRef buffer = lender.lend(from + taken, n);
     if (!buffer) break;
-    push_chunk(std::move(buffer));
+    push_chunk(std::move(buffer), 0);
     at(count_ - 1).end = n;
     bytes_ += n;
     taken += n;
@@ -129,8 +130,7 @@ void SendQueue::drop_front(std::uint32_t n) {
   }
 }
 
-std::uint32_t SendQueue::slice_of_many(std::uint32_t offset, std::uint32_t length, Packet& packet) const {
-  if (length == 0) return 0;
+PacketPtr SendQueue::slice_of_many(std::uint32_t offset, std::uint32_t& length) const {
   // The last chunk that starts at or before the offset.
   std::uint32_t low = 0, high = count_;
   while (high - low > 1) {
@@ -141,15 +141,26 @@ std::uint32_t SendQueue::slice_of_many(std::uint32_t offset, std::uint32_t lengt
       high = middle;
     }
   }
-  std::uint32_t done = 0;
-  for (std::uint32_t i = low; i < count_ && done < length; ++i) {
+  PacketPtr packet;
+  std::uint32_t done = 0, i = low;
+  if (length != 0 && at(low).position - front_position_ == offset && has_front(at(low))) {
+    const Chunk& chunk = at(i++);
+    done = std::min(length, chunk.end - chunk.begin);
+    packet = pool_.wrap_behind_headers(chunk.buffer, chunk.begin, done);
+  } else {
+    packet = pool_.allocate(0, PacketPool::kHeadroom, Priority::kControl);
+  }
+  if (packet == nullptr) return packet;
+  for (; i < count_ && done < length; ++i) {
     const Chunk& chunk = at(i);
     const std::uint32_t start = offset + done - (chunk.position - front_position_);
     const std::uint32_t n = std::min(length - done, chunk.end - chunk.begin - start);
-    if (!packet.append_fragment(chunk.buffer, chunk.begin + start, n)) break;
+    if (!packet->append_fragment(chunk.buffer, chunk.begin + start, n)) break;
     done += n;
   }
-  return done;
+  if (done == 0 && length != 0) packet.reset();
+  length = done;
+  return packet;
 }
 
 void SendQueue::clear() {

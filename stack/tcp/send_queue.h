@@ -21,8 +21,9 @@ namespace millrace::tcp {
 ///     | chunk  | | chunk            | | chunk     | room    |
 ///     +--------+ +------------------+ +-----------+- - - - -+
 ///
-/// Segments refer to slices of the chunks, so neither sending nor sending again copies. The storage that the
-/// chunks hold is charged against the context's budget.
+/// Segments refer to slices of the chunks, so neither sending nor sending again copies. In front of each
+/// chunk there is room for the headers of the segment that begins with it: a small request or answer is one
+/// piece of one Buffer. The storage that the chunks hold is charged against the context's budget.
 class SendQueue {
  public:
   SendQueue(PacketPool& pool, MemoryBudget& budget) : pool_(pool), budget_(budget) {}
@@ -37,13 +38,13 @@ class SendQueue {
                      MemoryLender* lender = nullptr);
   /// Forgets the first n bytes. Precondition: n <= bytes().
   void drop_front(std::uint32_t n);
-  /// Appends bytes [offset, offset + length) to `packet` as fragments; returns how many fitted.
-  /// Precondition: offset + length <= bytes().
-  std::uint32_t slice(std::uint32_t offset, std::uint32_t length, Packet& packet) const {
+  /// A packet with bytes [offset, offset + length) and room for headers in front. Fewer where it cannot hold
+  /// as many pieces: `length` says how many. Null: no memory. Precondition: offset + length <= bytes().
+  [[nodiscard]] PacketPtr slice(std::uint32_t offset, std::uint32_t& length) const {
     assert(offset + length <= bytes_);
-    if (count_ != 1) return slice_of_many(offset, length, packet);
-    const Chunk& chunk = at(0);
-    return packet.append_fragment(chunk.buffer, chunk.begin + offset, length) ? length : 0;
+    if (count_ == 1 && offset == 0 && length != 0 && has_front(at(0)))
+      return pool_.wrap_behind_headers(at(0).buffer, at(0).begin, length);
+    return slice_of_many(offset, length);
   }
   void clear();
 
@@ -59,11 +60,11 @@ class SendQueue {
     if (count_ != 0) prefetch(at(0).buffer.get());
   }
   void prefetch_payload() const {
-    if (count_ != 0) prefetch(at(0).buffer->bytes(), kSmallPayload);
+    if (count_ != 0) prefetch(at(0).buffer->bytes() + PacketPool::kHeadroom / 2, kSmallFrame);
   }
 
  private:
-  static constexpr std::size_t kSmallPayload = 128;
+  static constexpr std::size_t kSmallFrame = 128;
   struct Chunk {
     BufferRef buffer;
     std::uint32_t begin = 0, end = 0;  ///< of the buffer's bytes
@@ -71,11 +72,17 @@ class SendQueue {
   };
   [[nodiscard]] Chunk& at(std::uint32_t i) const { return ring_[(first_ + i) & (capacity_ - 1)]; }
   [[nodiscard]] bool add_chunk(std::size_t wanted);
-  void push_chunk(BufferRef buffer);
+  /// There is room in front of it, which is ours, and no segment on its way has its headers in it.
+  [[nodiscard]] static bool has_front(const Chunk& chunk) {
+    return chunk.begin >= PacketPool::kHeadroom && chunk.buffer.unique() &&
+           PacketPool::is_pooled(*chunk.buffer);
+  }
+  /// Its first byte comes `begin` bytes into the Buffer.
+  void push_chunk(BufferRef buffer, std::uint32_t begin);
   /// Shares the bytes in chunks as long as that is worth it; returns how many it took.
   std::size_t append_lent(const std::uint8_t* from, std::size_t left, MemoryLender& lender);
   void pop_chunk();
-  std::uint32_t slice_of_many(std::uint32_t offset, std::uint32_t length, Packet& packet) const;
+  [[nodiscard]] PacketPtr slice_of_many(std::uint32_t offset, std::uint32_t& length) const;
   void grow();
 
   PacketPool& pool_;

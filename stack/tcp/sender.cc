@@ -347,15 +347,12 @@ inline void Sender::end_transmission(bool waiting, Instant now) {
 inline PacketPtr Sender::fill_packet(SeqNum seq, std::uint32_t& length, std::uint32_t mss) {
   if (urgent_ && snd_up_ > seq)
     length = std::min(length, mss);  // a super-segment would repeat the pointer in every piece
-  PacketPtr packet = tcp_.pool().allocate(0, PacketPool::kHeadroom, Priority::kControl);
-  if (packet == nullptr) return packet;
   const std::uint32_t wanted = length;
-  length = queue_.slice(seq.value() - queue_front_.value(), wanted, *packet);
+  PacketPtr packet = queue_.slice(seq.value() - queue_front_.value(), length);
   if (length < wanted && length > mss) {
     packet->trim(length - length % mss);
     length -= length % mss;
   }
-  if (length == 0 && wanted != 0) packet.reset();
   return packet;
 }
 

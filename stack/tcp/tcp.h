@@ -128,8 +128,8 @@ class Tcp final : public ip::Transport {
   /// RFC 6056 §3.3.4: what to add to a flow's port offset.
   [[nodiscard]] std::uint32_t next_port_increment();
 
-  /// Builds and sends one segment. `payload` has an empty linear region with headroom (or is null: a control
-  /// segment, taken from the pool's reserve).
+  /// Builds and sends one segment. `payload` has headroom for all headers (or is null: a control segment,
+  /// taken from the pool's reserve).
   struct Outgoing {
     SeqNum seq, ack;
     std::uint8_t flags = 0;

@@ -133,16 +133,33 @@ class World {
   }
 
   void create() {
-    if (below(2) == 0) {
+    const std::uint32_t kind = below(6);
+    if (kind < 3) {
       add(pool_.allocate(some_length(), below(200)), {});
       return;
     }
+    if (kind == 3) return create_behind_headers();
     BufferRef buffer = some_buffer();
     if (!buffer) return;
     const std::uint32_t offset = below(buffer->capacity() + 1);
     const std::uint32_t length = below(buffer->capacity() - offset + 1);
     Bytes model(buffer->bytes() + offset, buffer->bytes() + offset + length);
     add(pool_.wrap(std::move(buffer), offset, length), std::move(model));
+  }
+
+  /// Often beside another that has the same bytes, but not the room in front of them.
+  void create_behind_headers() {
+    BufferRef buffer = fresh_buffer(1 + some_length());
+    if (!buffer) return;
+    const std::uint32_t offset = below(std::min(buffer->capacity(), 200u) + 1);
+    const std::uint32_t length = below(buffer->capacity() - offset + 1);
+    Bytes model(buffer->bytes() + offset, buffer->bytes() + offset + length);
+    PacketPtr packet = pool_.wrap_behind_headers(buffer, offset, length);
+    if (packet == nullptr) return;
+    EXPECT_EQ(packet->headroom(), offset);
+    EXPECT_EQ(packet->tailroom(), 0u);
+    if (below(4) != 0) add(pool_.wrap(std::move(buffer), offset, length), model);
+    add(std::move(packet), std::move(model));
   }
 
   void act(Entry& entry) {
@@ -235,7 +252,8 @@ class World {
       case 16: {
         const std::uint32_t n = below(length + 10);
         const bool done = packet.make_writable(n);
-        EXPECT_TRUE(!done || (packet.linear_writable() && packet.linear_length() >= n));
+        EXPECT_TRUE(!done || packet.linear_length() >= n);
+        EXPECT_TRUE(!done || packet.linear_writable() || packet.own_front() >= n);
         EXPECT_TRUE(done || n > length || refusals() != refused);
         return done ? write(entry) : void();
       }
@@ -245,7 +263,7 @@ class World {
   }
 
   void push(Entry& entry) {
-    if (!entry.packet->linear_writable()) return;
+    if (!entry.packet->headroom_writable()) return;
     const std::uint32_t n = below(entry.packet->headroom() + 1);
     std::uint8_t* to = entry.packet->push(n);
     Bytes bytes(n);
@@ -282,7 +300,8 @@ class World {
   void append_shared(Entry& entry) {
     const Entry& other = packets_[below(static_cast<std::uint32_t>(packets_.size()))];
     if (&other == &entry || entry.packet->length() > kMaxLength) return;
-    const std::uint32_t offset = below(other.packet->length() + 1);
+    const std::uint32_t own = other.packet->own_front();
+    const std::uint32_t offset = own + below(other.packet->length() - own + 1);
     const std::uint32_t length = below(other.packet->length() - offset + 1);
     const std::size_t pieces = entry.packet->fragment_count() + other.packet->fragment_count() + 1;
     const std::uint64_t refused = refusals();
@@ -308,9 +327,10 @@ class World {
 
   void write(Entry& entry) {
     Packet& packet = *entry.packet;
-    if (!packet.linear_writable() || packet.linear_length() == 0) return;
+    const std::uint32_t writable = packet.linear_writable() ? packet.linear_length() : packet.own_front();
+    if (writable == 0) return;
     for (int i = 0; i < 10; ++i) {
-      const std::uint32_t at = below(packet.linear_length());
+      const std::uint32_t at = below(writable);
       packet.data()[at] = entry.model[at] = byte();
     }
   }

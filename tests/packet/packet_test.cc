@@ -413,6 +413,65 @@ TEST_F(PacketTest, MakeWritableMovesOnlyTheFront) {
   EXPECT_EQ(contents(*reader), counting(90, 20));
 }
 
+class OwnFrontTest : public PacketTest {
+ protected:
+  OwnFrontTest() {
+    for (std::uint32_t i = 0; i < 200; ++i) buffer->bytes()[i] = static_cast<std::uint8_t>(i);
+    packet = pool.wrap_behind_headers(buffer, 100, 50);
+  }
+
+  BufferRef buffer = pool.allocate_buffer(512);
+  PacketPtr packet;
+};
+
+TEST_F(OwnFrontTest, TakesHeadersBeforeBytesThatOthersShare) {
+  EXPECT_EQ(packet->headroom(), 100u);
+  EXPECT_EQ(packet->tailroom(), 0u);
+  EXPECT_FALSE(packet->linear_writable());
+  EXPECT_TRUE(packet->headroom_writable());
+  EXPECT_EQ(packet->own_front(), 0u);
+  packet->push(30);
+  EXPECT_EQ(packet->own_front(), 30u);
+  const std::uint8_t* const front = packet->data();
+  ASSERT_TRUE(packet->make_writable(30));
+  EXPECT_EQ(packet->data(), front);
+  EXPECT_EQ(packet->linear_length(), 80u);
+}
+
+TEST_F(OwnFrontTest, MovesWhenMoreThanItIsToBeWritten) {
+  packet->push(30);
+  ASSERT_TRUE(packet->make_writable(31));
+  EXPECT_EQ(packet->linear_length(), 31u);
+  packet->data()[30] = 255;
+  EXPECT_EQ(buffer->bytes()[100], 100);
+  EXPECT_EQ(contents(*packet)[31], 101);
+  EXPECT_EQ(packet->own_front(), 0u);
+}
+
+TEST_F(OwnFrontTest, HeadersThatWerePulledAreNotInTheWay) {
+  packet->pull(10);
+  EXPECT_FALSE(packet->headroom_writable()) << "the ten bytes are read by others";
+  packet->push(10);
+  EXPECT_TRUE(packet->headroom_writable());
+}
+
+TEST_F(OwnFrontTest, ACloneHasItsOwnCopyOfIt) {
+  packet->push(30);
+  PacketPtr copy = packet->clone(0, 0);
+  packet->data()[0] = 255;
+  EXPECT_EQ(contents(*copy), counting(80, 70));
+}
+
+TEST_F(OwnFrontTest, APartThatIsCutOffIsOwnNoLonger) {
+  packet->push(30);
+  PacketPtr rest = packet->split(20);
+  EXPECT_EQ(packet->own_front(), 20u);
+  EXPECT_EQ(rest->own_front(), 0u);
+  EXPECT_EQ(contents(*rest), counting(60, 90));
+  packet->trim(5);
+  EXPECT_EQ(packet->own_front(), 5u);
+}
+
 TEST_F(PacketTest, StorageHeldCountsWholeBuffers) {
   PacketPtr packet = make(10, {10, 10});
   EXPECT_EQ(packet->storage_held(), 3u * 512u);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <map>
 #include <vector>
 
@@ -190,6 +191,29 @@ class Lender final : public MemoryLender {
 
 class SendQueueModel : public testing::TestWithParam<std::uint64_t> {};
 
+/// A slice on its way, with headers in front.
+struct OnItsWay {
+  PacketPtr packet;
+  std::vector<std::uint8_t> headers;
+  std::uint64_t position = 0;  ///< of its first byte
+
+  OnItsWay(PacketPtr slice, std::uint64_t at, Rng& rng) : packet(std::move(slice)), position(at) {
+    headers.resize(1 + rng.below(PacketPool::kHeadroom));
+    for (std::uint8_t& byte : headers) byte = static_cast<std::uint8_t>(rng.below(256));
+    EXPECT_TRUE(packet->headroom_writable());
+    std::memcpy(packet->push(static_cast<std::uint32_t>(headers.size())), headers.data(), headers.size());
+  }
+  [[nodiscard]] bool intact() const {
+    std::vector<std::uint8_t> bytes(packet->length());
+    packet->copy_out(0, bytes);
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      const std::size_t n = headers.size();
+      if (bytes[i] != (i < n ? headers[i] : pattern_byte(position + i - n))) return false;
+    }
+    return true;
+  }
+};
+
 TEST_P(SendQueueModel, HoldsTheBytesOfAVector) {
   PacketPool pool;
   MemoryBudget budget(10 << 20);
@@ -198,7 +222,9 @@ TEST_P(SendQueueModel, HoldsTheBytesOfAVector) {
   const std::size_t returned_before = lender.returned();
   {
     SendQueue queue(pool, budget);
+    std::vector<OnItsWay> on_their_way;
     std::uint64_t written = 0, dropped = 0;
+    std::size_t in_one_piece = 0, with_own_headers = 0;
     for (int step = 0; step < 3000; ++step) {
       const std::uint32_t kind = rng.below(3);
       const auto held = static_cast<std::uint32_t>(written - dropped);
@@ -222,21 +248,32 @@ TEST_P(SendQueueModel, HoldsTheBytesOfAVector) {
         queue.drop_front(n);
         dropped += n;
       } else if (held != 0) {
-        const std::uint32_t offset = rng.below(held), length = 1 + rng.below(held - offset);
-        PacketPtr packet = pool.allocate(0);
-        const std::uint32_t got = queue.slice(offset, length, *packet);
+        const std::uint32_t offset = rng.chance(0.5) ? 0 : rng.below(held),
+                            length = 1 + rng.below(held - offset);
+        std::uint32_t got = length;
+        PacketPtr packet = queue.slice(offset, got);
+        ASSERT_NE(packet, nullptr);
         ASSERT_GT(got, 0u);
         ASSERT_LE(got, length);
+        ASSERT_EQ(packet->length(), got);
         if (packet->fragment_count() < Packet::kMaxFragments) {
           ASSERT_EQ(got, length);
         }
-        std::vector<std::uint8_t> bytes(got);
-        packet->copy_out(0, bytes);
-        for (std::uint32_t i = 0; i < got; ++i) ASSERT_EQ(bytes[i], pattern_byte(dropped + offset + i));
+        in_one_piece += packet->piece_count() == 1 && packet->linear_length() == got ? 1 : 0;
+        with_own_headers += packet->linear_length() == 0 ? 1 : 0;
+        on_their_way.emplace_back(std::move(packet), dropped + offset, rng);
+      }
+      while (!on_their_way.empty() && rng.chance(on_their_way.size() > 8 ? 0.9 : 0.3)) {
+        const std::uint32_t i = rng.below(static_cast<std::uint32_t>(on_their_way.size()));
+        ASSERT_TRUE(on_their_way[i].intact());
+        std::swap(on_their_way[i], on_their_way.back());
+        on_their_way.pop_back();
       }
       ASSERT_EQ(queue.bytes(), written - dropped);
       ASSERT_EQ(budget.used(), queue.storage());
     }
+    EXPECT_GT(in_one_piece, 20u);
+    EXPECT_GT(with_own_headers, 20u);
   }
   EXPECT_GT(lender.lent(), 0u);
   EXPECT_EQ(lender.returned() - returned_before, lender.lent());
