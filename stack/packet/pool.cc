@@ -1,5 +1,6 @@
 #include "packet/pool.h"
 
+#include <algorithm>
 #include <cassert>
 #include <new>
 
@@ -258,6 +259,7 @@ PacketPtr PacketPool::wrap_behind_headers(const BufferRef& buffer, std::uint32_t
   assert(buffer && offset <= buffer->capacity() && length <= buffer->capacity() - offset);
   Packet* packet = take_packet();
   if (packet == nullptr) return nullptr;
+  packet->head_ = offset - std::min(offset, kHeadroom);
   packet->data_ = packet->own_end_ = offset;
   packet->tail_ = packet->end_ = offset + length;
   packet->storage_ = buffer;

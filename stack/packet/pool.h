@@ -81,8 +81,8 @@ class PacketPool {
   /// Buffer is its headroom and tailroom, unless others hold shares in it: then there is none. Null: no
   /// Packet object; the share is dropped.
   [[nodiscard]] PacketPtr wrap(BufferRef buffer, std::uint32_t offset, std::uint32_t length);
-  /// The same, with all before `offset` as headroom that the packet alone may write to, though others hold
-  /// shares: they must leave it alone until the packet is gone. No tailroom.
+  /// The same, with up to kHeadroom bytes before `offset` as headroom, which the packet alone may write to,
+  /// though others hold shares: they must leave it alone until the packet is gone. No tailroom.
   [[nodiscard]] PacketPtr wrap_behind_headers(const BufferRef& buffer, std::uint32_t offset,
                                               std::uint32_t length);
 

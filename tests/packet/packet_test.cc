@@ -448,6 +448,15 @@ TEST_F(OwnFrontTest, MovesWhenMoreThanItIsToBeWritten) {
   EXPECT_EQ(packet->own_front(), 0u);
 }
 
+TEST_F(OwnFrontTest, HasNoMoreRoomThanHeadersNeed) {
+  BufferRef large = pool.allocate_buffer(PacketPool::kClassBytes.back());
+  const std::uint32_t end = PacketPool::kClassBytes.back();
+  packet = pool.wrap_behind_headers(large, end - 100, 100);
+  EXPECT_EQ(packet->headroom(), PacketPool::kHeadroom);
+  ASSERT_TRUE(packet->make_writable(60)) << "what lies in front of that is not carried along";
+  EXPECT_EQ(packet->storage_held(), PacketPool::kClassBytes[0] + PacketPool::kClassBytes.back());
+}
+
 TEST_F(OwnFrontTest, HeadersThatWerePulledAreNotInTheWay) {
   packet->pull(10);
   EXPECT_FALSE(packet->headroom_writable()) << "the ten bytes are read by others";
