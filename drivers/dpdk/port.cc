@@ -31,6 +31,9 @@ constexpr std::uint64_t kTxOffloads = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX
 constexpr std::uint64_t kChecksums = RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
 constexpr std::uint64_t kTxChecksums = RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
 constexpr std::uint32_t kMbufRoom = 2048;
+/// vhost copies what comes in into mbufs that it takes for that: fewer for a super-frame, and yet the same
+/// few for small ones. With all of their ring in use, as others have it, larger ones only fill the caches.
+constexpr std::uint32_t kVhostMbufRoom = 4096 - RTE_PKTMBUF_HEADROOM;
 /// A device that lost its peer gets time to notice before it is closed; then we look whether the peer is
 /// back.
 constexpr Duration kLookAtLink = 20ms;
@@ -185,7 +188,7 @@ std::string Port::make_queues(std::uint16_t count) {
   RxQueue::Config rx;
   rx.slots = config_.rx_slots;
   rx.lendable = config_.pool;
-  rx.room = scatter ? kMbufRoom : std::max(kMbufRoom, frame);
+  rx.room = is_vhost_ ? kVhostMbufRoom : scatter ? kMbufRoom : std::max(kMbufRoom, frame);
   TxQueue::Config tx;
   tx.slots = config_.tx_slots;
   tx.room = multi_segment_ ? kMbufRoom : std::max(kMbufRoom, frame);

@@ -123,7 +123,7 @@ bool RxQueue::deliver(rte_mbuf* frame, PacketPool& pool, PacketQueue& out, Insta
 
 bool RxQueue::is_ours(const rte_mbuf* frame) const {
   for (; frame != nullptr; frame = frame->next) {
-    if (frame->pool != pool_) return false;
+    if (frame->pool != pool_ || !RTE_MBUF_DIRECT(frame)) return false;
   }
   return true;
 }

@@ -67,7 +67,8 @@ class RxQueue {
 
   [[nodiscard]] bool deliver(rte_mbuf* frame, PacketPool& pool, PacketQueue& out, Instant now,
                              DeviceStats& stats);
-  /// Some devices (net_ring) hand over mbufs of other pools: those go back at once.
+  /// Some devices (net_ring) hand over mbufs of other pools, or with buffers of their own (net_vhost with
+  /// ext-buffer): those go back at once.
   [[nodiscard]] bool is_ours(const rte_mbuf* frame) const;
   [[nodiscard]] PacketPtr lend(rte_mbuf* frame, PacketPool& pool);
   [[nodiscard]] PacketPtr copy_out(const rte_mbuf* frame, PacketPool& pool, DeviceStats& stats);

@@ -132,6 +132,15 @@ def one_copy(bench):
     expect(received["device.RxCopiedOut"] == 0, f"{received['device.RxCopiedOut']} frames were copied out of the mbufs")
 
 
+def external_buffers(bench):
+    """A long frame in a buffer that the driver had to allocate for it is copied out of there."""
+    wire = bench.wire()
+    server = bench.echo(f"{wire.vhost},linear-buffer=1,ext-buffer=1")
+    wire.wait(bench)
+    intact(bench.load(wire.virtio, "bulk", "--direction", "echo", "--bytes", 20 * MEGABYTE))
+    expect(bench.counters(server)["device.RxCopiedOut"] > 0, "no frame came in such a buffer")
+
+
 def captured(bench):
     """Both directions are recorded, super-frames of many mbufs whole."""
     wire, path = bench.wire(), bench.path("out.pcapng")
@@ -314,7 +323,7 @@ def all_cases():
     for kind in ("vhost", "memif"):
         for case in (transfers, other_roles, sleeps, lost_client, lost_listener):
             cases.append((f"{case.__name__}-{kind}", lambda bench, case=case, kind=kind: case(bench, kind)))
-    for case in (one_copy, captured, hugepages, few_mbufs, af_packet, tap, unmodified, unmodified_tap):
+    for case in (one_copy, external_buffers, captured, hugepages, few_mbufs, af_packet, tap, unmodified, unmodified_tap):
         cases.append((case.__name__, case))
     return cases + dpdk_queue_cases.all_cases()
 
