@@ -111,7 +111,8 @@ def main():
     try:
         place.build()
         for row in rows:
-            columns = [column for column in rows_of.OURS if column in row.columns and re.search(options.columns, column.name)
+            columns = [column for column in rows_of.EVERY if column in row.columns and column.server != "lwip"
+                       and re.search(options.columns, column.name)
                        and not place.missing(column)]
             row.prepare(place)
             with tempfile.TemporaryDirectory(prefix="millrace-layers-") as folder:

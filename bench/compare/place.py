@@ -1,7 +1,8 @@
-"""The place where both stacks are measured: two namespaces and a veth, or a wire in shared memory, and the programs at its ends.
+"""The place where both stacks are measured: two namespaces and a veth, a TAP or a wire in shared memory, and the programs at its ends.
 
     server [ server0 ]======( veth )======[ client0 ] client         198.18.0.2 the stack's server, 198.18.0.3 the kernel's,
     server [ net_vhost ]==( shared memory )==[ net_virtio_user ] client    198.18.0.1 the kernel's client, 198.18.0.4 the stack's
+    server [ ]=========( TAP )=======[ tap0 ] client                 in the client's namespace
 
 A kernel has an address on the veth only while it takes part: else it would answer in the stack's place.
 """
@@ -131,14 +132,15 @@ class Place(testbed.Bench):
 
     def arrange(self, column, client):
         """The kernels' addresses for a run of this column with this client."""
-        if column.wire == "veth":
-            self._kernel_addresses(column.server == "kernel", client == "kernel")
+        on_veth = column.wire == "veth"
+        self._kernel_addresses(on_veth and column.server == "kernel", on_veth and client == "kernel")
 
     def _socket(self):
         return os.path.join(self._folder.name, "wire.sock")
 
     def server_device(self, column):
-        return "af_packet:server0" if column.wire == "veth" else f"dpdk:net_vhost0,iface={self._socket()}"
+        return {"veth": "af_packet:server0", "tap": f"tap(peer_address={KERNEL_CLIENT}/24):tap0",
+                "dpdk": f"dpdk:net_vhost0,iface={self._socket()}"}[column.wire]
 
     def client_device(self, column):
         return "af_packet:client0" if column.wire == "veth" else f"dpdk:net_virtio_user0,path={self._socket()}"
@@ -153,7 +155,7 @@ class Place(testbed.Bench):
         self.arrange(column, client)
         if column.wire == "dpdk" and os.path.exists(self._socket()):
             os.unlink(self._socket())
-        server = self.start([*self.server_core, *command], self.server_ns,
+        server = self.start([*self.server_core, *command], self.client_ns if column.wire == "tap" else self.server_ns,
                             {"MILLRACE_RUN_DIR": self._folder.name, "MILLRACE_PLUGINS": self.plugins, **(environment or {})})
         if ready:
             server.wait_for(ready, SECONDS_TO_START)

@@ -6,7 +6,7 @@ import subprocess
 
 from testbed import Failure
 
-COLOURS = {"kernel": "#7f7f7f", "af_packet": "#1f77b4", "dpdk": "#d62728", "lwip": "#2ca02c"}
+COLOURS = {"kernel": "#7f7f7f", "af_packet": "#1f77b4", "tap": "#9467bd", "dpdk": "#d62728", "lwip": "#2ca02c"}
 HEAD = """set terminal svg size 960,540 font "sans,14" background "white"
 set border 3
 set tics nomirror out

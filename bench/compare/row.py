@@ -12,16 +12,18 @@ class Column:
 
     name: str
     server: str  # "kernel", "millrace" or "lwip"
-    wire: str  # "veth" or "dpdk"
+    wire: str  # "veth", "tap" or "dpdk"
 
 
 KERNEL = Column("kernel", "kernel", "veth")
 AF_PACKET = Column("af_packet", "millrace", "veth")
+TAP = Column("tap", "millrace", "tap")
 DPDK = Column("dpdk", "millrace", "dpdk")
 LWIP = Column("lwip", "lwip", "veth")
 VETH = (KERNEL, AF_PACKET)
 OURS = (KERNEL, AF_PACKET, DPDK)
 ALL = (KERNEL, AF_PACKET, DPDK, LWIP)
+EVERY = (KERNEL, AF_PACKET, TAP, DPDK, LWIP)  # column there is
 PACER = Column("pacer", "kernel", "veth")  # in no table: what the kernel can do just then
 TURN_FIGURES = ("p50_us", "rate", "gbps")  # that a turn is long enough for
 

@@ -185,7 +185,7 @@ def heading(names, floors):
 
 def has_aims(name):
     """Of a column that is Millrace's."""
-    return name in (rows_of.AF_PACKET.name, rows_of.DPDK.name)
+    return any(column.name == name and column.server == "millrace" for column in rows_of.EVERY)
 
 
 def cells(result, figure, name):
@@ -311,7 +311,7 @@ def build(place, options):
 def chosen_places(options):
     """{column: its place}: of the kernel, and of those asked for; one that is not built is left out, and that is said."""
     places = {}
-    for column in (rows_of.PACER, *rows_of.ALL):
+    for column in (rows_of.PACER, *rows_of.EVERY):
         if column.server != "kernel" and not re.search(options.columns, column.name):
             continue
         place = Place(os.path.abspath(options.build), options.congestion, f"-{column.name}")

@@ -6,7 +6,7 @@ import time
 import key_values
 from idle import Idle, NoTraffic
 from place import SOURCES
-from row import ALL, KERNEL, OURS, VETH, Figure, Row, bulk, latency, rates
+from row import ALL, KERNEL, OURS, TAP, VETH, Figure, Row, bulk, latency, rates
 
 
 @dataclasses.dataclass
@@ -169,8 +169,10 @@ def rows(seconds):
     for sends, aim in ((True, 0.6), (False, 0.8)):
         for streams in (1, 8):
             what = f"bulk, server {'sends' if sends else 'receives'}, {streams} stream{'s' if streams > 1 else ''}"
-            result.append(Bulk(what, OURS if streams == 1 else VETH, bulk({"af_packet": aim, "dpdk": 0.7} if streams == 1 else {}),
-                               seconds, sends, streams))
+            if streams == 1:
+                result.append(Bulk(what, (*OURS, TAP), bulk({"af_packet": aim, "tap": 0.95, "dpdk": 0.7}), seconds, sends, streams))
+            else:
+                result.append(Bulk(what, VETH, bulk({}), seconds, sends, streams))
     result.append(Connections("connect, 64 B, close", OURS, rates({"af_packet": 2, "dpdk": 5}, floor=False), seconds))
     result.append(OpenLoop("64 B, 1,000 requests a second", VETH,
                            (*latency(), Figure("cpu_us_each", "CPU, both ends", "µs", True, {"af_packet": 1})),
