@@ -36,7 +36,7 @@ class TxQueue {
   };
   struct Counters {
     std::uint64_t bytes_attached = 0;
-    std::uint64_t bytes_copied = 0;  ///< payload in fragments
+    std::uint64_t bytes_copied = 0;  ///< payload in fragments, or behind headers of its own
     std::uint64_t no_mbufs = 0;      ///< a burst ended because all mbufs were on their way
   };
 

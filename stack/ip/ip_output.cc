@@ -15,7 +15,7 @@ constexpr std::uint32_t kLargestPacket = 65535;
 /// What the layers below push in front of our header.
 constexpr std::uint32_t kLinkHeadroom = 18;
 
-/// Room to write headers in front, in storage that is not shared.
+/// Room to write headers in front, where nobody else reads.
 [[nodiscard]] bool make_room(PacketPtr& packet) {
   if (packet->headroom() >= kHeader + kLinkHeadroom && packet->headroom_writable()) return true;
   constexpr std::uint32_t kTransportHeaders = 60;

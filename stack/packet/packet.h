@@ -141,9 +141,9 @@ class Packet
   /// Makes the first n bytes contiguous in the linear region. False when n > length() or no memory; the
   /// packet is then unchanged. Cheap when they already are.
   [[nodiscard]] bool gather(std::uint32_t n) { return n <= linear_length() || gather_slow(n); }
-  /// gather(n), and in storage that nobody else reads: the first n bytes may be written then. What else
-  /// shared linear storage held stays shared, as a fragment. False: as above, or too many fragments; the
-  /// bytes are unchanged.
+  /// gather(n), and the first n bytes may be written then, as nobody else reads them. What else shared linear
+  /// storage held stays shared, as a fragment or behind an own front. False: as above, or too many
+  /// fragments; the bytes are unchanged.
   [[nodiscard]] bool make_writable(std::uint32_t n) {
     return gather(n) && (n <= own_front() || linear_writable() || make_writable_slow(n));
   }
@@ -151,9 +151,9 @@ class Packet
   void copy_out(std::uint32_t offset, std::span<std::uint8_t> out) const;
   /// A packet with the same bytes: the first header_length ones copied into a fresh linear region that has
   /// `headroom` bytes before them, the others shared. Offload, timestamp and the header offsets within those
-  /// first bytes are copied (others point to data()). An own front is copied whole. Precondition:
-  /// header_length
-  /// <= length(). Null: no memory.
+  /// first bytes are copied (others point to data()). An own front is copied whole.
+  /// Precondition: header_length <= length().
+  /// Null: no memory.
   [[nodiscard]] PacketPtr clone(std::uint32_t header_length, std::uint32_t headroom) const;
   /// Cuts the packet at n: this one keeps [0, n), the returned one has the rest, sharing storage. Null: no
   /// memory, and nothing has changed. Precondition: n <= length(). The rest has no headroom until it is

@@ -9,9 +9,8 @@ namespace millrace::tcp {
 namespace {
 
 constexpr std::uint32_t kFirstChunks = 4;
-constexpr std::uint32_t kFront = PacketPool::kHeadroom;
-constexpr std::uint32_t kLargestChunk = PacketPool::kClassBytes.back() - kFront;
-constexpr std::uint32_t kScarceChunk = PacketPool::kClassBytes[2] - kFront;
+constexpr std::uint32_t kLargestChunk = PacketPool::kClassBytes.back();
+constexpr std::uint32_t kScarceChunk = PacketPool::kClassBytes[2];
 /// Below this a copy costs less than a piece more in every packet. What is lent comes back in chunks.
 constexpr std::uint32_t kWorthLending = 4096, kLentChunk = 65536;
 
@@ -60,13 +59,15 @@ bool SendQueue::add_chunk(std::size_t wanted) {
   // none of the largest while memory is scarce, of which it could not use much.
   const std::uint32_t largest = budget_.under_pressure() ? kScarceChunk : kLargestChunk;
   const std::size_t bytes = std::clamp<std::size_t>(std::max<std::size_t>(wanted, bytes_), 1, largest);
-  const std::uint32_t size = PacketPool::capacity_for(bytes + kFront);
+  const std::uint32_t size = PacketPool::capacity_for(bytes);
   BufferRef buffer = pool_.allocate_buffer(size);
   if (!buffer && size > PacketPool::kClassBytes[1])
     buffer = pool_.allocate_buffer(PacketPool::kClassBytes[1]);
   if (!buffer || !budget_.take(buffer->capacity())) return false;
   storage_ += buffer->capacity();
-  push_chunk(std::move(buffer), kFront);
+  // Headers get no larger Buffer than the bytes need.
+  const bool room_in_front = bytes + PacketPool::kHeadroom <= buffer->capacity();
+  push_chunk(std::move(buffer), room_in_front ? PacketPool::kHeadroom : 0);
   return true;
 }
 

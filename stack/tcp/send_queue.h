@@ -21,9 +21,10 @@ namespace millrace::tcp {
 ///     | chunk  | | chunk            | | chunk     | room    |
 ///     +--------+ +------------------+ +-----------+- - - - -+
 ///
-/// Segments refer to slices of the chunks, so neither sending nor sending again copies. In front of each
-/// chunk there is room for the headers of the segment that begins with it: a small request or answer is one
-/// piece of one Buffer. The storage that the chunks hold is charged against the context's budget.
+/// Segments refer to slices of the chunks, so neither sending nor sending again copies. In front of a chunk
+/// whose Buffer has it there is room for the headers of the segment that begins with it: a small request or
+/// answer is one piece of one Buffer. The storage that the chunks hold is charged against the context's
+/// budget.
 class SendQueue {
  public:
   SendQueue(PacketPool& pool, MemoryBudget& budget) : pool_(pool), budget_(budget) {}
@@ -72,7 +73,8 @@ class SendQueue {
   };
   [[nodiscard]] Chunk& at(std::uint32_t i) const { return ring_[(first_ + i) & (capacity_ - 1)]; }
   [[nodiscard]] bool add_chunk(std::size_t wanted);
-  /// There is room in front of it, which is ours, and no segment on its way has its headers in it.
+  /// There is room in front of it, left free or acknowledged, and no segment on its way has its headers in
+  /// it.
   [[nodiscard]] static bool has_front(const Chunk& chunk) {
     return chunk.begin >= PacketPool::kHeadroom && chunk.buffer.unique() &&
            PacketPool::is_pooled(*chunk.buffer);

@@ -283,6 +283,24 @@ TEST_P(SendQueueModel, HoldsTheBytesOfAVector) {
 
 INSTANTIATE_TEST_SUITE_P(FromSeed, SendQueueModel, testing::Range<std::uint64_t>(1, 21));
 
+TEST(SendQueue, TakesNoLargerBufferForHeaders) {
+  PacketPool pool;
+  MemoryBudget budget(10 << 20);
+  const std::vector<std::uint8_t> bytes(PacketPool::kClassBytes.back());
+  for (const std::uint32_t of_class : PacketPool::kClassBytes) {
+    for (const std::uint32_t less : {0U, PacketPool::kHeadroom - 1, PacketPool::kHeadroom}) {
+      SendQueue queue(pool, budget);
+      const ConstIoSlice slice{bytes.data(), of_class - less};
+      ASSERT_EQ(queue.append({&slice, 1}, 0, slice.size), slice.size);
+      EXPECT_EQ(queue.storage(), of_class);
+      std::uint32_t length = of_class - less;
+      const PacketPtr packet = queue.slice(0, length);
+      ASSERT_NE(packet, nullptr);
+      EXPECT_EQ(packet->linear_length() != 0, less == PacketPool::kHeadroom);
+    }
+  }
+}
+
 class ReceiveQueueModel : public testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(ReceiveQueueModel, HoldsTheBytesOfAVector) {
