@@ -169,10 +169,8 @@ def rows(seconds):
     for sends, aim in ((True, 0.6), (False, 0.8)):
         for streams in (1, 8):
             what = f"bulk, server {'sends' if sends else 'receives'}, {streams} stream{'s' if streams > 1 else ''}"
-            if streams == 1:
-                result.append(Bulk(what, (*OURS, TAP), bulk({"af_packet": aim, "tap": 0.95, "dpdk": 0.7}), seconds, sends, streams))
-            else:
-                result.append(Bulk(what, VETH, bulk({}), seconds, sends, streams))
+            columns, aims = ((*OURS, TAP), {"af_packet": aim, "tap": 0.95, "dpdk": 0.7}) if streams == 1 else (VETH, {})
+            result.append(Bulk(what, columns, bulk(aims), seconds, sends, streams))
     result.append(Connections("connect, 64 B, close", OURS, rates({"af_packet": 2, "dpdk": 5}, floor=False), seconds))
     result.append(OpenLoop("64 B, 1,000 requests a second", VETH,
                            (*latency(), Figure("cpu_us_each", "CPU, both ends", "µs", True, {"af_packet": 1})),
