@@ -21,6 +21,7 @@ struct Path {
   Probing probing = Probing::kBlackHole;
   std::uint64_t seed = 1;
   std::string bytes = {};
+  std::string rate = "20M";  ///< from r1 to r2, a second
 };
 
 struct Outcome {
@@ -36,7 +37,7 @@ Network network_of(const Path& path) {
   options.tcp.mtu_probing = path.probing;
   const std::string bytes = path.bytes.empty() ? "" : " bytes=" + path.bytes;
   return Network(Topology::parse("a -- 100M 1ms mtu=" + path.device +
-                                 " -- r1\nr1 -- 20M 9ms queue=1bdp mtu=" + path.device +
+                                 " -- r1\nr1 -- " + path.rate + " 9ms queue=1bdp mtu=" + path.device +
                                  " -- r2\nb -- 100M 1ms mtu=" + path.device + " -- r2\nr1 -> " + path.hole +
                                  " -> r2\na > b " + path.congestion + bytes + "\n"),
                  options);
@@ -102,6 +103,7 @@ TEST_P(BlackHole, OpensInMidTransfer) {
 TEST_P(BlackHole, ClosesInMidTransfer) {
   Path path{"mtu=1280 mtu=30s:1500"};
   path.congestion = GetParam();
+  path.rate = "4M";  // the less there is to simulate in so long a time
   const Outcome outcome = run(path, 700s);
   EXPECT_EQ(outcome.wrong, "");
   EXPECT_EQ(outcome.info.pmtu, 1500u) << "ten minutes later it is tried again";

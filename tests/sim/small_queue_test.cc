@@ -88,10 +88,9 @@ class SlowDevice : public testing::TestWithParam<bool> {
   }
   /// Bytes that have come at this port since the last call.
   std::size_t receive(std::uint16_t port) {
-    std::vector<std::uint8_t> into(1 << 20);
     std::size_t got = 0;
     while (true) {
-      const IoSlice slice{into.data(), into.size()};
+      const IoSlice slice{received_.data(), received_.size()};
       const Result<Received> received = servers_[port]->receive({&slice, 1}, {}, now_);
       if (!received || received->bytes == 0) return got;
       got += received->bytes;
@@ -122,6 +121,7 @@ class SlowDevice : public testing::TestWithParam<bool> {
   std::map<std::uint16_t, std::unique_ptr<Socket>> servers_;
   std::vector<std::unique_ptr<Socket>> sockets_;
   const std::vector<std::uint8_t> data_ = std::vector<std::uint8_t>(1 << 20);
+  std::vector<std::uint8_t> received_ = std::vector<std::uint8_t>(1 << 20);
 };
 
 TEST_P(SlowDevice, IsKeptBusyByOneConnectionAndFreeForAnother) {
