@@ -36,11 +36,11 @@ Network network_of(const Path& path) {
   options.verify = BulkFlow::Verify::kAll;
   options.tcp.mtu_probing = path.probing;
   const std::string bytes = path.bytes.empty() ? "" : " bytes=" + path.bytes;
-  return Network(Topology::parse("a -- 100M 1ms mtu=" + path.device +
-                                 " -- r1\nr1 -- " + path.rate + " 9ms queue=1bdp mtu=" + path.device +
-                                 " -- r2\nb -- 100M 1ms mtu=" + path.device + " -- r2\nr1 -> " + path.hole +
-                                 " -> r2\na > b " + path.congestion + bytes + "\n"),
-                 options);
+  return Network(
+      Topology::parse("a -- 100M 1ms mtu=" + path.device + " -- r1\nr1 -- " + path.rate +
+                      " 9ms queue=1bdp mtu=" + path.device + " -- r2\nb -- 100M 1ms mtu=" + path.device +
+                      " -- r2\nr1 -> " + path.hole + " -> r2\na > b " + path.congestion + bytes + "\n"),
+      options);
 }
 
 Outcome run(const Path& path, Duration duration) {
