@@ -53,6 +53,12 @@ class IpLayer final : public link::PacketSink, private ReassemblyListener {
   /// same).
   Result<void> output(PacketPtr&& packet, const OutputOptions& options, const RouteResult& route,
                       Instant now);
+  /// For a transport that writes an atomic packet's IP header itself (DF, RFC 6864 §4.1): counts it, and says
+  /// what its identification is.
+  [[nodiscard]] std::uint16_t note_atomic_output() {
+    counters_.add(Counter::kOutRequests);
+    return identification_.next_atomic();
+  }
   /// Changes whenever a cached RouteResult may have become wrong: a route, an address, a path MTU.
   [[nodiscard]] std::uint32_t route_generation() const { return generation_; }
 

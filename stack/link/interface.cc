@@ -57,6 +57,7 @@ Interface::Interface(std::uint8_t id, NetDevice& device, const InterfaceConfig& 
                      TimerWheel& timers, Rng& rng, PacketSink& sink, Instant now)
     : id_(id),
       device_(device),
+      caps_(device.caps()),
       pool_(pool),
       sink_(sink),
       mac_(device.mac()),
@@ -161,7 +162,7 @@ void Interface::handle_device_event(DeviceEvent event, Instant now) {
     claims_.start(now);  // the other end may be another switch now
   } else {
     neighbours_.clear();
-    while (PacketPtr frame = tx_queue_.pop_front()) refuse(std::move(frame), Counter::kTxLinkDown);
+    while (PacketPtr frame = tx_queue_.pop_front()) refuse(*frame, Counter::kTxLinkDown);
   }
 }
 
@@ -279,7 +280,7 @@ inline void Interface::prepare(PacketPtr&& frame, Instant now) {
     return;
   }
   PacketQueue segments;
-  const SegmentPayload payload = device_.caps().scatter ? SegmentPayload::kShare : SegmentPayload::kCopy;
+  const SegmentPayload payload = caps_.scatter ? SegmentPayload::kShare : SegmentPayload::kCopy;
   if (!segment(std::move(frame), segments, payload)) {
     counters_.add(Counter::kTxNoMemory);
     return;
@@ -288,33 +289,30 @@ inline void Interface::prepare(PacketPtr&& frame, Instant now) {
 }
 
 bool Interface::device_segments(const Packet& frame) const {
-  const DeviceCaps& caps = device_.caps();
-  return caps.tso && frame.length() - tcp_payload_at(frame) <= caps.max_gso_bytes;
+  return caps_.tso && frame.length() - tcp_payload_at(frame) <= caps_.max_gso_bytes;
 }
 
 inline void Interface::prepare_one(PacketPtr&& frame, Instant now) {
-  const DeviceCaps& caps = device_.caps();
-  if ((frame->offload.needs_checksum && !caps.tx_checksum && !complete_checksum(*frame)) ||
-      (frame->fragment_count() != 0 && !caps.scatter && !frame->gather(frame->length()))) {
+  if ((frame->offload.needs_checksum && !caps_.tx_checksum && !complete_checksum(*frame)) ||
+      (frame->fragment_count() != 0 && !caps_.scatter && !frame->gather(frame->length()))) {
     counters_.add(Counter::kTxNoMemory);
     return;
   }
   enqueue(std::move(frame), tx_queue_limit_, now);
 }
 
-inline void Interface::enqueue(PacketPtr&& frame, std::size_t limit, Instant now) {
-  if (!link_up_) return refuse(std::move(frame), Counter::kTxLinkDown);
-  if (tx_queue_.size() >= limit) flush(now);
-  if (tx_queue_.size() >= limit) return refuse(std::move(frame), Counter::kTxQueueDropped);
-  frame->queued_after = tx_queued_bytes_;
-  tx_queued_bytes_ += frame->length();
-  tx_queue_.push_back(std::move(frame));
-  ++tx_queued_;
+bool Interface::make_place(const Packet& frame, std::size_t limit, Instant now) {
+  if (link_up_) {
+    flush(now);
+    if (tx_queue_.size() < limit) return true;
+  }
+  refuse(frame, link_up_ ? Counter::kTxQueueDropped : Counter::kTxLinkDown);
+  return false;
 }
 
-void Interface::refuse(PacketPtr frame, Counter counter) {
+void Interface::refuse(const Packet& frame, Counter counter) {
   counters_.add(counter);
-  device_.frame_not_sent(*frame, name_of(counter));
+  device_.frame_not_sent(frame, name_of(counter));
 }
 
 void Interface::flush(Instant now) {
@@ -325,8 +323,7 @@ void Interface::flush(Instant now) {
 std::uint32_t Interface::max_gso_bytes() const {
   // What an IPv4 packet can hold behind the largest TCP header.
   constexpr std::uint32_t kLargest = 65535 - 20 - 60;
-  const DeviceCaps& caps = device_.caps();
-  return caps.tso ? std::min(caps.max_gso_bytes, kLargest) : kLargest;
+  return caps_.tso ? std::min(caps_.max_gso_bytes, kLargest) : kLargest;
 }
 
 }  // namespace millrace::link

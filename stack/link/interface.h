@@ -92,6 +92,14 @@ class Interface {
   /// Sends an IP packet (data() at the IP header, network header offset set, headroom for Ethernet) to the
   /// neighbour next_hop. Queued there while unresolved. Frames collect until flush().
   void transmit(PacketPtr&& packet, const IpAddress& next_hop, Instant now);
+  /// For who writes an IPv4 packet's Ethernet header itself: the neighbour's address, where nothing is left to
+  /// be done with a frame in one piece that needs a checksum. Null: transmit() it.
+  [[nodiscard]] const MacAddress* ready_for(const IpAddress& next_hop, Instant now) {
+    if (!link_up_ || !caps_.tx_checksum) return nullptr;
+    return neighbours_.find(next_hop, now);
+  }
+  /// Such a frame.
+  void transmit_ready(PacketPtr&& frame, Instant now) { enqueue(std::move(frame), tx_queue_limit_, now); }
   /// To the broadcast MAC.
   void transmit_broadcast(PacketPtr packet, Instant now);
   /// Hands collected frames to the device. What the device cannot take stays queued.
@@ -171,12 +179,21 @@ class Interface {
   inline void prepare(PacketPtr&& frame, Instant now);
   inline void prepare_one(PacketPtr&& frame, Instant now);
   [[nodiscard]] bool device_segments(const Packet& frame) const;
-  inline void enqueue(PacketPtr&& frame, std::size_t limit, Instant now);
-  /// Drops a frame on its way out.
-  void refuse(PacketPtr frame, Counter counter);
+  [[gnu::always_inline]] inline void enqueue(PacketPtr&& frame, std::size_t limit, Instant now) {
+    if ((!link_up_ || tx_queue_.size() >= limit) && !make_place(*frame, limit, now)) [[unlikely]] return;
+    frame->queued_after = tx_queued_bytes_;
+    tx_queued_bytes_ += frame->length();
+    tx_queue_.push_back(std::move(frame));
+    ++tx_queued_;
+  }
+  /// In a transmit queue that is full. False: there is none, and the frame, which is counted, is to be dropped.
+  [[nodiscard]] bool make_place(const Packet& frame, std::size_t limit, Instant now);
+  /// Counts a frame that is dropped on its way out.
+  void refuse(const Packet& frame, Counter counter);
 
   std::uint8_t id_;
   NetDevice& device_;
+  const DeviceCaps caps_;
   PacketPool& pool_;
   PacketSink& sink_;
   FrameObserver* observer_ = nullptr;

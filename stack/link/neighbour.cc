@@ -55,21 +55,11 @@ void NeighbourCache::clear() {
 }
 
 NeighbourCache::Neighbour* NeighbourCache::lookup(const IpAddress& address) {
-  // Most talk through one router, or to one other host: a request and its answer ask four times.
-  if (latest_ != nullptr && latest_->address == address) return latest_;
+  if (is_latest(address)) return latest_;
   const auto it = table_.find(address, table_.hash_function(), table_.key_eq());
   if (it == table_.end()) return nullptr;
   latest_ = &*it;
   return latest_;
-}
-
-const MacAddress* NeighbourCache::find(const IpAddress& address, Instant now) {
-  Neighbour* const neighbour = lookup(address);
-  if (neighbour == nullptr) return nullptr;
-  neighbour->used = now;
-  if (neighbour->state == State::kReachable && now - neighbour->confirmed < reachable_)
-    return &neighbour->mac;
-  return use_unconfirmed(*neighbour, now);
 }
 
 const MacAddress* NeighbourCache::use_unconfirmed(Neighbour& neighbour, Instant now) {
@@ -91,7 +81,7 @@ const MacAddress* NeighbourCache::use_unconfirmed(Neighbour& neighbour, Instant 
   return &neighbour.mac;
 }
 
-void NeighbourCache::confirm(const IpAddress& address, Instant now) {
+void NeighbourCache::confirm_other(const IpAddress& address, Instant now) {
   Neighbour* const neighbour = lookup(address);
   if (neighbour == nullptr) return;
   if (neighbour->state == State::kIncomplete || neighbour->state == State::kStatic) return;

@@ -82,14 +82,30 @@ class NeighbourCache {
   NeighbourCache& operator=(const NeighbourCache&) = delete;
   ~NeighbourCache();
 
-  /// Where frames to this neighbour go. Null: unknown yet, resolve() it. The usual case is one hash hit.
-  [[nodiscard]] const MacAddress* find(const IpAddress& address, Instant now);
+  /// Where frames to this neighbour go. Null: unknown yet, resolve() it. The usual case is the one that was
+  /// asked for last: most talk through one router, or to one other host.
+  [[nodiscard]] const MacAddress* find(const IpAddress& address, Instant now) {
+    if (!is_latest(address)) [[unlikely]] {
+      if (lookup(address) == nullptr) return nullptr;  // else it is the latest now
+    }
+    latest_->used = now;
+    if (latest_->state == State::kReachable && now - latest_->confirmed < reachable_) [[likely]] {
+      return &latest_->mac;
+    }
+    return use_unconfirmed(*latest_, now);
+  }
   /// Keeps the packet until the neighbour answers, and asks for it.
   void resolve(PacketPtr packet, const IpAddress& address, Instant now);
   /// An ARP packet came in, data() behind the Ethernet header.
   void on_arp(PacketPtr packet, Instant now);
   /// A layer above has evidence that the neighbour got what we sent (RFC 4861 §7.3.1): an ACK that moved.
-  void confirm(const IpAddress& address, Instant now);
+  void confirm(const IpAddress& address, Instant now) {
+    if (is_latest(address) && latest_->state == State::kReachable) [[likely]] {
+      latest_->confirmed = now;
+    } else {
+      confirm_other(address, now);
+    }
+  }
   /// An entry that never ages and that no ARP changes.
   void add_static(const IpAddress& address, const MacAddress& mac, Instant now);
   /// Forgets all but static entries and drops what waits (the link went down).
@@ -127,7 +143,12 @@ class NeighbourCache {
                                       boost::intrusive::power_2_buckets<true>>;
 
   static void on_timer(void* owner, Instant now);
+  [[nodiscard]] bool is_latest(const IpAddress& address) const {
+    return latest_ != nullptr && latest_->address == address;
+  }
+  /// What it finds is the latest from now on.
   [[nodiscard]] Neighbour* lookup(const IpAddress& address);
+  void confirm_other(const IpAddress& address, Instant now);
   /// Null at the limit, when nothing can be evicted.
   [[nodiscard]] Neighbour* create(const IpAddress& address, Instant now);
   [[nodiscard]] bool evict_one();

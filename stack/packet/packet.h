@@ -181,6 +181,12 @@ class Packet
   void set_link_header() { link_ = data_; }
   void set_network_header() { network_ = data_; }
   void set_transport_header() { transport_ = data_; }
+  /// All of them, the first at data(), the others so many bytes behind it.
+  void set_headers(std::uint32_t network, std::uint32_t transport) {
+    link_ = data_;
+    network_ = data_ + network;
+    transport_ = data_ + transport;
+  }
   [[nodiscard]] std::uint8_t* link_header() const { return base() + link_; }
   [[nodiscard]] std::uint8_t* network_header() const { return base() + network_; }
   [[nodiscard]] std::uint8_t* transport_header() const { return base() + transport_; }

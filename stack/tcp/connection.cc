@@ -6,6 +6,7 @@
 #include "tcp/congestion_list.h"
 #include "tcp/listener.h"
 #include "tcp/tcp_socket.h"
+#include "tcp/usual_segment.h"
 
 namespace millrace::tcp {
 
@@ -431,7 +432,8 @@ inline void Connection::send_complete(Tcp::Outgoing& outgoing, PacketPtr&& paylo
   }
   receiver_.on_ack_sent(outgoing.gso_size == 0 || !sack_);
   // A packet that is lost below (no route, a full queue) is lost as on any network: timers repeat it.
-  static_cast<void>(tcp_.send_segment(key(), outgoing, std::move(payload), &route_, now));
+  if (!tcp_.send_usual(key(), outgoing, payload, route_, now))
+    static_cast<void>(tcp_.send_segment(key(), outgoing, std::move(payload), &route_, now));
   if (length != 0 && route_.interface != nullptr)
     small_queue_.add(length, route_.interface->tx_queued(), route_.interface->tx_left());
 }

@@ -10,13 +10,12 @@
 #include "tcp/listener.h"
 #include "tcp/tcp_socket.h"
 #include "tcp/time_wait.h"
-#include "wire/pseudo_header.h"
+#include "tcp/usual_segment.h"
 
 namespace millrace::tcp {
 
 namespace {
 
-constexpr std::size_t kChecksumOffset = 16;
 /// Send queues, and what is lent to programs, may hold half of the pool. Windows may promise an eighth: small
 /// payloads are compacted to a quarter of their storage at worst (but for few), so that promises kept take
 /// the other half.
@@ -483,20 +482,7 @@ Result<void> Tcp::send_segment(const FlowKey& key, const Outgoing& outgoing, Pac
   if (outgoing.options != nullptr) options_size = static_cast<std::uint32_t>(outgoing.options->size());
   const auto header_length = static_cast<std::uint32_t>(wire::TcpHeader::kSize) + options_size;
   std::uint8_t* at = packet->push(header_length);
-  wire::TcpHeader header;
-  header.source_port = key.local.port;
-  header.destination_port = key.remote.port;
-  header.seq = outgoing.seq;
-  header.ack = outgoing.ack;
-  header.flags = outgoing.flags;
-  if (config_.push_super_segments && outgoing.gso_size != 0) header.flags |= Flags::kPsh;
-  header.window = outgoing.window;
-  header.urgent_pointer = outgoing.urgent_pointer;
-  header.header_length = static_cast<std::uint8_t>(header_length);
-  const std::uint32_t length = header_length + payload_length;
-  header.checksum =
-      wire::pseudo_header_sum(key.local.address, key.remote.address, wire::kProtocolTcp, length).folded();
-  header.emit({at, wire::TcpHeader::kSize});
+  write_header(at, key, outgoing, header_length, header_length + payload_length);
   std::uint8_t* const options_at = at + wire::TcpHeader::kSize;
   if (outgoing.options != nullptr) {
     outgoing.options->emit({options_at, options_size}, config_.option_order);
@@ -519,8 +505,7 @@ Result<void> Tcp::send_segment(const FlowKey& key, const Outgoing& outgoing, Pac
   options.destination = key.remote.address;
   options.protocol = wire::kProtocolTcp;
   options.ttl = outgoing.ttl;
-  options.tos = outgoing.tos;
-  if (outgoing.ecn_capable) options.tos = static_cast<std::uint8_t>((options.tos & ~kEcnMask) | kEct0);
+  options.tos = tos_of(outgoing);
   options.dont_fragment = outgoing.dont_fragment;
   if (route != nullptr) return ip_.output(std::move(packet), options, *route, now);
   return ip_.output(std::move(packet), options, now);

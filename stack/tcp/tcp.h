@@ -145,6 +145,10 @@ class Tcp final : public ip::Transport {
   };
   Result<void> send_segment(const FlowKey& key, const Outgoing& outgoing, PacketPtr payload,
                             const ip::RouteResult* route, Instant now);
+  /// The same of the usual segment, with all its headers written at once (usual_segment.h): whole, atomic, in
+  /// one piece behind room for headers, and nothing left to be done for it below. False: nothing was done.
+  [[nodiscard]] inline bool send_usual(const FlowKey& key, const Outgoing& outgoing, PacketPtr& payload,
+                                       const ip::RouteResult& route, Instant now);
   /// For whoever ends the connections of a stack that died: tells the peer, whose next segment would be
   /// answered by a reset anyway.
   void reset_abandoned(const LiveEntry& entry, Instant now);
@@ -152,6 +156,9 @@ class Tcp final : public ip::Transport {
   void send_reset_for(const FlowKey& key, const Segment& segment, const ip::PacketInfo& info, Instant now);
 
  private:
+  /// All but the options. `length`: with options and payload. The checksum is the pseudo-header's sum.
+  inline void write_header(std::uint8_t* at, const FlowKey& key, const Outgoing& outgoing,
+                           std::uint32_t header_length, std::uint32_t length) const;
   void on_time_wait_segment(TimeWait& entry, Segment& segment, const ip::PacketInfo& info, Instant now);
   /// What falls asleep, and what is dead. Apart from flush(), which every turn calls.
   [[gnu::noinline]] void put_away();

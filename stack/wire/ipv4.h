@@ -102,7 +102,7 @@ struct Ipv4Header {
   }
   /// Writes 20 bytes with the header checksum filled in. Where header_length says that options follow, they
   /// are in `out` already, as the checksum covers them.
-  void emit(std::span<std::uint8_t> out) const {
+  [[gnu::always_inline]] inline void emit(std::span<std::uint8_t> out) const {
     assert(header_length >= kSize && header_length <= 60 && header_length % 4 == 0);
     assert(out.size() >= header_length && fragment_offset % 8 == 0);
     std::uint8_t* p = out.data();
