@@ -315,11 +315,6 @@ void Interface::refuse(const Packet& frame, Counter counter) {
   device_.frame_not_sent(frame, name_of(counter));
 }
 
-void Interface::flush(Instant now) {
-  if (tx_queue_.empty()) return;
-  counters_.add(Counter::kTxFrames, device_.tx_burst(tx_queue_, now));
-}
-
 std::uint32_t Interface::max_gso_bytes() const {
   // What an IPv4 packet can hold behind the largest TCP header.
   constexpr std::uint32_t kLargest = 65535 - 20 - 60;

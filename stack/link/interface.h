@@ -92,8 +92,8 @@ class Interface {
   /// Sends an IP packet (data() at the IP header, network header offset set, headroom for Ethernet) to the
   /// neighbour next_hop. Queued there while unresolved. Frames collect until flush().
   void transmit(PacketPtr&& packet, const IpAddress& next_hop, Instant now);
-  /// For who writes an IPv4 packet's Ethernet header itself: the neighbour's address, where nothing is left to
-  /// be done with a frame in one piece that needs a checksum. Null: transmit() it.
+  /// For who writes an IPv4 packet's Ethernet header itself: the neighbour's address, where nothing is left
+  /// to be done with a frame in one piece that needs a checksum. Null: transmit() it.
   [[nodiscard]] const MacAddress* ready_for(const IpAddress& next_hop, Instant now) {
     if (!link_up_ || !caps_.tx_checksum) return nullptr;
     return neighbours_.find(next_hop, now);
@@ -103,7 +103,9 @@ class Interface {
   /// To the broadcast MAC.
   void transmit_broadcast(PacketPtr packet, Instant now);
   /// Hands collected frames to the device. What the device cannot take stays queued.
-  void flush(Instant now);
+  void flush(Instant now) {
+    if (!tx_queue_.empty()) counters_.add(Counter::kTxFrames, device_.tx_burst(tx_queue_, now));
+  }
   [[nodiscard]] bool tx_pending() const { return !tx_queue_.empty(); }
   /// Frames that joined the transmit queue so far, and those of them that have left it again; both wrap.
   [[nodiscard]] std::uint32_t tx_queued() const { return tx_queued_; }
@@ -180,13 +182,15 @@ class Interface {
   inline void prepare_one(PacketPtr&& frame, Instant now);
   [[nodiscard]] bool device_segments(const Packet& frame) const;
   [[gnu::always_inline]] inline void enqueue(PacketPtr&& frame, std::size_t limit, Instant now) {
-    if ((!link_up_ || tx_queue_.size() >= limit) && !make_place(*frame, limit, now)) [[unlikely]] return;
+    if ((!link_up_ || tx_queue_.size() >= limit) && !make_place(*frame, limit, now)) [[unlikely]]
+      return;
     frame->queued_after = tx_queued_bytes_;
     tx_queued_bytes_ += frame->length();
     tx_queue_.push_back(std::move(frame));
     ++tx_queued_;
   }
-  /// In a transmit queue that is full. False: there is none, and the frame, which is counted, is to be dropped.
+  /// In a transmit queue that is full. False: there is none, and the frame, which is counted, is to be
+  /// dropped.
   [[nodiscard]] bool make_place(const Packet& frame, std::size_t limit, Instant now);
   /// Counts a frame that is dropped on its way out.
   void refuse(const Packet& frame, Counter counter);

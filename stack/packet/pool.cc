@@ -24,14 +24,6 @@ constexpr std::size_t per_slab(std::size_t block_bytes) {
 /// Where the bytes of a pooled Buffer begin, counted from the Buffer object.
 constexpr std::size_t kBufferBytes = round_up(sizeof(Buffer));
 
-/// The smallest class that holds `capacity`; the number of classes when none does.
-constexpr std::size_t class_for(std::size_t capacity) {
-  std::size_t size_class = 0;
-  while (size_class < PacketPool::kClassBytes.size() && PacketPool::kClassBytes[size_class] < capacity)
-    ++size_class;
-  return size_class;
-}
-
 }  // namespace
 
 std::string_view name_of(PoolCounter counter) {
@@ -117,30 +109,14 @@ void* PacketPool::cut(Uncut& uncut, std::size_t block_bytes, std::size_t blocks_
 
 // --- buffers
 
-BufferRef PacketPool::allocate_buffer(std::size_t capacity, Priority priority) {
-  const std::size_t size_class = class_for(capacity);
-  if (size_class == kClassBytes.size()) [[unlikely]] {
+bool PacketPool::may_exceed(std::size_t size_class, Priority priority) {
+  if (size_class == kClassBytes.size() || priority != Priority::kControl ||
+      bytes_in_use_ + kClassBytes[size_class] > limits_.bytes + limits_.reserve) {
     counters_.add(PoolCounter::kBufferRefused);
-    return {};
+    return false;
   }
-  const std::size_t in_use = bytes_in_use_ + kClassBytes[size_class];
-  if (in_use > limits_.bytes) [[unlikely]] {
-    if (priority != Priority::kControl || in_use > limits_.bytes + limits_.reserve) {
-      counters_.add(PoolCounter::kBufferRefused);
-      return {};
-    }
-    counters_.add(PoolCounter::kReserveUsed);
-  }
-  Buffer* buffer = free_buffers_[size_class];
-  if (buffer != nullptr) [[likely]] {
-    free_buffers_[size_class] = buffer->next_free_;
-  } else {
-    buffer = grow_buffers(size_class);
-    if (buffer == nullptr) return {};
-  }
-  bytes_in_use_ = in_use;
-  ++buffers_in_use_;
-  return BufferRef{buffer};
+  counters_.add(PoolCounter::kReserveUsed);
+  return true;
 }
 
 Buffer* PacketPool::grow_buffers(std::size_t size_class) {
@@ -157,15 +133,6 @@ Buffer* PacketPool::grow_buffers(std::size_t size_class) {
   buffer->size_class_ = static_cast<std::uint8_t>(size_class);
   buffer->in_device_memory_ = uncut.in_device_memory;
   return buffer;
-}
-
-void PacketPool::release_pooled(Buffer* buffer) {
-  auto& pool = *static_cast<PacketPool*>(buffer->owner_);
-  pool.bytes_in_use_ -= buffer->capacity_;
-  --pool.buffers_in_use_;
-  Buffer*& free = pool.free_buffers_[buffer->size_class_];
-  buffer->next_free_ = free;
-  free = buffer;
 }
 
 BufferRef PacketPool::adopt(std::uint8_t* bytes, std::uint32_t capacity, Buffer::Release release,
@@ -194,18 +161,6 @@ void PacketPool::free_external(Buffer* buffer) {
 
 // --- packets
 
-Packet* PacketPool::take_packet() {
-  Packet* packet = free_packets_;
-  if (packet != nullptr) [[likely]] {
-    free_packets_ = packet->next_free_;
-  } else {
-    packet = grow_packets();
-    if (packet == nullptr) return nullptr;
-  }
-  ++packets_in_use_;
-  return packet;
-}
-
 Packet* PacketPool::grow_packets() {
   constexpr std::size_t kBlock = round_up(sizeof(Packet));
   static_assert(kBlock <= 3 * kCacheLine);
@@ -218,26 +173,9 @@ Packet* PacketPool::grow_packets() {
   return new (block) Packet{*this};
 }
 
-void PacketPool::give_packet(Packet* packet) {
-  packet->next_free_ = free_packets_;
-  free_packets_ = packet;
-  --packets_in_use_;
-}
-
 void PacketDeleter::operator()(Packet* packet) const {
   packet->clear();
   packet->pool_->give_packet(packet);
-}
-
-PacketPtr PacketPool::allocate(std::size_t room, std::size_t headroom, Priority priority) {
-  BufferRef buffer = allocate_buffer(room + headroom, priority);
-  if (!buffer) return nullptr;
-  Packet* packet = take_packet();
-  if (packet == nullptr) return nullptr;
-  packet->data_ = packet->tail_ = static_cast<std::uint32_t>(headroom);
-  packet->end_ = buffer->capacity();
-  packet->storage_ = std::move(buffer);
-  return PacketPtr{packet};
 }
 
 PacketPtr PacketPool::wrap(BufferRef buffer, std::uint32_t offset, std::uint32_t length) {
@@ -251,18 +189,6 @@ PacketPtr PacketPool::wrap(BufferRef buffer, std::uint32_t offset, std::uint32_t
   packet->head_ = alone ? 0 : packet->data_;
   packet->end_ = alone ? buffer->capacity() : packet->tail_;
   packet->storage_ = std::move(buffer);
-  return PacketPtr{packet};
-}
-
-PacketPtr PacketPool::wrap_behind_headers(const BufferRef& buffer, std::uint32_t offset,
-                                          std::uint32_t length) {
-  assert(buffer && offset <= buffer->capacity() && length <= buffer->capacity() - offset);
-  Packet* packet = take_packet();
-  if (packet == nullptr) return nullptr;
-  packet->head_ = offset - std::min(offset, kHeadroom);
-  packet->data_ = packet->own_end_ = offset;
-  packet->tail_ = packet->end_ = offset + length;
-  packet->storage_ = buffer;
   return PacketPtr{packet};
 }
 

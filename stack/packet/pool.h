@@ -1,9 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "base/counters.h"
 #include "base/slab_source.h"
@@ -57,10 +60,8 @@ class PacketPool {
 
   /// What a Buffer of at least `capacity` bytes really has; 0 when no class is that large.
   [[nodiscard]] static constexpr std::uint32_t capacity_for(std::size_t capacity) {
-    for (const std::uint32_t bytes : kClassBytes) {
-      if (bytes >= capacity) return bytes;
-    }
-    return 0;
+    const std::size_t size_class = class_for(capacity);
+    return size_class < kClassBytes.size() ? kClassBytes[size_class] : 0;
   }
 
   /// Storage of at least `capacity` bytes (at most the largest class). Empty at the limit.
@@ -115,6 +116,14 @@ class PacketPool {
     bool in_device_memory = false;  ///< the newest slab is
   };
 
+  /// The smallest class that holds `capacity`; the number of classes when none does.
+  [[nodiscard]] static constexpr std::size_t class_for(std::size_t capacity) {
+    std::size_t size_class = 0;
+    while (size_class < kClassBytes.size() && kClassBytes[size_class] < capacity) ++size_class;
+    return size_class;
+  }
+  /// What an allocation that finds no class, or all in use, comes to: counted.
+  [[nodiscard]] bool may_exceed(std::size_t size_class, Priority priority);
   [[nodiscard]] Packet* take_packet();
   void give_packet(Packet* packet);
   [[nodiscard]] Fragment* take_spill();
@@ -146,5 +155,75 @@ class PacketPool {
   SlabSource* memory_;
   SlabSource* device_ = nullptr;
 };
+
+// What each packet needs, where its callers see it.
+
+inline BufferRef PacketPool::allocate_buffer(std::size_t capacity, Priority priority) {
+  const std::size_t size_class = class_for(capacity);
+  if (size_class == kClassBytes.size() || bytes_in_use_ + kClassBytes[size_class] > limits_.bytes)
+      [[unlikely]] {
+    if (!may_exceed(size_class, priority)) return {};
+  }
+  Buffer* buffer = free_buffers_[size_class];
+  if (buffer != nullptr) [[likely]] {
+    free_buffers_[size_class] = buffer->next_free_;
+  } else {
+    buffer = grow_buffers(size_class);
+    if (buffer == nullptr) return {};
+  }
+  bytes_in_use_ += kClassBytes[size_class];
+  ++buffers_in_use_;
+  return BufferRef{buffer};
+}
+
+inline void PacketPool::release_pooled(Buffer* buffer) {
+  auto& pool = *static_cast<PacketPool*>(buffer->owner_);
+  pool.bytes_in_use_ -= buffer->capacity_;
+  --pool.buffers_in_use_;
+  Buffer*& free = pool.free_buffers_[buffer->size_class_];
+  buffer->next_free_ = free;
+  free = buffer;
+}
+
+inline Packet* PacketPool::take_packet() {
+  Packet* packet = free_packets_;
+  if (packet != nullptr) [[likely]] {
+    free_packets_ = packet->next_free_;
+  } else {
+    packet = grow_packets();
+    if (packet == nullptr) return nullptr;
+  }
+  ++packets_in_use_;
+  return packet;
+}
+
+inline void PacketPool::give_packet(Packet* packet) {
+  packet->next_free_ = free_packets_;
+  free_packets_ = packet;
+  --packets_in_use_;
+}
+
+inline PacketPtr PacketPool::allocate(std::size_t room, std::size_t headroom, Priority priority) {
+  BufferRef buffer = allocate_buffer(room + headroom, priority);
+  if (!buffer) return nullptr;
+  Packet* packet = take_packet();
+  if (packet == nullptr) return nullptr;
+  packet->data_ = packet->tail_ = static_cast<std::uint32_t>(headroom);
+  packet->end_ = buffer->capacity();
+  packet->storage_ = std::move(buffer);
+  return PacketPtr{packet};
+}
+
+inline PacketPtr PacketPool::wrap_behind_headers(const BufferRef& buffer, std::uint32_t offset,
+                                                 std::uint32_t length) {
+  assert(buffer && offset <= buffer->capacity() && length <= buffer->capacity() - offset);
+  Packet* packet = take_packet();
+  if (packet == nullptr) return nullptr;
+  packet->head_ = offset - std::min(offset, kHeadroom);
+  packet->data_ = packet->own_end_ = offset;
+  packet->tail_ = packet->end_ = offset + length;
+  packet->storage_ = buffer;
+  return PacketPtr{packet};
+}
 
 }  // namespace millrace

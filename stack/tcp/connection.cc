@@ -398,10 +398,13 @@ void Connection::send(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_
   refresh_route(now);
   if (user_timeout_due_ || receiver_.sack_block_count() != 0) [[unlikely]] {
     send_with_options(outgoing, std::move(payload), length, now);
-  } else {
-    if (timestamps_) outgoing.timestamps = timestamps(now);
-    send_complete(outgoing, std::move(payload), length, now);
+    return;
   }
+  if (timestamps_) outgoing.timestamps = timestamps(now);
+  complete(outgoing, length, now);
+  if (!tcp_.send_usual(key(), outgoing, payload, route_, now)) [[unlikely]]
+    send_unusual(outgoing, std::move(payload), now);
+  note_sent(length);
 }
 
 void Connection::send_with_options(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length,
@@ -411,12 +414,19 @@ void Connection::send_with_options(Tcp::Outgoing& outgoing, PacketPtr&& payload,
   options.user_timeout = user_timeout_option();
   user_timeout_due_ = false;
   outgoing.options = &options;
-  send_complete(outgoing, std::move(payload), length, now);
+  complete(outgoing, length, now);
+  send_unusual(outgoing, std::move(payload), now);
+  note_sent(length);
   outgoing.options = nullptr;  // they end here
 }
 
-inline void Connection::send_complete(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length,
-                                      Instant now) {
+void Connection::send_unusual(const Tcp::Outgoing& outgoing, PacketPtr&& payload, Instant now) {
+  // A packet that is lost below (no route, a full queue) is lost as on any network: timers repeat it.
+  static_cast<void>(tcp_.send_segment(key(), outgoing, std::move(payload), &route_, now));
+}
+
+/// What a segment says beside its sequence number and options; the receiver learns what it has told.
+inline void Connection::complete(Tcp::Outgoing& outgoing, std::uint32_t length, Instant now) {
   outgoing.ack = receiver_.rcv_nxt();
   outgoing.window = receiver_.advertise();
   if (congestion_experienced_) outgoing.flags |= Flags::kEce;
@@ -431,9 +441,9 @@ inline void Connection::send_complete(Tcp::Outgoing& outgoing, PacketPtr&& paylo
       receiver_.on_answer_sent();
   }
   receiver_.on_ack_sent(outgoing.gso_size == 0 || !sack_);
-  // A packet that is lost below (no route, a full queue) is lost as on any network: timers repeat it.
-  if (!tcp_.send_usual(key(), outgoing, payload, route_, now))
-    static_cast<void>(tcp_.send_segment(key(), outgoing, std::move(payload), &route_, now));
+}
+
+inline void Connection::note_sent(std::uint32_t length) {
   if (length != 0 && route_.interface != nullptr)
     small_queue_.add(length, route_.interface->tx_queued(), route_.interface->tx_left());
 }

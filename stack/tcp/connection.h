@@ -272,10 +272,12 @@ class Connection final : public Flow,
   void send_ack(Instant now);
   void send_reset(Instant now);
   void push_held(Instant now);
-  /// send(), with more options than timestamps; and from where the options are there.
+  /// send(), with more options than timestamps.
   [[gnu::noinline]] void send_with_options(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length,
                                            Instant now);
-  inline void send_complete(Tcp::Outgoing& outgoing, PacketPtr&& payload, std::uint32_t length, Instant now);
+  [[gnu::noinline]] void send_unusual(const Tcp::Outgoing& outgoing, PacketPtr&& payload, Instant now);
+  inline void complete(Tcp::Outgoing& outgoing, std::uint32_t length, Instant now);
+  inline void note_sent(std::uint32_t length);
   [[nodiscard]] wire::TcpOptions::Timestamps timestamps(Instant now) const;
   void fill_options(wire::TcpOptions& options, bool with_duplicate, Instant now) const;
   [[nodiscard]] std::uint32_t path_payload() const;

@@ -9,13 +9,6 @@ namespace millrace::tcp {
 
 namespace {
 
-/// 64×64→128 multiplication folded by xor: with secret operands a strong and very cheap mixer.
-std::uint64_t fold_multiply(std::uint64_t a, std::uint64_t b) {
-  __extension__ using Wide = unsigned __int128;
-  const Wide product = static_cast<Wide>(a) * b;
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
-
 constexpr std::size_t kInitialBuckets = 1024;
 
 }  // namespace
@@ -45,15 +38,6 @@ std::uint32_t FlowTable::hash_of_arrival(std::span<const std::uint8_t, 8> addres
                                          std::span<const std::uint8_t, 4> ports) const {
   // In a key we come first.
   return hash_of_v4(std::rotl(load_be64(addresses.data()), 32), std::rotl(load_be32(ports.data()), 16));
-}
-
-std::uint32_t FlowTable::hash_of_v4(std::uint64_t addresses, std::uint64_t ports) const {
-  return finish(fold_multiply(addresses ^ secret_a_, ports ^ secret_b_));
-}
-
-std::uint32_t FlowTable::finish(std::uint64_t h) const {
-  h = fold_multiply(h ^ secret_b_, secret_a_);
-  return static_cast<std::uint32_t>(h ^ (h >> 32));
 }
 
 void FlowTable::insert(Flow& flow) {

@@ -57,6 +57,20 @@ class FlowTable {
     }
     return nullptr;
   }
+  /// The same for IPv4, its addresses and ports as numbers.
+  [[nodiscard]] Flow* find_v4(std::uint32_t local, std::uint16_t local_port, std::uint32_t remote,
+                              std::uint16_t remote_port) const {
+    const std::uint32_t hash =
+        hash_of_v4(std::uint64_t{local} << 32 | remote, std::uint64_t{local_port} << 16 | remote_port);
+    for (Flow* flow = buckets_[hash & mask_]; flow != nullptr; flow = flow->next_) {
+      const FlowKey& key = flow->key_;
+      if (flow->hash_ == hash && key.local.address.is_v4() && key.local.address.v4_value() == local &&
+          key.remote.address.v4_value() == remote && key.local.port == local_port &&
+          key.remote.port == remote_port)
+        return flow;
+    }
+    return nullptr;
+  }
   /// The first whose hash this is, most likely the only one.
   [[nodiscard]] const Flow* find_likely(std::uint32_t hash) const {
     const Flow* flow = buckets_[hash & mask_];
@@ -111,8 +125,19 @@ class FlowTable {
 
  private:
   void grow();
-  [[nodiscard]] std::uint32_t hash_of_v4(std::uint64_t addresses, std::uint64_t ports) const;
-  [[nodiscard]] std::uint32_t finish(std::uint64_t h) const;
+  /// 64×64→128 multiplication folded by xor: with secret operands a strong and very cheap mixer.
+  [[nodiscard]] static std::uint64_t fold_multiply(std::uint64_t a, std::uint64_t b) {
+    __extension__ using Wide = unsigned __int128;
+    const Wide product = static_cast<Wide>(a) * b;
+    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+  }
+  [[nodiscard]] std::uint32_t hash_of_v4(std::uint64_t addresses, std::uint64_t ports) const {
+    return finish(fold_multiply(addresses ^ secret_a_, ports ^ secret_b_));
+  }
+  [[nodiscard]] std::uint32_t finish(std::uint64_t h) const {
+    h = fold_multiply(h ^ secret_b_, secret_a_);
+    return static_cast<std::uint32_t>(h ^ (h >> 32));
+  }
   /// The bucket after `cursor`: plus one, counted from the highest bit of the index down.
   [[nodiscard]] std::uint32_t next_bucket(std::uint32_t cursor) const;
 

@@ -78,6 +78,11 @@ void Receiver::stop() {
   delayed_ack_ = kNever;
 }
 
+inline void Receiver::deliver(PacketPtr&& payload) {
+  rcv_nxt_ += payload->length();
+  if (queue_.push(std::move(payload))) tcp_.count(Counter::kRcvCoalesce);
+}
+
 Receiver::Outcome Receiver::on_data(Segment& segment, Instant now) {
   Outcome outcome;
   const std::uint32_t before = queue_.bytes();
@@ -148,11 +153,6 @@ void Receiver::deliver_ready() {
   SeqNum right;
   if (!out_of_order_.take_ready(rcv_nxt_, ready, right)) return;
   while (PacketPtr packet = ready.pop_front()) deliver(std::move(packet));
-}
-
-void Receiver::deliver(PacketPtr&& payload) {
-  rcv_nxt_ += payload->length();
-  if (queue_.push(std::move(payload))) tcp_.count(Counter::kRcvCoalesce);
 }
 
 bool Receiver::store_out_of_order(Segment& segment) {

@@ -128,7 +128,7 @@ class Receiver {
   /// For `wanted` more bytes of storage, of payload at seq: copies together, and drops what came out of order
   /// behind seq, as far as that is needed. False: it is not enough.
   bool make_room(std::size_t wanted, SeqNum seq);
-  void deliver(PacketPtr&& payload);
+  inline void deliver(PacketPtr&& payload);
   /// What waited for the hole that was filled.
   void deliver_ready();
 

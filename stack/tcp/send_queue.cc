@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cstring>
 
 namespace millrace::tcp {
 
@@ -22,8 +21,8 @@ std::uint32_t SendQueue::tail_room() const {
   return PacketPool::is_pooled(*last.buffer) ? last.buffer->capacity() - last.end : 0;
 }
 
-std::size_t SendQueue::append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t most,
-                              MemoryLender* lender) {
+std::size_t SendQueue::append_each(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t most,
+                                   MemoryLender* lender) {
   std::size_t taken = 0;
   for (const ConstIoSlice& slice : data) {
     if (skip >= slice.size) {
@@ -41,11 +40,8 @@ std::size_t SendQueue::append(std::span<const ConstIoSlice> data, std::size_t sk
     }
     while (left != 0) {
       if (tail_room() == 0 && !add_chunk(most - taken)) return taken;
-      Chunk& last = at(count_ - 1);
       const auto n = static_cast<std::uint32_t>(std::min<std::size_t>(left, tail_room()));
-      std::memcpy(last.buffer->bytes() + last.end, from, n);
-      last.end += n;
-      bytes_ += n;
+      fill_last(from, n);
       from += n;
       left -= n;
       taken += n;
@@ -69,14 +65,6 @@ bool SendQueue::add_chunk(std::size_t wanted) {
   const bool room_in_front = bytes + PacketPool::kHeadroom <= buffer->capacity();
   push_chunk(std::move(buffer), room_in_front ? PacketPool::kHeadroom : 0);
   return true;
-}
-
-void SendQueue::push_chunk(BufferRef buffer, std::uint32_t begin) {
-  if (count_ == capacity_) grow();
-  Chunk& chunk = at(count_++);
-  chunk.buffer = std::move(buffer);
-  chunk.begin = chunk.end = begin;
-  chunk.position = front_position_ + bytes_;
 }
 
 std::size_t SendQueue::append_lent(const std::uint8_t* from, std::size_t left, MemoryLender& lender) {
@@ -103,21 +91,7 @@ void SendQueue::grow() {
   first_ = 0;
 }
 
-void SendQueue::pop_chunk() {
-  Chunk& chunk = at(0);
-  if (PacketPool::is_pooled(*chunk.buffer)) {
-    storage_ -= chunk.buffer->capacity();
-    budget_.give_back(chunk.buffer->capacity());
-  }
-  chunk.buffer.reset();
-  first_ = (first_ + 1) & (capacity_ - 1);
-  --count_;
-}
-
-void SendQueue::drop_front(std::uint32_t n) {
-  assert(n <= bytes_);
-  bytes_ -= n;
-  front_position_ += n;
+void SendQueue::drop_chunks(std::uint32_t n) {
   while (n != 0) {
     Chunk& chunk = at(0);
     const std::uint32_t length = chunk.end - chunk.begin;

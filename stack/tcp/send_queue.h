@@ -1,9 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "base/prefetch.h"
 #include "packet/pool.h"
@@ -36,9 +39,27 @@ class SendQueue {
   /// Returns how many it took. With a lender, large pieces are shared instead: they are not charged, being
   /// the program's memory.
   std::size_t append(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t most,
-                     MemoryLender* lender = nullptr);
+                     MemoryLender* lender = nullptr) {
+    // The common case: a small piece, and nothing waits.
+    if (count_ == 0 && data.size() == 1 && skip == 0 && most <= kSmall && lender == nullptr) {
+      const auto n = static_cast<std::uint32_t>(std::min(data.front().size, most));
+      if (n == 0 || !add_chunk(n)) return 0;
+      fill_last(data.front().data, n);
+      return n;
+    }
+    return append_each(data, skip, most, lender);
+  }
   /// Forgets the first n bytes. Precondition: n <= bytes().
-  void drop_front(std::uint32_t n);
+  void drop_front(std::uint32_t n) {
+    assert(n <= bytes_);
+    bytes_ -= n;
+    front_position_ += n;
+    if (count_ == 1 && bytes_ == 0) {
+      pop_chunk();
+    } else {
+      drop_chunks(n);
+    }
+  }
   /// A packet with bytes [offset, offset + length) and room for headers in front. Fewer where it cannot hold
   /// as many pieces: `length` says how many. Null: no memory. Precondition: offset + length <= bytes().
   [[nodiscard]] PacketPtr slice(std::uint32_t offset, std::uint32_t& length) const {
@@ -66,6 +87,8 @@ class SendQueue {
 
  private:
   static constexpr std::size_t kSmallFrame = 128;
+  /// A Buffer of the smallest class holds it, behind headers.
+  static constexpr std::size_t kSmall = PacketPool::kClassBytes.front() - PacketPool::kHeadroom;
   struct Chunk {
     BufferRef buffer;
     std::uint32_t begin = 0, end = 0;  ///< of the buffer's bytes
@@ -80,10 +103,35 @@ class SendQueue {
            PacketPool::is_pooled(*chunk.buffer);
   }
   /// Its first byte comes `begin` bytes into the Buffer.
-  void push_chunk(BufferRef buffer, std::uint32_t begin);
+  void push_chunk(BufferRef&& buffer, std::uint32_t begin) {
+    if (count_ == capacity_) grow();
+    Chunk& chunk = at(count_++);
+    chunk.buffer = std::move(buffer);
+    chunk.begin = chunk.end = begin;
+    chunk.position = front_position_ + bytes_;
+  }
+  /// So many bytes at the end of the last chunk, which has room for them.
+  void fill_last(const std::uint8_t* from, std::uint32_t n) {
+    Chunk& last = at(count_ - 1);
+    std::memcpy(last.buffer->bytes() + last.end, from, n);
+    last.end += n;
+    bytes_ += n;
+  }
+  std::size_t append_each(std::span<const ConstIoSlice> data, std::size_t skip, std::size_t most,
+                          MemoryLender* lender);
+  void drop_chunks(std::uint32_t n);
   /// Shares the bytes in chunks as long as that is worth it; returns how many it took.
   std::size_t append_lent(const std::uint8_t* from, std::size_t left, MemoryLender& lender);
-  void pop_chunk();
+  void pop_chunk() {
+    Chunk& chunk = at(0);
+    if (PacketPool::is_pooled(*chunk.buffer)) {
+      storage_ -= chunk.buffer->capacity();
+      budget_.give_back(chunk.buffer->capacity());
+    }
+    chunk.buffer.reset();
+    first_ = (first_ + 1) & (capacity_ - 1);
+    --count_;
+  }
   [[nodiscard]] PacketPtr slice_of_many(std::uint32_t offset, std::uint32_t& length) const;
   void grow();
 

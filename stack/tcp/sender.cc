@@ -104,14 +104,6 @@ std::uint64_t Sender::position(SeqNum seq) const {
   return una_position_ + SeqNum::distance(snd_una_, seq);
 }
 
-std::uint32_t Sender::window() const {
-  return recovering() && !congestion_->governs_recovery() ? prr_.cwnd() : congestion_->cwnd();
-}
-
-std::uint32_t Sender::window_room() const {
-  return snd_wnd_ > outstanding() ? snd_wnd_ - outstanding() : 0;
-}
-
 std::uint64_t Sender::rate_of(std::uint32_t bytes_a_round_trip) const {
   const Config& config = tcp_.config();
   const std::uint64_t percent =
@@ -218,13 +210,7 @@ bool Sender::paced_out(std::uint32_t wanted, Instant now) {
   return true;
 }
 
-void Sender::transmit(Instant now) {
-  if (congestion_ == nullptr) return;
-  const bool fin_due = fin_queued_ && snd_nxt_ <= data_end();
-  if (not_sent() == 0 && !fin_due && board_.lost() == 0) {
-    if (in_flight() < window()) rate_.mark_app_limited(in_flight());
-    return;
-  }
+void Sender::transmit_waiting(Instant now) {
   release_at_ = kNever;
   pacer_.set_rate(pacing_rate(), mss_, now);
   const std::uint32_t mss = connection_.segment_payload(now);
@@ -287,8 +273,7 @@ void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
   bool waiting = false;
   for (;;) {
     const std::uint32_t unsent = not_sent();
-    const bool fin_due = fin_queued_ && snd_nxt_ <= data_end();
-    waiting = unsent != 0 || fin_due;
+    waiting = unsent != 0 || fin_due();
     if (!waiting) {
       cwnd_limited_ = in_flight() + mss > window();
       break;
@@ -321,7 +306,7 @@ void Sender::transmit_new(std::uint32_t mss, std::uint32_t most, Instant now) {
         return;
       }
     }
-    const bool fin = fin_due && length == unsent && room > length;
+    const bool fin = fin_due() && length == unsent && room > length;
     if (length == 0 && !fin) break;
     if (board_.count() >= kMaxSegments) {
       cwnd_limited_ = true;

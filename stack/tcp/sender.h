@@ -103,7 +103,14 @@ class Sender {
   void prefetch_payload() const { queue_.prefetch_payload(); }
 
   // --- to the network
-  void transmit(Instant now);
+  void transmit(Instant now) {
+    if (congestion_ == nullptr) return;
+    if (not_sent() == 0 && board_.lost() == 0 && !fin_due()) {
+      if (in_flight() < window()) rate_.mark_app_limited(in_flight());
+    } else {
+      transmit_waiting(now);
+    }
+  }
   /// A deadline has come: of the retransmission, tail loss, reordering, pacing or persist timer. False: the
   /// peer is to be given up.
   [[nodiscard]] bool on_timer(Instant now);
@@ -158,7 +165,9 @@ class Sender {
   [[nodiscard]] bool last_rate_app_limited() const { return last_rate_app_limited_; }
   [[nodiscard]] Phase phase() const { return phase_; }
   /// What may be in flight now.
-  [[nodiscard]] std::uint32_t window() const;
+  [[nodiscard]] std::uint32_t window() const {
+    return recovering() && !congestion_->governs_recovery() ? prr_.cwnd() : congestion_->cwnd();
+  }
   /// No segment more fits into it.
   [[nodiscard]] bool fills_window() const { return in_flight() + mss_ > window(); }
   /// Bytes/s; 0: not paced.
@@ -224,7 +233,9 @@ class Sender {
   [[nodiscard]] bool partial_allowed() const;
   [[nodiscard]] std::uint32_t choose_length(std::uint32_t unsent, std::uint32_t room, std::uint32_t mss,
                                             std::uint32_t most) const;
-  [[nodiscard]] std::uint32_t window_room() const;
+  [[nodiscard]] std::uint32_t window_room() const {
+    return snd_wnd_ > outstanding() ? snd_wnd_ - outstanding() : 0;
+  }
   /// As Linux's pacing rate: by default twice so much a round trip in slow start, 1.2 times it later.
   /// Precondition: a round trip was measured.
   [[nodiscard]] std::uint64_t rate_of(std::uint32_t bytes_a_round_trip) const;
@@ -242,6 +253,10 @@ class Sender {
   [[nodiscard]] std::uint32_t device_room(std::uint32_t length, std::uint32_t mss, std::uint32_t most,
                                           Instant now);
   [[nodiscard]] bool paced_out(std::uint32_t wanted, Instant now);
+  /// Our FIN is, and was not sent, or is to be sent again.
+  [[nodiscard]] bool fin_due() const { return fin_queued_ && snd_nxt_ <= data_end(); }
+  /// transmit(), when there is something to send.
+  void transmit_waiting(Instant now);
   [[nodiscard]] bool transmit_short(std::uint32_t mss, Instant now);
   inline void end_transmission(bool waiting, Instant now);
   void transmit_lost(std::uint32_t mss, std::uint32_t most, Instant now);

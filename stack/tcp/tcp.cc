@@ -337,9 +337,10 @@ bool Tcp::has_pending() const {
 void Tcp::wait_for_device(Connection& connection, std::uint8_t interface_id) {
   while (lists_->device_waiters.size() <= interface_id) lists_->device_waiters.emplace_back();
   lists_->device_waiters[interface_id].push_back(connection);
+  senders_waited_ = true;
 }
 
-bool Tcp::resume_senders(Instant now) {
+bool Tcp::resume_waiting(Instant now) {
   bool any = false;
   for (auto& waiting : lists_->device_waiters) {
     while (!waiting.empty() && waiting.front().may_resume(now)) {
@@ -361,6 +362,14 @@ void Tcp::expect(std::span<const std::uint8_t> addresses, std::span<const std::u
   } else {
     lookahead_.expect(flows_.hash_of_arrival(addresses.first<kAddresses>(), packet.first<kPorts>()));
   }
+}
+
+inline Flow* Tcp::find_flow(const ip::PacketInfo& info, const wire::TcpHeader& header) const {
+  if (info.source.is_v4()) [[likely]] {
+    return flows_.find_v4(info.destination.v4_value(), header.destination_port, info.source.v4_value(),
+                          header.source_port);
+  }
+  return flows_.find({{info.destination, header.destination_port}, {info.source, header.source_port}});
 }
 
 void Tcp::on_packet(PacketPtr packet, const ip::PacketInfo& info, Instant now) {
@@ -410,10 +419,10 @@ void Tcp::on_packet(PacketPtr packet, const ip::PacketInfo& info, Instant now) {
   packet->pull(header_length);
   segment.packet = std::move(packet);
 
-  const FlowKey key{{info.destination, header->destination_port}, {info.source, header->source_port}};
-  Flow* flow = flows_.find(key);
+  Flow* const flow = find_flow(info, *header);
   if (flow == nullptr) {
-    on_orphan_segment(key, segment, info, now);
+    on_orphan_segment({{info.destination, header->destination_port}, {info.source, header->source_port}},
+                      segment, info, now);
     return;
   }
   switch (flow->kind()) {

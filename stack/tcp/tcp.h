@@ -58,7 +58,7 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] bool has_pending() const;
   /// After the interfaces were flushed: connections that waited for their device send where there is room
   /// again. True when some did.
-  bool resume_senders(Instant now);
+  bool resume_senders(Instant now) { return senders_waited_ && resume_waiting(now); }
 
   // --- from above
   [[nodiscard]] std::unique_ptr<Socket> create_socket(IpAddress::Family family);
@@ -159,10 +159,12 @@ class Tcp final : public ip::Transport {
   /// All but the options. `length`: with options and payload. The checksum is the pseudo-header's sum.
   inline void write_header(std::uint8_t* at, const FlowKey& key, const Outgoing& outgoing,
                            std::uint32_t header_length, std::uint32_t length) const;
+  bool resume_waiting(Instant now);
   void on_time_wait_segment(TimeWait& entry, Segment& segment, const ip::PacketInfo& info, Instant now);
   /// What falls asleep, and what is dead. Apart from flush(), which every turn calls.
   [[gnu::noinline]] void put_away();
   void put_to_sleep(Connection& connection);
+  [[nodiscard]] inline Flow* find_flow(const ip::PacketInfo& info, const wire::TcpHeader& header) const;
   void on_orphan_segment(const FlowKey& key, Segment& segment, const ip::PacketInfo& info, Instant now);
 
   Config config_;
@@ -185,6 +187,7 @@ class Tcp final : public ip::Transport {
   MemoryBudget send_budget_, receive_budget_;
   LiveTable live_;
   CounterSet<Counter> counters_;
+  bool senders_waited_ = false;  ///< for a device, some time
   std::size_t connection_count_ = 0, dormant_count_ = 0, time_wait_count_ = 0, request_count_ = 0;
   Instant challenge_window_start_{};
   unsigned challenge_count_ = 0;

@@ -22,8 +22,9 @@ inline constexpr std::uint16_t kChecksumOffset = 16;
   return static_cast<std::uint8_t>((outgoing.tos & ~kEcnMask) | kEct0);
 }
 
-inline bool Tcp::send_usual(const FlowKey& key, const Outgoing& outgoing, PacketPtr& payload,
-                            const ip::RouteResult& route, Instant now) {
+[[gnu::always_inline]] inline bool Tcp::send_usual(const FlowKey& key, const Outgoing& outgoing,
+                                                   PacketPtr& payload, const ip::RouteResult& route,
+                                                   Instant now) {
   constexpr auto kEthernet = static_cast<std::uint32_t>(wire::EthernetHeader::kSize);
   constexpr auto kIp = static_cast<std::uint32_t>(wire::Ipv4Header::kSize);
   constexpr auto kTcp = static_cast<std::uint32_t>(wire::TcpHeader::kSize);
@@ -34,7 +35,8 @@ inline bool Tcp::send_usual(const FlowKey& key, const Outgoing& outgoing, Packet
   const std::uint32_t tcp_header = kTcp + (outgoing.timestamps ? wire::TcpOptions::kTimestampsOnlySize : 0u);
   const std::uint32_t length = tcp_header + payload->linear_length();
   const std::uint32_t headers = kEthernet + kIp + tcp_header;
-  if (kIp + length > route.mtu || payload->headroom() < headers || !payload->headroom_writable()) return false;
+  if (kIp + length > route.mtu || payload->headroom() < headers || !payload->headroom_writable())
+    return false;
   const MacAddress* const neighbour = route.interface->ready_for(route.next_hop, now);
   if (neighbour == nullptr) return false;
 
@@ -62,8 +64,9 @@ inline bool Tcp::send_usual(const FlowKey& key, const Outgoing& outgoing, Packet
   return true;
 }
 
-inline void Tcp::write_header(std::uint8_t* at, const FlowKey& key, const Outgoing& outgoing,
-                              std::uint32_t header_length, std::uint32_t length) const {
+[[gnu::always_inline]] inline void Tcp::write_header(std::uint8_t* at, const FlowKey& key,
+                                                     const Outgoing& outgoing, std::uint32_t header_length,
+                                                     std::uint32_t length) const {
   wire::TcpHeader header;
   header.source_port = key.local.port;
   header.destination_port = key.remote.port;

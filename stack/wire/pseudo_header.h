@@ -12,8 +12,10 @@ namespace millrace::wire {
 
 /// The sum over the pseudo-header that TCP, UDP and ICMPv6 checksums begin with (RFC 9293 §3.1, RFC 8200
 /// §8.1). `length` is that of the transport header and its data.
-[[nodiscard]] inline ChecksumSum pseudo_header_sum(const IpAddress& source, const IpAddress& destination,
-                                                   std::uint8_t protocol, std::uint32_t length) {
+[[nodiscard, gnu::always_inline]] inline ChecksumSum pseudo_header_sum(const IpAddress& source,
+                                                                       const IpAddress& destination,
+                                                                       std::uint8_t protocol,
+                                                                       std::uint32_t length) {
   assert(source.family() == destination.family());
   ChecksumSum sum;
   if (source.is_v4()) {

@@ -39,7 +39,8 @@ void rfc(std::string_view number, std::string_view section, std::string_view rul
 
 // --- life
 
-TcpScript::TcpScript(const Options& options) : start_(kEpoch + 1000s), now_(start_) {
+TcpScript::TcpScript(const Options& options)
+    : start_(kEpoch + 1000s), now_(start_), keep_frames_(options.keep_frames) {
   device_.capabilities = options.caps;
   device_.address = kOwnMac;
   device_.link_mtu = options.mtu;
@@ -228,7 +229,10 @@ void TcpScript::inject_icmp(std::uint8_t type, std::uint8_t code, std::uint32_t 
 // --- what the stack sent
 
 void TcpScript::collect() {
-  for (const SentFrame& frame : device_.take_sent()) on_sent_frame(frame);
+  for (SentFrame& frame : device_.take_sent()) {
+    on_sent_frame(frame);
+    if (keep_frames_) frames_.push_back(std::move(frame));
+  }
 }
 
 void TcpScript::on_sent_frame(const SentFrame& frame) {

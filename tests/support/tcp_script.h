@@ -40,6 +40,7 @@ class TcpScript {
     DeviceCaps caps;  ///< none: super-segments arrive cut by the MSS
     std::uint32_t mtu = 1500;
     std::uint64_t seed = 1;
+    bool keep_frames = false;  ///< for frames()
 
     /// write() is to take all at once, whatever the congestion window.
     Options() { stack.tcp.send_buffer = std::size_t{1} << 20; }
@@ -86,6 +87,8 @@ class TcpScript {
   void expect_nothing_for(Duration by, const char* file = __builtin_FILE(), int line = __builtin_LINE());
   /// Takes what was sent, unseen.
   std::vector<Seg> take_sent();
+  /// Everything that was sent so far, as it came to the device: with Options::keep_frames.
+  [[nodiscard]] const std::vector<SentFrame>& frames() const { return frames_; }
   /// How many more frames the device takes before it is full.
   void device_takes(std::size_t frames) {
     device_.room = frames;
@@ -194,6 +197,8 @@ class TcpScript {
   std::map<std::uint16_t, Conversation> conversations_;
   std::uint16_t port_ = 0;
   std::deque<Sent> sent_;
+  bool keep_frames_;
+  std::vector<SentFrame> frames_;
   std::vector<std::string> transcript_;
   std::uint64_t written_ = 0, read_ = 0;
   std::vector<std::uint8_t> read_room_;  // kept: it is large
