@@ -6,6 +6,7 @@
 #include <rte_memory.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 #include <new>
 
@@ -160,7 +161,26 @@ void TxQueue::reclaim() {
   drop_strays();
 }
 
-TxQueue::Built TxQueue::build(const Packet& packet, Frame& frame) {
+inline TxQueue::Built TxQueue::build(const Packet& packet, Frame& frame) {
+  // The common case: a small frame in one piece, all of it copied.
+  const std::uint32_t length = packet.linear_length();
+  if (packet.fragment_count() != 0 || length > kCopyLimit || length == 0) return build_chain(packet, frame);
+  rte_mbuf* const mbuf = rte_pktmbuf_alloc(pool_);
+  if (mbuf == nullptr) return Built::kNoMbufs;
+  assert(length <= rte_pktmbuf_tailroom(mbuf));
+  std::memcpy(rte_pktmbuf_mtod(mbuf, std::uint8_t*), packet.data(), length);
+  mbuf->pkt_len = length;
+  mbuf->data_len = static_cast<std::uint16_t>(length);
+  if (!set_tx_offload(packet, *mbuf)) {
+    rte_pktmbuf_free(mbuf);
+    return Built::kRefused;
+  }
+  const std::uint32_t own = packet.own_front();
+  frame = {mbuf, 0, own != 0 ? length - own : 0};
+  return Built::kYes;
+}
+
+TxQueue::Built TxQueue::build_chain(const Packet& packet, Frame& frame) {
   Chain chain(*this);
   frame.bytes_attached = frame.bytes_copied = 0;
   const bool attach = can_attach(packet);

@@ -93,7 +93,8 @@ class TxQueue {
   }
 
   enum class Built : std::uint8_t { kYes, kNoMbufs, kRefused };
-  [[nodiscard]] Built build(const Packet& packet, Frame& frame);
+  [[nodiscard]] inline Built build(const Packet& packet, Frame& frame);
+  [[nodiscard]] Built build_chain(const Packet& packet, Frame& frame);
   [[nodiscard]] bool can_attach(const Packet& packet) const {
     return config_.multi_segment &&
            (config_.max_segments == 0 || packet.fragment_count() + 2 <= config_.max_segments);
