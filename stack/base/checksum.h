@@ -32,8 +32,11 @@ class ChecksumSum {
 
   /// The 16-bit sum, not inverted, in host order: what a pseudo-header seed for checksum offload holds.
   [[nodiscard]] constexpr std::uint16_t folded() const {
-    std::uint64_t s = sum_;
-    while (s >> 16) s = (s & 0xffff) + (s >> 16);
+    // As often as it can take: no branch that depends on what is summed.
+    std::uint64_t s = (sum_ & 0xffffffff) + (sum_ >> 32);
+    s = (s & 0xffff) + (s >> 16);
+    s = (s & 0xffff) + (s >> 16);
+    s = (s & 0xffff) + (s >> 16);
     return static_cast<std::uint16_t>(s);
   }
   /// The value for a header's checksum field, in host order. A message whose checksum field is included sums

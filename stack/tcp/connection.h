@@ -13,6 +13,7 @@
 #include "ip/ip_layer.h"
 #include "socket/report.h"
 #include "socket/socket.h"
+#include "tcp/delayed_acks.h"
 #include "tcp/flow_table.h"
 #include "tcp/options.h"
 #include "tcp/receiver.h"
@@ -81,6 +82,7 @@ class Connection final : public Flow,
                          public AcceptHook,
                          public FastOpenHook,
                          public DeviceWaiterHook,
+                         public DelayedAckHook,
                          public LivesBrisklyInSlabs {
  public:
   Connection(Tcp& tcp, const FlowKey& key, const Options& options, const ip::RouteResult& route);
@@ -114,6 +116,8 @@ class Connection final : public Flow,
   // --- from the network
   void on_segment(Segment& segment, Instant now);
   void on_icmp_error(const ip::IcmpError& error, Instant now);
+  /// An ACK that waited for data is due.
+  void on_delayed_ack(Instant now);
   /// A segment will come (see Lookahead): what most of them touch here; what that points to; and so on. Each
   /// reads what the one before it fetched, and little else.
   void prefetch_itself() const;
@@ -319,6 +323,7 @@ class Connection final : public Flow,
   /// When something is due that the protocol asks for, after the handshake.
   [[nodiscard]] Instant protocol_deadline() const;
   void update_timer(Instant now);
+  [[gnu::noinline]] void list_delayed_ack(Instant next, Instant now);
   void on_timer(Instant now);
   void on_syn_timer(Instant now);
   void on_keepalive_timer(Instant now);

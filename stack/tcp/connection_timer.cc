@@ -8,13 +8,22 @@
 namespace millrace::tcp {
 
 Instant Connection::protocol_deadline() const {
-  return std::min({keepalive_deadline_, fin_wait_2_deadline_, sender_.timer_deadline(),
-                   receiver_.delayed_ack_deadline()});
+  return std::min({keepalive_deadline_, fin_wait_2_deadline_, sender_.timer_deadline()});
 }
 
 void Connection::update_timer(Instant now) {
   if (state_ == State::kClosed) return;
-  const Instant next = std::min(protocol_deadline(), state_deadline_);
+  Instant next = std::min(protocol_deadline(), state_deadline_);
+  if (const Instant ack = receiver_.delayed_ack_deadline(); ack != listed_ack()) {
+    if (listed_ack() != kNever || tcp_.has_many_flows()) return list_delayed_ack(next, now);
+    next = std::min(next, ack);
+  }
+  if (next != kNever) tcp_.timers().arm_no_later_than(timer_, std::max(next, now));
+}
+
+/// The rest of update_timer().
+void Connection::list_delayed_ack(Instant next, Instant now) {
+  tcp_.delayed_acks().set(*this, receiver_.delayed_ack_deadline());
   if (next != kNever) tcp_.timers().arm_no_later_than(timer_, std::max(next, now));
 }
 
@@ -44,6 +53,12 @@ void Connection::on_timer(Instant now) {
     touch();
     update_timer(now);
   }
+}
+
+void Connection::on_delayed_ack(Instant now) {
+  if (state_ == State::kClosed || now < receiver_.delayed_ack_deadline()) return;
+  receiver_.on_delayed_ack_timer();
+  touch();
 }
 
 void Connection::on_syn_timer(Instant now) {

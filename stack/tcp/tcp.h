@@ -16,6 +16,7 @@
 #include "socket/socket.h"
 #include "tcp/config.h"
 #include "tcp/counters.h"
+#include "tcp/delayed_acks.h"
 #include "tcp/fast_open.h"
 #include "tcp/flow_table.h"
 #include "tcp/isn.h"
@@ -100,6 +101,10 @@ class Tcp final : public ip::Transport {
   [[nodiscard]] const FastOpenCookies& fast_open_cookies() const { return fast_open_cookies_; }
   [[nodiscard]] FastOpenCache& fast_open_cache() { return fast_open_cache_; }
   [[nodiscard]] LiveTable& live() { return live_; }
+  /// There are so many that no near cache has what belongs to them.
+  [[nodiscard]] bool has_many_flows() const { return lookahead_.worthwhile(); }
+  /// For when there are.
+  [[nodiscard]] DelayedAcks& delayed_acks() { return delayed_acks_; }
   void count(Counter counter, std::uint64_t n = 1) { counters_.add(counter, n); }
 
   /// Puts it on the list that flush() works through.
@@ -186,6 +191,7 @@ class Tcp final : public ip::Transport {
   PortTable ports_;
   MemoryBudget send_budget_, receive_budget_;
   LiveTable live_;
+  DelayedAcks delayed_acks_;
   CounterSet<Counter> counters_;
   bool senders_waited_ = false;  ///< for a device, some time
   std::size_t connection_count_ = 0, dormant_count_ = 0, time_wait_count_ = 0, request_count_ = 0;
