@@ -169,10 +169,8 @@ Tcp::Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, ObjectSlabs& s
       send_budget_(pool.limits().bytes / kSendShare),
       receive_budget_(pool.limits().bytes / kPromiseShare),
       live_(config.live),
-      delayed_acks_(timers,
-                    [](DelayedAckHook& connection, Instant at) {
-                      static_cast<Connection&>(connection).on_delayed_ack(at);
-                    }),
+      delayed_acks_(timers, [](DelayedAckHook& connection,
+                               Instant at) { static_cast<Connection&>(connection).on_delayed_ack(at); }),
       challenge_window_start_(now),
       lists_(std::make_unique<Lists>()) {
   for (std::uint32_t& increment : port_increments_) increment = rng.u32();
