@@ -16,6 +16,8 @@ namespace millrace::ip {
 ///     interface --> on_ip_packet --> validate --> (reassemble) --> deliver --> Transport
 ///     Transport --> output --> header --> (fragment) --> neighbour at the next hop
 ///                                    \--> own address: loopback queue --> deliver
+///
+/// TCP's usual segment has its IP header from TCP itself (tcp/usual_segment.h).
 class IpLayer final : public link::PacketSink, private ReassemblyListener {
  public:
   IpLayer(const Config& config, PacketPool& pool, TimerWheel& timers, Rng& rng);

@@ -98,7 +98,7 @@ class Interface {
     if (!link_up_ || !caps_.tx_checksum) return nullptr;
     return neighbours_.find(next_hop, now);
   }
-  /// Such a frame.
+  /// Such a frame. One that is refused (counted) stays with the caller.
   void transmit_ready(PacketPtr&& frame, Instant now) { enqueue(std::move(frame), tx_queue_limit_, now); }
   /// To the broadcast MAC.
   void transmit_broadcast(PacketPtr packet, Instant now);
@@ -189,8 +189,8 @@ class Interface {
     tx_queue_.push_back(std::move(frame));
     ++tx_queued_;
   }
-  /// In a transmit queue that is full. False: there is none, and the frame, which is counted, is to be
-  /// dropped.
+  /// In a transmit queue that is full, or of a link that is down. False: there is none, and the frame, which
+  /// is counted, is to be dropped.
   [[nodiscard]] bool make_place(const Packet& frame, std::size_t limit, Instant now);
   /// Counts a frame that is dropped on its way out.
   void refuse(const Packet& frame, Counter counter);

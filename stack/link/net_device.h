@@ -27,7 +27,7 @@ struct WaitFd {
   friend bool operator==(const WaitFd&, const WaitFd&) = default;
 };
 
-/// What a device can do, fixed once it is open.
+/// What a device can do.
 struct DeviceCaps {
   bool tx_checksum = false;         ///< fills in TCP and UDP checksums of packets with needs_checksum
   bool rx_checksum = false;         ///< sets rx_checksum to kVerified or kPartial where it can
@@ -104,6 +104,7 @@ class NetDevice {
   [[nodiscard]] virtual bool tx_full() const = 0;
   [[nodiscard]] virtual DeviceEvent take_event() { return DeviceEvent::kNone; }
 
+  /// Fixed once the device is open, but for can_sleep.
   [[nodiscard]] virtual const DeviceCaps& caps() const = 0;
   [[nodiscard]] virtual MacAddress mac() const = 0;
   /// Largest IP packet (not frame) the link carries.

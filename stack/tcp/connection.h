@@ -116,7 +116,7 @@ class Connection final : public Flow,
   // --- from the network
   void on_segment(Segment& segment, Instant now);
   void on_icmp_error(const ip::IcmpError& error, Instant now);
-  /// An ACK that waited for data is due.
+  /// An ACK is due that waited for data, if it waits still.
   void on_delayed_ack(Instant now);
   /// A segment will come (see Lookahead): what most of them touch here; what that points to; and so on. Each
   /// reads what the one before it fetched, and little else.
@@ -320,7 +320,7 @@ class Connection final : public Flow,
   /// Tells who was told that there is no room to send, when there is.
   void tell_space();
   // connection_timer.cc
-  /// When something is due that the protocol asks for, after the handshake.
+  /// When something is due that the protocol asks for, after the handshake; but for a delayed ACK.
   [[nodiscard]] Instant protocol_deadline() const;
   void update_timer(Instant now);
   [[gnu::noinline]] void list_delayed_ack(Instant next, Instant now);
@@ -333,8 +333,8 @@ class Connection final : public Flow,
   void start_idle_clock(Instant now);
   void on_idle_timer(Instant now);
 
-  // In the order in which a segment takes the fewest cache lines: what each touches, from the middle of the
-  // timer on; the two halves, of which the sender begins and the receiver ends with what each touches, with
+  // In the order in which a segment takes the fewest cache lines: what each touches, from the delayed ACK's
+  // hook on; the two halves, of which the sender begins and the receiver ends with what each touches, with
   // what few segments do between them; and more that each does, up to the middle of the options.
   Timer timer_;
   Tcp& tcp_;

@@ -31,7 +31,7 @@ void Connection::on_timer(Instant now) {
   if (state_ == State::kClosed) return;
   if (now >= state_deadline_ && !in_handshake()) {
     on_idle_timer(now);
-    if (now < protocol_deadline()) {
+    if (now < std::min(protocol_deadline(), receiver_.delayed_ack_deadline())) {
       update_timer(now);
       return;
     }
@@ -56,7 +56,8 @@ void Connection::on_timer(Instant now) {
 }
 
 void Connection::on_delayed_ack(Instant now) {
-  if (state_ == State::kClosed || now < receiver_.delayed_ack_deadline()) return;
+  if (state_ == State::kClosed) return;
+  if (now < receiver_.delayed_ack_deadline()) return update_timer(now);  // that ACK has gone
   receiver_.on_delayed_ack_timer();
   touch();
 }

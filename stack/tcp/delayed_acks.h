@@ -29,7 +29,7 @@ class DelayedAckHook
 /// few connections that costs less than to list them.
 class DelayedAcks {
  public:
-  /// One's ACK is due: it is in the list no more.
+  /// One's time has come: it is in the list no more. It may have nothing to send by now.
   using Callback = void (*)(DelayedAckHook& connection, Instant now);
 
   DelayedAcks(TimerWheel& timers, Callback callback) : timers_(timers), callback_(callback) {}
