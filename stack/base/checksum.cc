@@ -25,14 +25,6 @@ constexpr std::size_t kVectorMinimum = 128;
 /// A block adds at most 2 * 0xffff to each 32-bit lane: this many do not overflow it.
 constexpr std::size_t kMaxBlocks = 0xffffffff / (2 * 0xffff);
 
-constexpr std::uint16_t fold(std::uint64_t sum) {
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<std::uint16_t>(sum);
-}
-
 constexpr std::uint16_t to_host(std::uint16_t native_sum) {
   return std::endian::native == std::endian::little ? __builtin_bswap16(native_sum) : native_sum;
 }
@@ -95,7 +87,7 @@ std::uint16_t native_sum(const std::uint8_t* from, std::uint8_t* to, std::size_t
   if (reader.size() >= 2) sum += reader.template take<std::uint16_t>();
   // Behind an odd last byte a zero is thought (RFC 1071 §2).
   if (reader.size() != 0) sum += reader.template take<std::uint16_t>(1);
-  return fold(sum);
+  return fold_sum(sum);
 }
 
 std::uint16_t sum_of(std::span<const std::uint8_t> bytes) {
@@ -122,7 +114,7 @@ std::uint16_t internet_checksum(std::span<const std::uint8_t> bytes) {
 std::uint16_t checksum_update(std::uint16_t checksum, std::uint16_t old_word, std::uint16_t new_word) {
   // RFC 1624 §3, equation 3: HC' = ~(~HC + ~m + m').
   const auto complement = [](std::uint16_t word) { return std::uint32_t{static_cast<std::uint16_t>(~word)}; };
-  return static_cast<std::uint16_t>(~fold(complement(checksum) + complement(old_word) + new_word));
+  return static_cast<std::uint16_t>(~fold_sum(complement(checksum) + complement(old_word) + new_word));
 }
 
 std::uint16_t copy_and_sum(std::span<std::uint8_t> dst, std::span<const std::uint8_t> src) {

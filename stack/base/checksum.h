@@ -8,6 +8,15 @@
 
 namespace millrace {
 
+/// A sum of words to 16 bits, folded as often as it can take: no branch that depends on what is summed.
+[[nodiscard]] constexpr std::uint16_t fold_sum(std::uint64_t sum) {
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<std::uint16_t>(sum);
+}
+
 /// The Internet checksum (RFC 1071): one's complement sum of 16-bit words.
 ///
 /// A ChecksumSum is an unfolded partial sum in network word order; partial sums of pieces add up as long as
@@ -31,14 +40,7 @@ class ChecksumSum {
   }
 
   /// The 16-bit sum, not inverted, in host order: what a pseudo-header seed for checksum offload holds.
-  [[nodiscard]] constexpr std::uint16_t folded() const {
-    // As often as it can take: no branch that depends on what is summed.
-    std::uint64_t s = (sum_ & 0xffffffff) + (sum_ >> 32);
-    s = (s & 0xffff) + (s >> 16);
-    s = (s & 0xffff) + (s >> 16);
-    s = (s & 0xffff) + (s >> 16);
-    return static_cast<std::uint16_t>(s);
-  }
+  [[nodiscard]] constexpr std::uint16_t folded() const { return fold_sum(sum_); }
   /// The value for a header's checksum field, in host order. A message whose checksum field is included sums
   /// to 0.
   [[nodiscard]] constexpr std::uint16_t finish() const { return static_cast<std::uint16_t>(~folded()); }
@@ -56,11 +58,7 @@ class ChecksumSum {
   std::memcpy(words.data(), bytes, sizeof words);
   std::uint64_t sum = 0;
   for (const std::uint32_t word : words) sum += word;
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  const auto native = static_cast<std::uint16_t>(~sum);
+  const auto native = static_cast<std::uint16_t>(~fold_sum(sum));
   return std::endian::native == std::endian::little ? __builtin_bswap16(native) : native;
 }
 
