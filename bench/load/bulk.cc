@@ -159,7 +159,7 @@ bool bulk_receive(const Options& options, Report& report) {
 bool bulk_echo(const Options& options, Report& report) {
   const Descriptor fd = connect_tcp(options);
   const auto start = Clock::now();
-  Sha256 sent_hash, received_hash;
+  StreamHash sent_hash, received_hash;
   std::exception_ptr writer_failure;
   std::thread writer([&] {
     try {
@@ -196,8 +196,8 @@ bool bulk_echo(const Options& options, Report& report) {
   report.add("bytes", received);
   report.add("seconds", elapsed);
   report.add("gbps", gigabits(received, elapsed));
-  report.add("sent_sha256", sent_text);
-  report.add("received_sha256", received_text);
+  report.add("sent_blake2b", sent_text);
+  report.add("received_blake2b", received_text);
   return received == options.bytes && sent_text == received_text;
 }
 

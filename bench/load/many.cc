@@ -19,7 +19,7 @@ struct Transfer {
   Descriptor fd;
   RandomStream stream;
   std::uint64_t sent = 0, received = 0;
-  FastHash sent_hash, received_hash;
+  StreamHash sent_hash, received_hash;
   bool connected = false;
   bool done = false;
 };
