@@ -291,7 +291,8 @@ def ninja(where, arguments, targets):
     # nobody else can use it.
     own = PRECOMPILED in arguments
     cache = ["env", "-u", "CCACHE_NOHASHDIR", "CCACHE_HASHDIR=1"] if own else ["env", "-u", "CCACHE_HASHDIR", "CCACHE_NOHASHDIR=1"]
-    return [*cache, "CCACHE_SLOPPINESS=pch_defines,time_macros", "ninja", "-C", str(where), *targets]
+    # A compilation that is new is not preceded by a run of the preprocessor, which takes a fifth as long.
+    return [*cache, "CCACHE_DEPEND=1", "CCACHE_SLOPPINESS=pch_defines,time_macros", "ninja", "-C", str(where), *targets]
 
 
 def sources(*folders, endings=(".cc", ".h")):
