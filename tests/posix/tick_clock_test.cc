@@ -1,6 +1,7 @@
 #include "posix/tick_clock.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <cstring>
 #include <functional>
@@ -15,9 +16,11 @@ namespace millrace::posix::test {
 
 namespace {
 
-/// A kernel's clock and a counter, which go as the test says.
+/// A kernel's clock and a counter, which go as the test says. Those of other processors are ahead of it.
 struct Scripted {
   static inline Instant time;
+  static inline std::uint32_t on;  ///< which processor
+  static constexpr std::uint64_t kAhead = 12'345'678;
   static inline std::uint64_t count;
   static inline Duration reading;  ///< the kernel's clock takes so long
   static inline double hertz;
@@ -28,6 +31,7 @@ struct Scripted {
   static void reset() {
     time = kEpoch + 100s;
     count = 77;
+    on = 0;
     reading = 20ns;
     hertz = 2.6e9;
     allowed = true;
@@ -38,7 +42,8 @@ struct Scripted {
     count += static_cast<std::uint64_t>(static_cast<double>(d.count()) * hertz / 1e9);
   }
 
-  static std::uint64_t ticks() { return count; }
+  static std::uint64_t ticks() { return count + on * kAhead; }
+  static std::uint32_t processor() { return on; }
   static Instant kernel() {
     ++asked;
     pass(reading / 2);
@@ -190,6 +195,29 @@ TEST_F(TickClockTest, NeverRunsBackwards) {
   }
 }
 
+TEST_F(TickClockTest, EachProcessorsCounterIsComparedByItself) {
+  for (Scripted::on = 0; Scripted::on < 3; ++Scripted::on) {
+    EXPECT_LE(std::chrono::abs(off()), kNoise);
+    settle();
+  }
+  for (int i = 0; i < 60; ++i) {
+    Scripted::on = static_cast<std::uint32_t>(i) % 3;
+    Scripted::pass(10us);
+    EXPECT_LE(std::chrono::abs(off()), kNoise) << i;
+  }
+  EXPECT_LE(Scripted::asked, 2) << "of those that had not been asked for long";
+}
+
+TEST_F(TickClockTest, WhereTheProcessorIsNotKnownTheKernelIsAsked) {
+  settle();
+  for (const std::uint32_t unknown : {Clock::kProcessors, ~std::uint32_t{0}}) {
+    Scripted::on = unknown;
+    Scripted::pass(10us);
+    EXPECT_LE(std::chrono::abs(off()), kNoise);
+  }
+  EXPECT_EQ(Scripted::asked, 2);
+}
+
 TEST_F(TickClockTest, AChildThatWasForkedAmidAComparisonGoesOn) {
   settle();
   Scripted::pass(Clock::kStride);
@@ -210,6 +238,21 @@ TEST_F(TickClockTest, AChildThatWasForkedAmidAComparisonGoesOn) {
   Scripted::pass(500us);
   EXPECT_LE(std::chrono::abs(child.now() - Scripted::time), kNoise);
   EXPECT_EQ(Scripted::asked, 0);
+}
+
+TEST(ProcessorTicks, KnowsTheProcessor) {
+  if (ProcessorTicks::processor() >= TickClock<ProcessorTicks>::kProcessors)
+    GTEST_SKIP() << "no rseq(2) here, or more processors";
+  cpu_set_t before, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  for (std::uint32_t number = 0; number < CPU_SETSIZE; ++number) {
+    if (!CPU_ISSET(number, &before)) continue;
+    CPU_ZERO(&one);
+    CPU_SET(number, &one);
+    ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+    EXPECT_EQ(ProcessorTicks::processor(), number);
+  }
+  EXPECT_EQ(sched_setaffinity(0, sizeof before, &before), 0);
 }
 
 TEST(ClockNow, IsTheKernelsOfAllThreads) {
