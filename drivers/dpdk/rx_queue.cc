@@ -13,10 +13,19 @@
 namespace millrace::drivers::dpdk {
 namespace {
 
-constexpr std::size_t kPrefetch = 4;
+/// So many frames ahead, so much of each: headers, and all of a small one, which another core may have
+/// written.
+constexpr std::size_t kAhead = 4;
+constexpr std::uint32_t kFirstBytes = 192;
 /// So that the IP header of a frame copied out lies on a 16-byte boundary.
 constexpr std::uint32_t kCopyHeadroom = 18;
 constexpr std::uint32_t kLargestCopy = PacketPool::kClassBytes.back() - kCopyHeadroom;
+
+void fetch_ahead(const rte_mbuf& frame) {
+  const auto* bytes = rte_pktmbuf_mtod(&frame, const std::uint8_t*);
+  const std::uint32_t length = std::min<std::uint32_t>(frame.data_len, kFirstBytes);
+  for (std::uint32_t at = 0; at < length; at += RTE_CACHE_LINE_SIZE) rte_prefetch0(bytes + at);
+}
 
 }  // namespace
 
@@ -74,12 +83,10 @@ std::size_t RxQueue::receive(PacketPool& pool, PacketQueue& out, std::size_t bud
       const auto room = static_cast<std::uint16_t>(std::min(budget - seen, kBurst));
       found_count_ = rte_eth_rx_burst(port_, queue_, burst_.data(), room);
       if (found_count_ == 0) break;
-      for (std::size_t i = 0; i < std::min(kPrefetch, found_count_); ++i)
-        rte_prefetch0(rte_pktmbuf_mtod(burst_[i], void*));
+      for (std::size_t i = 0; i < std::min(kAhead, found_count_); ++i) fetch_ahead(*burst_[i]);
     }
     for (; found_next_ < found_count_ && seen < budget; ++seen) {
-      if (found_next_ + kPrefetch < found_count_)
-        rte_prefetch0(rte_pktmbuf_mtod(burst_[found_next_ + kPrefetch], void*));
+      if (found_next_ + kAhead < found_count_) fetch_ahead(*burst_[found_next_ + kAhead]);
       received += deliver(burst_[found_next_++], pool, out, now, stats) ? 1 : 0;
     }
   }

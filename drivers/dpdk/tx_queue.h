@@ -92,6 +92,9 @@ class TxQueue {
     return *static_cast<Attachment*>(rte_mbuf_to_priv(mbuf));
   }
 
+  /// An mbuf whose bytes will be written; null: all are on their way.
+  [[nodiscard]] inline rte_mbuf* take_for_copy();
+
   enum class Built : std::uint8_t { kYes, kNoMbufs, kRefused };
   [[nodiscard]] inline Built build(const Packet& packet, Frame& frame);
   [[nodiscard]] Built build_chain(const Packet& packet, Frame& frame);
@@ -111,6 +114,11 @@ class TxQueue {
   std::size_t burst_limit_ = kBurst;  ///< how many frames are made at a time: few when the device is full
   std::size_t attached_ = 0;
   Counters counters_;
+  /// The next mbufs to copy into, round and round. Who reads a frame may be another core; what it has read it
+  /// gives back only when asked, which takes as long as all the rest of sending. So that is asked for early.
+  static constexpr std::size_t kReady = 8;
+  std::array<rte_mbuf*, kReady> ready_{};
+  std::size_t next_ready_ = 0;
   std::array<Frame, kBurst> frames_{};
   std::array<rte_mbuf*, kBurst> burst_{};  ///< of frames_
 
