@@ -36,7 +36,8 @@ class Idle(Row):
     def servers(self, place, column):
         """One, or as many as it takes where a process may not have so many of the kernel's descriptors."""
         count = -(-self.connections // (place.descriptors() - OTHER_DESCRIPTORS)) if column.server == "kernel" else 1
-        return [place.echo(column, self.client(column), port=FIRST_PORT + number) for number in range(count)]
+        # Without a timeout none is probed, which after half a minute would be what is measured.
+        return [place.echo(column, self.client(column), port=FIRST_PORT + number, options=["--timeout", 0]) for number in range(count)]
 
     def run(self, place, column):
         servers = self.servers(place, column)

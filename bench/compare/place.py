@@ -161,14 +161,14 @@ class Place(testbed.Bench):
             server.wait_for(ready, SECONDS_TO_START)
         return server
 
-    def echo(self, column, client="kernel", busy=False, port=7):
+    def echo(self, column, client="kernel", busy=False, port=7, options=()):
         if column.server == "lwip":
             command = [self.programs["lwip"], "--dev", self.server_device(column), "--addr", f"{STACK_SERVER}/24", "--port", port]
             return self.start_server(column, command, ready="serving on", client=client)
         where = ["--kernel", "--addr", KERNEL_SERVER] if column.server == "kernel" else \
             ["--dev", self.server_device(column), "--addr", f"{STACK_SERVER}/24"]
         services = ["--discard-port", 9, "--chargen-port", 19] if port == 7 else []
-        command = [self.programs["echo"], *where, "--port", port, *services, *(["--busy-poll"] if busy else [])]
+        command = [self.programs["echo"], *where, "--port", port, *services, *(["--busy-poll"] if busy else []), *options]
         return self.start_server(column, command, ready="serving on", client=client)
 
     def start_load(self, column, client, seconds, mode, *options, addresses=(STACK_CLIENT,)):

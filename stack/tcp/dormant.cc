@@ -225,8 +225,8 @@ void Connection::on_idle_timer(Instant now) {
     state_deadline_ = std::min(due, now + kLookAgain);
     return;
   }
-  state_deadline_ = now + (now - last);  // what cannot sleep now is looked at more and more rarely
-  tcp_.consider_dormant(*this);
+  // What cannot sleep now is looked at more and more rarely.
+  state_deadline_ = tcp_.consider_dormant(*this, now).value_or(now + (now - last));
 }
 
 }  // namespace millrace::tcp

@@ -56,6 +56,7 @@ struct Tcp::Lists {
                                     boost::intrusive::constant_time_size<false>>>
       device_waiters;
   std::vector<Connection*> graves, drowsy;
+  Instant next_sleep{};  ///< when the last of those falls asleep for which there was no time yet
 };
 
 void Tcp::enter_time_wait(Connection& connection, Instant now) {
@@ -218,8 +219,14 @@ void Tcp::bury(Connection& connection) {
   lists_->graves.push_back(&connection);
 }
 
-void Tcp::consider_dormant(Connection& connection) {
-  lists_->drowsy.push_back(&connection);
+std::optional<Instant> Tcp::consider_dormant(Connection& connection, Instant now) {
+  if (lists_->drowsy.size() < kSleepersATurn) {
+    lists_->drowsy.push_back(&connection);
+    return std::nullopt;
+  }
+  constexpr Duration kApart = kTurnOfSleepers / kSleepersATurn;
+  lists_->next_sleep = std::max(lists_->next_sleep, now + kTurnOfSleepers) + kApart;
+  return lists_->next_sleep;
 }
 
 void Tcp::put_to_sleep(Connection& connection) {

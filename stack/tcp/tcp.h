@@ -112,8 +112,13 @@ class Tcp final : public ip::Transport {
   /// A connection that nobody needs any more: destroyed at the end of the batch.
   void bury(Connection& connection);
   void connection_born() { ++connection_count_; }
-  /// Nothing has happened on it for long: at the end of the batch it becomes a Dormant, if it can.
-  void consider_dormant(Connection& connection);
+  /// So many connections fall asleep in one turn, and others later, as many in each such time: their memory
+  /// goes back to the system, which may take long, and meanwhile nobody is served.
+  static constexpr std::size_t kSleepersATurn = 64;
+  static constexpr Duration kTurnOfSleepers = 1ms;
+  /// Nothing has happened on it for long: at the end of the batch it becomes a Dormant, if it can. Else when
+  /// to ask again, as many others came first.
+  [[nodiscard]] std::optional<Instant> consider_dormant(Connection& connection, Instant now);
   /// It is a Connection again, of the same socket, which learns of it from its caller.
   [[nodiscard]] Connection& wake(Dormant& dormant, Instant now);
   /// What it would be awake, for a look: ends with let_go() before it is deleted.

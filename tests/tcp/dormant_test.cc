@@ -538,10 +538,20 @@ TEST(Dormant, TakesAFifthOfTheMemory) {
   StackPair& pair = many.pair;
   const auto each = [&pair] { return pair.b.stack.tcp().slabs().bytes() / kConnections; };
   const std::size_t awake = each();
-  pair.advance(1s);
-  pair.advance(kSilence);
-  pair.advance(kSilence);
-  ASSERT_EQ(pair.b.stack.tcp().dormant_count(), kConnections);
+  const auto asleep = [&pair] { return pair.b.stack.tcp().dormant_count(); };
+  // Some at a time, so that others are served meanwhile.
+  const auto be_silent = [&] {
+    pair.advance(1s);
+    pair.advance(kSilence);
+    EXPECT_EQ(asleep(), tcp::Tcp::kSleepersATurn);
+    for (std::size_t turn = 0; turn < 2 * kConnections / tcp::Tcp::kSleepersATurn; ++turn) {
+      const std::size_t before = asleep();
+      pair.advance(tcp::Tcp::kTurnOfSleepers);
+      EXPECT_LE(asleep(), before + tcp::Tcp::kSleepersATurn);
+    }
+  };
+  be_silent();
+  ASSERT_EQ(asleep(), kConnections);
   // Its socket, and what is left of it; and the last slab of each size.
   EXPECT_LT(each(), sizeof(tcp::TcpSocket) + 320 + 5 * ObjectSlabs::kSlabBytes / kConnections);
   EXPECT_GT(2 * awake, 5 * each());
@@ -549,7 +559,7 @@ TEST(Dormant, TakesAFifthOfTheMemory) {
   for (int round = 0; round < 2; ++round) {
     ASSERT_NO_FATAL_FAILURE(many.send_requests());
     pair.advance(100ms);
-    EXPECT_EQ(pair.b.stack.tcp().dormant_count(), 0u);
+    EXPECT_EQ(asleep(), 0u);
     std::size_t read = 0;
     for (auto& server : many.servers) {
       const auto got = receive_from(*server, pair.now, 100);
@@ -557,9 +567,8 @@ TEST(Dormant, TakesAFifthOfTheMemory) {
       read += got->data.size();
     }
     EXPECT_EQ(read, 2 * kConnections);
-    pair.advance(kSilence);
-    pair.advance(kSilence);
-    EXPECT_EQ(pair.b.stack.tcp().dormant_count(), kConnections);
+    be_silent();
+    EXPECT_EQ(asleep(), kConnections);
     EXPECT_EQ(pair.a.stack.tcp().dormant_count(), kConnections);
   }
   EXPECT_EQ(pair.a.stack.tcp().counters()[Counter::kRetransSegs], 0u);
