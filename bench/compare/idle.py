@@ -13,8 +13,10 @@ SECONDS_TO_CONNECT = 120
 # Of a connection at either column's server, and what the machine keeps for others: for whether a row fits.
 MOST_BYTES, RESERVE = 6000, 2 << 30
 OTHER_DESCRIPTORS = 100
-# After this silence Millrace's connections keep little memory (dormant_after, and some for looking at all of them).
+# After this silence Millrace's connections keep little memory (dormant_after, and some for looking at all of them); so many a
+# second fall asleep.
 SECONDS_TO_FALL_ASLEEP = 12
+ASLEEP_A_SECOND = 50_000
 
 
 @dataclasses.dataclass
@@ -54,7 +56,7 @@ class Idle(Row):
 
         first = later = bytes_each()
         if column.server != "kernel":
-            time.sleep(SECONDS_TO_FALL_ASLEEP)
+            time.sleep(SECONDS_TO_FALL_ASLEEP + self.connections / ASLEEP_A_SECOND)
             later = bytes_each()
         share = core_percent(servers, self.seconds)
         crowd.signal(signal.SIGTERM)
