@@ -50,9 +50,12 @@ class TickClock {
     const std::uint64_t good_for = counter.good_for.load(std::memory_order_acquire);
     const std::uint64_t scale = counter.scale.load(std::memory_order_acquire);
     const std::int64_t time = counter.time.load(std::memory_order_acquire);
+    // One that came to another processor in between read that one's counter.
+    if (Source::processor() != processor) [[unlikely]]
+      return Source::kernel();
     if (passed < good_for && counter.version.load(std::memory_order_relaxed) == (version & ~1U)) [[likely]]
       return Instant(Duration(time + elapsed(passed, scale)));
-    return compare(counter);
+    return compare(processor);
   }
 
   /// In the child of fork(2): a thread that does not exist there may have been amid a comparison.
@@ -103,18 +106,20 @@ class TickClock {
     return static_cast<std::int64_t>((ticks * scale) >> 32);
   }
 
-  [[gnu::noinline]] Instant compare(Counter& counter) {
+  [[gnu::noinline]] Instant compare(std::uint32_t processor) {
+    Counter& counter = counters_[processor];
     if (use_.load(std::memory_order_relaxed) == Use::kForbidden) return Source::kernel();
     std::uint32_t version = counter.version.load(std::memory_order_relaxed);
     if (version % 2 != 0 ||
         !counter.version.compare_exchange_strong(version, version + 1, std::memory_order_acquire))
       return Source::kernel();
-    const Instant result = compare_alone(counter);
+    const Instant result = compare_alone(processor);
     counter.version.store(version + 2, std::memory_order_release);
     return result;
   }
 
-  Instant compare_alone(Counter& counter) {
+  Instant compare_alone(std::uint32_t processor) {
+    Counter& counter = counters_[processor];
     if (use_.load(std::memory_order_relaxed) == Use::kUnasked)
       use_.store(Source::trusted() ? Use::kAllowed : Use::kForbidden, std::memory_order_relaxed);
     if (use_.load(std::memory_order_relaxed) == Use::kForbidden) return Source::kernel();
@@ -123,16 +128,18 @@ class TickClock {
     const Instant kernel = Source::kernel();
     const std::uint64_t took = Source::ticks() - before;
     const std::uint64_t ticks = before + took / 2;
+    if (Source::processor() != processor) return kernel;
 
     const Instant told = counter.reckoned(ticks);
     const Instant now = told > kernel && told - kernel < kNoise ? told : kernel;  // none is taken back
     const Duration since = kernel - counter.compared_at;
     if (since < kStride) return now;
-    const double rate =
-        static_cast<double>(since.count()) / static_cast<double>(ticks - counter.compared_ticks);
+    const auto counted = static_cast<std::int64_t>(ticks - counter.compared_ticks);
+    // 0, and the same as no other: it stood still, or was set back.
+    const double rate = counted > 0 ? static_cast<double>(since.count()) / static_cast<double>(counted) : 0;
     const bool interrupted = static_cast<double>(took) * rate > static_cast<double>(kLongReading.count());
     if (interrupted && counter.compared_at != kEpoch) return now;
-    const bool same = std::abs(rate - counter.rate) <= kSameRate * counter.rate;  // false of no number, too
+    const bool same = rate > 0 && std::abs(rate - counter.rate) <= kSameRate * counter.rate;
     counter.compared_at = kernel;
     counter.compared_ticks = ticks;
     counter.rate = rate;

@@ -20,7 +20,8 @@ namespace {
 struct Scripted {
   static inline Instant time;
   static inline std::uint32_t on;  ///< which processor
-  static constexpr std::uint64_t kAhead = 12'345'678;
+  static inline std::uint64_t ahead;
+  static inline std::function<void()> after_processor;  ///< was told
   static inline std::uint64_t count;
   static inline Duration reading;  ///< the kernel's clock takes so long
   static inline double hertz;
@@ -32,6 +33,8 @@ struct Scripted {
     time = kEpoch + 100s;
     count = 77;
     on = 0;
+    ahead = 12'345'678;
+    after_processor = while_reading = nullptr;
     reading = 20ns;
     hertz = 2.6e9;
     allowed = true;
@@ -42,8 +45,12 @@ struct Scripted {
     count += static_cast<std::uint64_t>(static_cast<double>(d.count()) * hertz / 1e9);
   }
 
-  static std::uint64_t ticks() { return count + on * kAhead; }
-  static std::uint32_t processor() { return on; }
+  static std::uint64_t ticks() { return count + on * ahead; }
+  static std::uint32_t processor() {
+    const std::uint32_t told = on;
+    if (after_processor) after_processor();
+    return told;
+  }
   static Instant kernel() {
     ++asked;
     pass(reading / 2);
@@ -216,6 +223,44 @@ TEST_F(TickClockTest, WhereTheProcessorIsNotKnownTheKernelIsAsked) {
     EXPECT_LE(std::chrono::abs(off()), kNoise);
   }
   EXPECT_EQ(Scripted::asked, 2);
+}
+
+TEST_F(TickClockTest, WhoComesToAnotherProcessorMeanwhileAsksTheKernel) {
+  Scripted::ahead = 260'000;  // 100 us: as if it were the time since the last comparison
+  settle();
+  Scripted::after_processor = [] { Scripted::on = 1; };
+  EXPECT_LE(std::chrono::abs(off()), kNoise);
+  EXPECT_EQ(Scripted::asked, 1);
+}
+
+TEST_F(TickClockTest, AComparisonOnAnotherProcessorSaysNothing) {
+  Scripted::ahead = -std::uint64_t{260'000};
+  settle();
+  Scripted::pass(1s);  // long enough for the difference to be small beside it
+  int asked = 0;
+  Scripted::after_processor = [&asked] { Scripted::on = ++asked == 2 ? 1 : 0; };
+  EXPECT_LE(std::chrono::abs(off()), kNoise);
+  EXPECT_GT(asked, 2);
+  Scripted::after_processor = nullptr;
+  Scripted::on = 0;
+  for (int i = 0; i < 3; ++i) {
+    Scripted::pass(100us);
+    EXPECT_LE(std::chrono::abs(off()), kNoise);
+  }
+}
+
+TEST_F(TickClockTest, ACounterThatGoesBackIsNotTrusted) {
+  settle();
+  for (int i = 0; i < 6; ++i) {
+    Scripted::pass(Clock::kStride);
+    Scripted::count -= 10'000'000;
+    EXPECT_LE(std::chrono::abs(off()), kNoise);
+  }
+  EXPECT_EQ(Scripted::asked, 6);
+  settle();
+  Scripted::pass(500us);
+  EXPECT_LE(std::chrono::abs(off()), kNoise);
+  EXPECT_EQ(Scripted::asked, 0);
 }
 
 TEST_F(TickClockTest, AChildThatWasForkedAmidAComparisonGoesOn) {
