@@ -161,7 +161,9 @@ def sleeps(bench, kind):
     wire = bench.wire(kind)
     server = bench.echo(wire.first)
     wire.wait(bench)
-    client = bench.load(wire.second, "hold", "--connections", 3, "--seconds", 4)
+    client = bench.load(wire.second, "hold", "--connections", 3, "--seconds", 5)
+    # A client computes while it starts, on a busy machine for longer than a second.
+    bench.until("the connections are there", lambda: bench.counters(server)["echo.Open"] == 3, 30)
     time.sleep(1.5)
     before = server.cpu_seconds(), client.cpu_seconds()
     time.sleep(1.5)
