@@ -136,6 +136,10 @@ std::vector<std::pair<std::string, std::uint64_t>> DpdkDevice::extended_stats() 
       {"RxMbufsLent", rx.lent},           {"RxCopiedOut", rx.copied_out},
       {"RxBadChecksum", rx.bad_checksum}, {"TxBytesAttached", tx.bytes_attached},
       {"TxBytesCopied", tx.bytes_copied}, {"TxNoMbufs", tx.no_mbufs}};
+  if (port_->is_vhost()) {
+    all.emplace_back("RxAskedAhead", queues_.rx.vhost_ring().asked());
+    all.emplace_back("TxAskedAhead", queues_.tx.vhost_ring().asked());
+  }
   if (queue_ != 0) return all;
   // What counts for the whole port, once.
   all.emplace_back("PortReopened", port_->reopened());

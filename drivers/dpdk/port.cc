@@ -199,6 +199,7 @@ std::string Port::make_queues(std::uint16_t count) {
     queues_.push_back(std::make_unique<QueuePair>());
     if (std::string error = queues_.back()->rx.open(rx); !error.empty()) return error;
     if (std::string error = queues_.back()->tx.open(tx); !error.empty()) return error;
+    if (is_vhost_) vhost_peer_.add_queue(queues_.back()->rx.vhost_ring(), queues_.back()->tx.vhost_ring());
   }
   return {};
 }
@@ -239,6 +240,8 @@ std::string Port::start() {
   rte_eth_dev_info info;
   if (const int result = rte_eth_dev_info_get(id_, &info); result != 0)
     return "device " + device_name_ + " does not say what it can do: " + reason(result);
+  // Before the configuration: net_vhost's peer may come with that already.
+  if (tells_link_) (void)rte_eth_dev_callback_register(id_, RTE_ETH_EVENT_INTR_LSC, &on_link, this);
   std::string error = configure(info, !one_interrupt_);
   if (!error.empty() && !one_interrupt_) {
     (void)rte_eth_dev_stop(id_);
@@ -250,7 +253,6 @@ std::string Port::start() {
   // Of a port that is open again it is what it was: its users look at it meanwhile.
   if (caps_.can_sleep != interrupts_.there()) caps_.can_sleep = interrupts_.there();
   rss_.apply(id_, info, config_.queues);
-  if (tells_link_) (void)rte_eth_dev_callback_register(id_, RTE_ETH_EVENT_INTR_LSC, &on_link, this);
   apply_mac();
   (void)Eal::instance().take_complaint();
   was_up_ = false;
@@ -290,6 +292,7 @@ void Port::close() {
   };
   if (!device_name_.starts_with("net_virtio_user") || !Eal::run_among_interrupts(stop_and_close))
     stop_and_close();
+  vhost_peer_.lose();
   if (known && info.device != nullptr) (void)rte_dev_remove(info.device);
   id_ = RTE_MAX_ETHPORTS;
 }
@@ -303,8 +306,10 @@ void Port::await_users() const {
 
 // --- the link
 
-int Port::on_link(std::uint16_t /*port*/, rte_eth_event_type /*type*/, void* self, void* /*unused*/) {
-  tell_link_changed(*static_cast<Port*>(self)->queues_.front());
+int Port::on_link(std::uint16_t id, rte_eth_event_type /*type*/, void* self, void* /*unused*/) {
+  auto& port = *static_cast<Port*>(self);
+  if (port.is_vhost_) port.vhost_peer_.link_changed(id);
+  tell_link_changed(*port.queues_.front());
   return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "dpdk/queue_pair.h"
 #include "dpdk/rss.h"
 #include "dpdk/rx_interrupts.h"
+#include "dpdk/vhost_peer.h"
 
 namespace millrace::drivers::dpdk {
 
@@ -41,6 +42,8 @@ class Port {
   [[nodiscard]] MacAddress mac() const { return mac_; }
   [[nodiscard]] std::uint32_t mtu() const { return mtu_; }
 
+  /// Frames are asked for ahead (VhostRing).
+  [[nodiscard]] bool is_vhost() const { return is_vhost_; }
   [[nodiscard]] const link::RssHash* rss() const { return rss_.hash(); }
 
   [[nodiscard]] bool ready() const { return ready_.load(); }
@@ -108,6 +111,7 @@ class Port {
   rte_eth_conf conf_{};
   Rss rss_;
   RxInterrupts interrupts_;
+  VhostPeer vhost_peer_;
   DeviceCaps caps_;
   MacAddress mac_;
   std::uint32_t mtu_ = 0;

@@ -2,12 +2,12 @@
 
 #include <rte_errno.h>
 #include <rte_ethdev.h>
-#include <rte_prefetch.h>
 
 #include <algorithm>
 #include <cstring>
 #include <new>
 
+#include "dpdk/fetch.h"
 #include "dpdk/offload.h"
 
 namespace millrace::drivers::dpdk {
@@ -17,14 +17,15 @@ namespace {
 /// written.
 constexpr std::size_t kAhead = 4;
 constexpr std::uint32_t kFirstBytes = 192;
+/// What net_vhost takes at once. The bytes of more are gone from the cache again when it comes to them.
+constexpr std::size_t kVhostBurst = 32;
 /// So that the IP header of a frame copied out lies on a 16-byte boundary.
 constexpr std::uint32_t kCopyHeadroom = 18;
 constexpr std::uint32_t kLargestCopy = PacketPool::kClassBytes.back() - kCopyHeadroom;
 
 void fetch_ahead(const rte_mbuf& frame) {
-  const auto* bytes = rte_pktmbuf_mtod(&frame, const std::uint8_t*);
-  const std::uint32_t length = std::min<std::uint32_t>(frame.data_len, kFirstBytes);
-  for (std::uint32_t at = 0; at < length; at += RTE_CACHE_LINE_SIZE) rte_prefetch0(bytes + at);
+  fetch_to_read(rte_pktmbuf_mtod(&frame, const std::uint8_t*),
+                std::min<std::uint32_t>(frame.data_len, kFirstBytes));
 }
 
 }  // namespace
@@ -81,6 +82,7 @@ std::size_t RxQueue::receive(PacketPool& pool, PacketQueue& out, std::size_t bud
     if (found_next_ == found_count_) {
       found_next_ = 0;
       const auto room = static_cast<std::uint16_t>(std::min(budget - seen, kBurst));
+      vhost_ring_.ask_for_waiting(std::min<std::size_t>(room, kVhostBurst));
       found_count_ = rte_eth_rx_burst(port_, queue_, burst_.data(), room);
       if (found_count_ == 0) break;
       for (std::size_t i = 0; i < std::min(kAhead, found_count_); ++i) fetch_ahead(*burst_[i]);

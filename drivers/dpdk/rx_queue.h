@@ -9,6 +9,7 @@
 #include <string>
 
 #include "dpdk/lcore.h"
+#include "dpdk/vhost_ring.h"
 #include "link/net_device.h"
 
 namespace millrace::drivers::dpdk {
@@ -43,6 +44,9 @@ class RxQueue {
   [[nodiscard]] std::string open(const Config& config);
   void attach(std::uint16_t port, std::uint16_t queue) { port_ = port, queue_ = queue; }
   [[nodiscard]] rte_mempool* pool() const { return pool_; }
+
+  /// Of a net_vhost port: where frames wait.
+  [[nodiscard]] VhostRing& vhost_ring() { return vhost_ring_; }
 
   /// As NetDevice::rx_burst.
   std::size_t receive(PacketPool& pool, PacketQueue& out, std::size_t budget, Instant now,
@@ -79,6 +83,7 @@ class RxQueue {
   std::uint16_t port_ = 0, queue_ = 0;
   std::uint32_t lendable_ = 0;
   Counters counters_;
+  VhostRing vhost_ring_;
   std::size_t found_count_ = 0, found_next_ = 0;  ///< of burst_: what look() found
   std::array<rte_mbuf*, kBurst> burst_{};
   std::size_t returned_count_ = 0;

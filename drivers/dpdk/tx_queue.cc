@@ -11,6 +11,7 @@
 #include <new>
 #include <utility>
 
+#include "dpdk/fetch.h"
 #include "dpdk/offload.h"
 
 namespace millrace::drivers::dpdk {
@@ -26,21 +27,10 @@ rte_iova_t iova_of(const std::uint8_t* bytes, std::uint32_t length) {
   return offset + length <= page->len ? page->iova + offset : RTE_BAD_IOVA;
 }
 
-/// Asks for the cache line of `at` ahead of a store there, which waits until no other core has it.
-void prefetch_for_write(const std::uint8_t* at) {
-#ifdef RTE_ARCH_X86
-  // A processor that does not know it passes it over; compilers use it only when told of the processor.
-  asm volatile("prefetchw %0" : : "m"(*at));
-#else
-  __builtin_prefetch(at, 1);
-#endif
-}
-
 /// What a small frame takes, and what a device puts in front of it.
 void fetch_for_write(const rte_mbuf& mbuf) {
   constexpr std::uint32_t kInFront = 16, kBytes = 192;
-  const auto* const first = rte_pktmbuf_mtod(&mbuf, const std::uint8_t*) - kInFront;
-  for (std::uint32_t at = 0; at < kBytes; at += RTE_CACHE_LINE_SIZE) prefetch_for_write(first + at);
+  fetch_to_write(rte_pktmbuf_mtod(&mbuf, const std::uint8_t*) - kInFront, kBytes);
 }
 
 }  // namespace
@@ -271,6 +261,7 @@ std::size_t TxQueue::send(PacketQueue& packets, DeviceStats& stats) {
     if (count == 0) break;
     const auto offered = static_cast<std::uint16_t>(count);
     std::uint16_t ready = offered;
+    vhost_ring_.ask_for_free(count, burst_.front()->pkt_len);
     if (config_.prepare) ready = rte_eth_tx_prepare(port_, queue_, burst_.data(), offered);
     const std::uint16_t sent = ready == 0 ? 0 : rte_eth_tx_burst(port_, queue_, burst_.data(), ready);
     for (std::uint16_t i = 0; i < sent; ++i) {

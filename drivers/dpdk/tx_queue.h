@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "dpdk/lcore.h"
+#include "dpdk/vhost_ring.h"
 #include "link/net_device.h"
 #include "packet/packet_lookahead.h"
 
@@ -50,6 +51,9 @@ class TxQueue {
   [[nodiscard]] std::string open(const Config& config);
   void attach(std::uint16_t port, std::uint16_t queue) { port_ = port, queue_ = queue; }
   void set_prepare(bool prepare) { config_.prepare = prepare; }
+
+  /// Of a net_vhost port: where frames are written.
+  [[nodiscard]] VhostRing& vhost_ring() { return vhost_ring_; }
 
   /// As NetDevice::tx_burst.
   std::size_t send(PacketQueue& packets, DeviceStats& stats);
@@ -114,6 +118,7 @@ class TxQueue {
   std::size_t burst_limit_ = kBurst;  ///< how many frames are made at a time: few when the device is full
   std::size_t attached_ = 0;
   Counters counters_;
+  VhostRing vhost_ring_;
   /// The next mbufs to copy into, round and round. Who reads a frame may be another core; what it has read it
   /// gives back only when asked, which takes as long as all the rest of sending. So that is asked for early.
   static constexpr std::size_t kReady = 8;

@@ -132,6 +132,26 @@ def one_copy(bench):
     expect(received["device.RxCopiedOut"] == 0, f"{received['device.RxCopiedOut']} frames were copied out of the mbufs")
 
 
+def asked_ahead(bench):
+    """The bytes of small frames are asked for before vhost comes to them, however often the client's memory grew and
+    whichever client it is; not of rings of another kind."""
+    wire = bench.wire()
+    server = bench.echo(wire.vhost)
+    wire.wait(bench)
+    before = 0, 0
+    for _ in range(2):
+        intact(bench.load(wire.virtio, "bulk", "--direction", "echo", "--bytes", 20 * MEGABYTE))
+        intact(bench.load(wire.virtio, "rr", "--connections", 20, "--seconds", 1))
+        seen = bench.counters(server)
+        asked = seen["device.RxAskedAhead"], seen["device.TxAskedAhead"]
+        for now, earlier, frames in zip(asked, before, (seen["device.RxPackets"], seen["device.TxPackets"])):
+            expect(now - earlier > frames / 4, f"of {frames} frames only {now} were asked for, {earlier} of them before")
+        before = asked
+    intact(bench.load(f"{wire.virtio},packed_vq=1", "rr", "--connections", 20, "--seconds", 1))
+    seen = bench.counters(server)
+    expect((seen["device.RxAskedAhead"], seen["device.TxAskedAhead"]) == before, "a packed ring was taken for a split one")
+
+
 def external_buffers(bench):
     """A long frame in a buffer that the driver had to allocate for it is copied out of there."""
     wire = bench.wire()
@@ -325,7 +345,7 @@ def all_cases():
     for kind in ("vhost", "memif"):
         for case in (transfers, other_roles, sleeps, lost_client, lost_listener):
             cases.append((f"{case.__name__}-{kind}", lambda bench, case=case, kind=kind: case(bench, kind)))
-    for case in (one_copy, external_buffers, captured, hugepages, few_mbufs, af_packet, tap, unmodified, unmodified_tap):
+    for case in (one_copy, asked_ahead, external_buffers, captured, hugepages, few_mbufs, af_packet, tap, unmodified, unmodified_tap):
         cases.append((case.__name__, case))
     return cases + dpdk_queue_cases.all_cases()
 

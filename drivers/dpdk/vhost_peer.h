@@ -1,0 +1,43 @@
+#pragma once
+
+#include <rte_vhost.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "dpdk/vhost_ring.h"
+
+namespace millrace::drivers::dpdk {
+
+/// Tells the rings of a net_vhost port where the peer's virtqueues are, as long as they are there. They, and
+/// the peer's memory, come and go with vhost-user's messages, all of which the vhost thread handles: nobody
+/// looks at a ring while one is worked on, nor from when the peer is lost.
+class VhostPeer {
+ public:
+  VhostPeer() = default;
+  VhostPeer(const VhostPeer&) = delete;
+  VhostPeer& operator=(const VhostPeer&) = delete;
+
+  /// A port's, in pairs: that which it reads from, that which it writes to. Before all else.
+  void add_queue(VhostRing& to_read, VhostRing& to_write) {
+    rings_.insert(rings_.end(), {&to_write, &to_read});
+  }
+
+  // --- on the vhost thread
+  /// The port's link changed.
+  void link_changed(std::uint16_t port);
+
+  /// Any thread, while nobody bursts and the port is closed.
+  void lose();
+
+ private:
+  static rte_vhost_msg_result before_message(int vid, void* message);
+  static rte_vhost_msg_result after_message(int vid, void* message);
+  void attach(int vid);
+  void detach();
+
+  std::vector<VhostRing*> rings_;  ///< by their numbers at the peer
+  int vid_ = -1;
+};
+
+}  // namespace millrace::drivers::dpdk

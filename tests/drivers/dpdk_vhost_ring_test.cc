@@ -1,0 +1,147 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "dpdk/vhost_ring.h"
+
+namespace millrace::drivers::dpdk {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+/// A virtqueue of eight descriptors in this process's memory, each of 256 bytes of the peer's at 0x10000.
+class DpdkVhostRing : public testing::Test {
+ protected:
+  static constexpr std::uint32_t kSize = 8;
+  static constexpr std::uint64_t kPeerAddress = 0x10000;
+  struct Ring {
+    std::uint16_t flags = 0, index = 0;
+    std::array<std::uint16_t, kSize> ids{};
+  };
+
+  DpdkVhostRing() {
+    for (std::uint32_t i = 0; i < kSize; ++i) descriptors[i] = {kPeerAddress + 256 * i, 100 + i, 0, 0};
+  }
+  [[nodiscard]] VhostRing::Place place() {
+    PeerMemory memory;
+    memory.add({kPeerAddress, bytes.size(), bytes.data()});
+    return {descriptors.data(), reinterpret_cast<VhostRing::Available*>(&available), &used, kSize, memory};
+  }
+  /// Which descriptors' bytes are asked for.
+  [[nodiscard]] std::vector<std::pair<std::ptrdiff_t, std::uint32_t>> asked(std::size_t most) {
+    std::vector<std::pair<std::ptrdiff_t, std::uint32_t>> all;
+    ring.for_available(most, [&](const std::uint8_t* at, std::uint32_t length) {
+      all.emplace_back(at - bytes.data(), length);
+    });
+    return all;
+  }
+
+  std::array<std::uint8_t, 256 * kSize> bytes{};
+  std::array<VhostRing::Descriptor, kSize> descriptors{};
+  Ring available;
+  VhostRing::Used used{};
+  VhostRing ring;
+};
+
+TEST_F(DpdkVhostRing, NothingIsLookedAtBeforeItIsThere) {
+  available.index = 3;
+  EXPECT_THAT(asked(8), IsEmpty());
+  ring.ask_for_waiting(8);
+  ring.ask_for_free(8, 64);
+  EXPECT_EQ(ring.asked(), 0u);
+}
+
+TEST_F(DpdkVhostRing, WhatIsAvailableAndNotUsedIsAskedForInItsOrder) {
+  ring.attach(place());
+  EXPECT_THAT(asked(8), IsEmpty());
+  available.ids = {5, 2, 7, 0, 1, 3, 4, 6};
+  available.index = 4;
+  used.index = 1;
+  EXPECT_THAT(asked(8), ElementsAre(std::pair(512, 102u), std::pair(1792, 107u), std::pair(0, 100u)));
+  EXPECT_THAT(asked(2), ElementsAre(std::pair(512, 102u), std::pair(1792, 107u)));
+  EXPECT_THAT(asked(0), IsEmpty());
+  EXPECT_EQ(ring.asked(), 5u);
+}
+
+TEST_F(DpdkVhostRing, IndicesGoRoundTheRingAndRoundTheirSixteenBits) {
+  ring.attach(place());
+  available.ids = {0, 1, 2, 3, 4, 5, 6, 7};
+  used.index = 65534;
+  available.index = 2;
+  EXPECT_THAT(asked(8), ElementsAre(std::pair(1536, 106u), std::pair(1792, 107u), std::pair(0, 100u),
+                                    std::pair(256, 101u)));
+}
+
+TEST_F(DpdkVhostRing, APeerMayClaimAnything) {
+  ring.attach(place());
+  available.ids.fill(0xffff);  // no such descriptor
+  available.index = 0x8000;    // nor so many
+  used.index = 3;
+  EXPECT_THAT(asked(1000), SizeIs(kSize));
+  descriptors[7].address = kPeerAddress + bytes.size();  // just behind its memory
+  EXPECT_THAT(asked(1000), IsEmpty());
+  descriptors[7].address = kPeerAddress - 1;
+  EXPECT_THAT(asked(1000), IsEmpty());
+  // All that is asked for may be anywhere, also where nothing is mapped.
+  PeerMemory nowhere;
+  nowhere.add({0, std::uint64_t{1} << 40, reinterpret_cast<const std::uint8_t*>(16)});
+  VhostRing::Place other = place();
+  other.memory = nowhere;
+  ring.attach(std::move(other));
+  descriptors[7] = {1, ~std::uint32_t{0}, 0, 0};
+  ring.ask_for_waiting(1000);
+  ring.ask_for_free(1000, ~std::uint32_t{0});
+  ring.ask_for_free(1000, ~std::uint32_t{0} - 4);
+}
+
+TEST_F(DpdkVhostRing, AddressesAreFoundInAnyRegion) {
+  std::array<std::uint8_t, 16> low{}, high{};
+  PeerMemory memory;
+  memory.add({0x1000, low.size(), low.data()});
+  memory.add({0xffff'ffff'ffff'fff0, high.size(), high.data()});
+  EXPECT_EQ(memory.find(0x1000), low.data());
+  EXPECT_EQ(memory.find(0x100f), low.data() + 15);
+  EXPECT_EQ(memory.find(0x1010), nullptr);
+  EXPECT_EQ(memory.find(0xfff), nullptr);
+  EXPECT_EQ(memory.find(0xffff'ffff'ffff'ffff), high.data() + 15);
+  EXPECT_EQ(memory.find(0), nullptr);
+}
+
+TEST_F(DpdkVhostRing, WhoTakesItAwayWaitsForWhoLooks) {
+  // The place is gone whenever detach() has returned.
+  std::atomic<bool> there{false}, done{false};
+  available.index = 1;
+  std::atomic<std::uint64_t> seen{0};
+  std::thread looker([&] {
+    while (!done.load()) {
+      ring.for_available(1, [&](const std::uint8_t*, std::uint32_t) {
+        for (int i = 0; i < 100; ++i) EXPECT_TRUE(there.load());
+        ++seen;
+      });
+    }
+  });
+  for (int i = 0; i < 2000; ++i) {
+    there.store(true);
+    ring.attach(place());
+    if (i % 8 == 0) std::this_thread::yield();
+    ring.detach();
+    there.store(false);
+  }
+  // At least once it was met.
+  there.store(true);
+  ring.attach(place());
+  while (seen.load() == 0) std::this_thread::yield();
+  done.store(true);
+  looker.join();
+  EXPECT_EQ(seen.load(), ring.asked());
+}
+
+}  // namespace
+}  // namespace millrace::drivers::dpdk
