@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <map>
 #include <thread>
@@ -104,6 +105,7 @@ std::string Port::set_up(const DpdkConfig& config) {
   device_name_ = device_name(device_);
   dies_with_peer_ = dpdk::dies_with_peer(device_);
   is_vhost_ = device_name_.starts_with("net_vhost");
+  if (is_vhost_) vhost_peer_.set_socket(argument_of(device_, "iface"));
   is_tap_ = device_name_.starts_with("net_tap");
   claimed_ = open_ports().try_emplace(device_name_).second;
   if (!claimed_) return "device " + device_name_ + " is open already; its queues cannot be had one by one";
@@ -280,7 +282,7 @@ void Port::close() {
   ready_.store(false);
   await_users();
   if (id_ == RTE_MAX_ETHPORTS) return;
-  if (tells_link_) (void)rte_eth_dev_callback_unregister(id_, RTE_ETH_EVENT_INTR_LSC, &on_link, this);
+  if (tells_link_) forget_link();
   rte_eth_dev_info info{};
   const bool known = rte_eth_dev_info_get(id_, &info) == 0;
   // The answers that net_virtio_user gets while it closes wake the thread of interrupts, whose handler then
@@ -292,9 +294,15 @@ void Port::close() {
   };
   if (!device_name_.starts_with("net_virtio_user") || !Eal::run_among_interrupts(stop_and_close))
     stop_and_close();
-  vhost_peer_.lose();
   if (known && info.device != nullptr) (void)rte_dev_remove(info.device);
   id_ = RTE_MAX_ETHPORTS;
+}
+
+void Port::forget_link() {
+  // Refused while it is being called: not for long, as who calls waits for nobody who is here.
+  while (rte_eth_dev_callback_unregister(id_, RTE_ETH_EVENT_INTR_LSC, &on_link, this) == -EAGAIN)
+    std::this_thread::yield();
+  vhost_peer_.lose();
 }
 
 void Port::await_users() const {

@@ -94,6 +94,7 @@ class Port {
   void apply_mac();
   void read_capabilities(const rte_eth_dev_info& info);
   void close();
+  void forget_link();
   void await_users() const;
   void retry();
   void look_at_link(Instant now);

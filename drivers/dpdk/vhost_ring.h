@@ -28,6 +28,14 @@ class PeerMemory {
     }
     return nullptr;
   }
+  /// All of it is in one piece of that memory.
+  [[nodiscard]] bool holds(const void* first, std::uint64_t bytes) const {
+    for (const Region& region : regions_) {
+      const std::uint64_t offset = static_cast<const std::uint8_t*>(first) - region.here;
+      if (offset < region.size && region.size - offset >= bytes) return true;
+    }
+    return false;
+  }
 
  private:
   std::vector<Region> regions_;
@@ -67,7 +75,8 @@ class VhostRing {
   VhostRing(const VhostRing&) = delete;
   VhostRing& operator=(const VhostRing&) = delete;
 
-  void attach(Place place);
+  /// False: it does not lie whole in the peer's memory, or not as virtio has it, and is left alone.
+  bool attach(Place place);
   /// When it returns nobody looks at the place any more.
   void detach();
 

@@ -8,6 +8,7 @@ import argparse
 import os
 import re
 import signal
+import struct
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 import dpdk_queue_cases  # noqa: E402
 import pcapng  # noqa: E402
 import testbed  # noqa: E402
+import vhost_user  # noqa: E402
 from testbed import PEER, PREFIX, STACK, SOAK, Failure, Skip, end_on_signals, expect, run  # noqa: E402
 
 MEGABYTE = 1 << 20
@@ -250,6 +252,46 @@ def lost_listener(bench, kind):
         expect(counters[counter] >= 3, f"{counter} is {counters[counter]}")
 
 
+def bad_peer(bench):
+    """A peer that takes its memory away, or has its rings where there is none: whoever comes next is served."""
+    wire = bench.wire()
+    server = bench.echo(wire.vhost)
+    wire.wait(bench)
+
+    def takes_memory_away(peer):
+        for index in (0, 1):
+            peer.enable(index, False)
+        ends = os.pipe()
+        expect(peer.set_memory(ends[0], 2 * vhost_user.MEMORY) != 0, "a pipe was taken for memory")
+        for end in ends:
+            os.close(end)
+        peer.send(vhost_user.GET_FEATURES)
+
+    def moves_a_ring(peer):
+        peer.set_ring(1, used=vhost_user.MEMORY - vhost_user.QUEUE - 2)
+
+    def enlarges_a_ring(peer):
+        for index in (0, 1):
+            peer.enable(index, False)
+        peer.send(vhost_user.SET_VRING_NUM, struct.pack("<II", 1, 1 << 15), flags=vhost_user.NEED_REPLY)
+        peer.offer_frames(number=(1 << 15) - 1)
+
+    for spoil in (takes_memory_away, moves_a_ring, enlarges_a_ring):
+        taken = bench.counters(server)["device.RxPackets"]
+        peer = vhost_user.VhostUser(wire.socket)
+        try:
+            peer.set_up()
+            peer.await_used(peer.offer_frames())
+            spoil(peer)
+            for _ in range(3):
+                counters = bench.counters(server)  # it looks for frames, too
+        finally:
+            peer.close()
+        expect(counters["device.RxPackets"] == taken + 64, f"{spoil.__name__}: frames were lost before")
+    intact(bench.load(wire.virtio, "bulk", "--direction", "echo", "--bytes", 20 * MEGABYTE))
+    expect(server.running(), "the server ended")
+
+
 def few_mbufs(bench):
     """Received data that nobody reads holds mbufs; with few of them frames are copied out, and nothing stops."""
     wire = bench.wire()
@@ -345,7 +387,8 @@ def all_cases():
     for kind in ("vhost", "memif"):
         for case in (transfers, other_roles, sleeps, lost_client, lost_listener):
             cases.append((f"{case.__name__}-{kind}", lambda bench, case=case, kind=kind: case(bench, kind)))
-    for case in (one_copy, asked_ahead, external_buffers, captured, hugepages, few_mbufs, af_packet, tap, unmodified, unmodified_tap):
+    for case in (one_copy, asked_ahead, external_buffers, captured, hugepages, bad_peer, few_mbufs, af_packet, tap, unmodified,
+                 unmodified_tap):
         cases.append((case.__name__, case))
     return cases + dpdk_queue_cases.all_cases()
 

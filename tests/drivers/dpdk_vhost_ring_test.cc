@@ -21,18 +21,24 @@ class DpdkVhostRing : public testing::Test {
  protected:
   static constexpr std::uint32_t kSize = 8;
   static constexpr std::uint64_t kPeerAddress = 0x10000;
-  struct Ring {
-    std::uint16_t flags = 0, index = 0;
-    std::array<std::uint16_t, kSize> ids{};
+  struct Rings {
+    std::array<VhostRing::Descriptor, kSize> descriptors{};
+    struct {
+      std::uint16_t flags = 0, index = 0;
+      std::array<std::uint16_t, kSize> ids{};
+    } available;
+    VhostRing::Used used{};
   };
 
   DpdkVhostRing() {
-    for (std::uint32_t i = 0; i < kSize; ++i) descriptors[i] = {kPeerAddress + 256 * i, 100 + i, 0, 0};
+    for (std::uint32_t i = 0; i < kSize; ++i) rings.descriptors[i] = {kPeerAddress + 256 * i, 100 + i, 0, 0};
   }
   [[nodiscard]] VhostRing::Place place() {
     PeerMemory memory;
     memory.add({kPeerAddress, bytes.size(), bytes.data()});
-    return {descriptors.data(), reinterpret_cast<VhostRing::Available*>(&available), &used, kSize, memory};
+    memory.add({0, sizeof rings, reinterpret_cast<const std::uint8_t*>(&rings)});
+    return {rings.descriptors.data(), reinterpret_cast<VhostRing::Available*>(&rings.available), &rings.used,
+            kSize, memory};
   }
   /// Which descriptors' bytes are asked for.
   [[nodiscard]] std::vector<std::pair<std::ptrdiff_t, std::uint32_t>> asked(std::size_t most) {
@@ -44,14 +50,12 @@ class DpdkVhostRing : public testing::Test {
   }
 
   std::array<std::uint8_t, 256 * kSize> bytes{};
-  std::array<VhostRing::Descriptor, kSize> descriptors{};
-  Ring available;
-  VhostRing::Used used{};
+  Rings rings;
   VhostRing ring;
 };
 
 TEST_F(DpdkVhostRing, NothingIsLookedAtBeforeItIsThere) {
-  available.index = 3;
+  rings.available.index = 3;
   EXPECT_THAT(asked(8), IsEmpty());
   ring.ask_for_waiting(8);
   ring.ask_for_free(8, 64);
@@ -61,9 +65,9 @@ TEST_F(DpdkVhostRing, NothingIsLookedAtBeforeItIsThere) {
 TEST_F(DpdkVhostRing, WhatIsAvailableAndNotUsedIsAskedForInItsOrder) {
   ring.attach(place());
   EXPECT_THAT(asked(8), IsEmpty());
-  available.ids = {5, 2, 7, 0, 1, 3, 4, 6};
-  available.index = 4;
-  used.index = 1;
+  rings.available.ids = {5, 2, 7, 0, 1, 3, 4, 6};
+  rings.available.index = 4;
+  rings.used.index = 1;
   EXPECT_THAT(asked(8), ElementsAre(std::pair(512, 102u), std::pair(1792, 107u), std::pair(0, 100u)));
   EXPECT_THAT(asked(2), ElementsAre(std::pair(512, 102u), std::pair(1792, 107u)));
   EXPECT_THAT(asked(0), IsEmpty());
@@ -72,33 +76,60 @@ TEST_F(DpdkVhostRing, WhatIsAvailableAndNotUsedIsAskedForInItsOrder) {
 
 TEST_F(DpdkVhostRing, IndicesGoRoundTheRingAndRoundTheirSixteenBits) {
   ring.attach(place());
-  available.ids = {0, 1, 2, 3, 4, 5, 6, 7};
-  used.index = 65534;
-  available.index = 2;
+  rings.available.ids = {0, 1, 2, 3, 4, 5, 6, 7};
+  rings.used.index = 65534;
+  rings.available.index = 2;
   EXPECT_THAT(asked(8), ElementsAre(std::pair(1536, 106u), std::pair(1792, 107u), std::pair(0, 100u),
                                     std::pair(256, 101u)));
 }
 
 TEST_F(DpdkVhostRing, APeerMayClaimAnything) {
   ring.attach(place());
-  available.ids.fill(0xffff);  // no such descriptor
-  available.index = 0x8000;    // nor so many
-  used.index = 3;
+  rings.available.ids.fill(0xffff);  // no such descriptor
+  rings.available.index = 0x8000;    // nor so many
+  rings.used.index = 3;
   EXPECT_THAT(asked(1000), SizeIs(kSize));
-  descriptors[7].address = kPeerAddress + bytes.size();  // just behind its memory
+  rings.descriptors[7].address = kPeerAddress + bytes.size();  // just behind its memory
   EXPECT_THAT(asked(1000), IsEmpty());
-  descriptors[7].address = kPeerAddress - 1;
+  rings.descriptors[7].address = kPeerAddress - 1;
   EXPECT_THAT(asked(1000), IsEmpty());
   // All that is asked for may be anywhere, also where nothing is mapped.
-  PeerMemory nowhere;
-  nowhere.add({0, std::uint64_t{1} << 40, reinterpret_cast<const std::uint8_t*>(16)});
   VhostRing::Place other = place();
-  other.memory = nowhere;
-  ring.attach(std::move(other));
-  descriptors[7] = {1, ~std::uint32_t{0}, 0, 0};
+  other.memory.add(
+      {std::uint64_t{1} << 40, std::uint64_t{1} << 40, reinterpret_cast<const std::uint8_t*>(16)});
+  ASSERT_TRUE(ring.attach(std::move(other)));
+  rings.descriptors[7] = {std::uint64_t{1} << 40, ~std::uint32_t{0}, 0, 0};
   ring.ask_for_waiting(1000);
   ring.ask_for_free(1000, ~std::uint32_t{0});
   ring.ask_for_free(1000, ~std::uint32_t{0} - 4);
+}
+
+TEST_F(DpdkVhostRing, RingsThatAreNotWholeInThePeersMemoryAreLeftAlone) {
+  rings.available.index = 3;
+  const auto refused = [this](auto change) {
+    VhostRing::Place other = place();
+    change(other);
+    return !ring.attach(std::move(other)) && asked(8).empty();
+  };
+  ASSERT_FALSE(refused([](VhostRing::Place&) {}));
+  const auto later = [](auto* part, std::ptrdiff_t distance) {
+    return reinterpret_cast<decltype(part)>(reinterpret_cast<const std::uint8_t*>(part) + distance);
+  };
+  using Place = VhostRing::Place;
+  EXPECT_TRUE(refused([](Place& other) { other.descriptors = nullptr; }));
+  EXPECT_TRUE(refused([](Place& other) { other.available = nullptr; }));
+  EXPECT_TRUE(refused([](Place& other) { other.used = nullptr; }));
+  EXPECT_TRUE(refused([](Place& other) { other.memory = {}; }));
+  EXPECT_TRUE(refused([](Place& other) { other.size = 0; }));
+  EXPECT_TRUE(refused([](Place& other) { other.size = 6; }));
+  EXPECT_TRUE(refused([](Place& other) { other.size = 16; }));
+  EXPECT_TRUE(refused([](Place& other) { other.size = std::uint32_t{1} << 31; }));
+  EXPECT_TRUE(refused([&](Place& other) { other.descriptors = later(other.descriptors, 4); }));
+  EXPECT_TRUE(refused([&](Place& other) { other.available = later(other.available, 1); }));
+  EXPECT_TRUE(
+      refused([&](Place& other) { other.descriptors = later(other.descriptors, sizeof rings - 120); }));
+  EXPECT_TRUE(refused([&](Place& other) { other.available = later(other.available, 8); }));
+  EXPECT_TRUE(refused([&](Place& other) { other.used = later(other.used, sizeof rings); }));
 }
 
 TEST_F(DpdkVhostRing, AddressesAreFoundInAnyRegion) {
@@ -117,7 +148,7 @@ TEST_F(DpdkVhostRing, AddressesAreFoundInAnyRegion) {
 TEST_F(DpdkVhostRing, WhoTakesItAwayWaitsForWhoLooks) {
   // The place is gone whenever detach() has returned.
   std::atomic<bool> there{false}, done{false};
-  available.index = 1;
+  rings.available.index = 1;
   std::atomic<std::uint64_t> seen{0};
   std::thread looker([&] {
     while (!done.load()) {
