@@ -138,9 +138,10 @@ class Place(testbed.Bench):
     def _socket(self):
         return os.path.join(self._folder.name, "wire.sock")
 
-    def server_device(self, column):
+    def server_device(self, column, tso=True):
+        """`tso`: super-frames, in both directions, where the wire is shared memory."""
         return {"veth": "af_packet:server0", "tap": f"tap(peer_address={KERNEL_CLIENT}/24):tap0",
-                "dpdk": f"dpdk:net_vhost0,iface={self._socket()}"}[column.wire]
+                "dpdk": f"dpdk:net_vhost0,iface={self._socket()},tso={int(tso)}"}[column.wire]
 
     def client_device(self, column):
         return "af_packet:client0" if column.wire == "veth" else f"dpdk:net_virtio_user0,path={self._socket()}"
@@ -161,12 +162,12 @@ class Place(testbed.Bench):
             server.wait_for(ready, SECONDS_TO_START)
         return server
 
-    def echo(self, column, client="kernel", busy=False, port=7, options=()):
+    def echo(self, column, client="kernel", busy=False, port=7, options=(), tso=True):
         if column.server == "lwip":
             command = [self.programs["lwip"], "--dev", self.server_device(column), "--addr", f"{STACK_SERVER}/24", "--port", port]
             return self.start_server(column, command, ready="serving on", client=client)
         where = ["--kernel", "--addr", KERNEL_SERVER] if column.server == "kernel" else \
-            ["--dev", self.server_device(column), "--addr", f"{STACK_SERVER}/24"]
+            ["--dev", self.server_device(column, tso), "--addr", f"{STACK_SERVER}/24"]
         services = ["--discard-port", 9, "--chargen-port", 19] if port == 7 else []
         command = [self.programs["echo"], *where, "--port", port, *services, *(["--busy-poll"] if busy else []), *options]
         return self.start_server(column, command, ready="serving on", client=client)

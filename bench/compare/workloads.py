@@ -6,7 +6,7 @@ import time
 import key_values
 from idle import Idle, NoTraffic
 from place import SOURCES
-from row import ALL, KERNEL, OURS, TAP, VETH, Figure, Row, bulk, latency, rates
+from row import ALL, DPDK, KERNEL, OURS, TAP, VETH, Figure, Row, bulk, latency, rates
 
 
 @dataclasses.dataclass
@@ -121,13 +121,14 @@ class Bulk(Row):
 
     sends: bool = True
     streams: int = 1
+    tso: bool = True  # over shared memory
 
     @property
     def clients_at_once(self):
         return self.streams
 
     def start_server(self, place, column):
-        return place.echo(column, self.client(column))
+        return place.echo(column, self.client(column), tso=self.tso)
 
     def start_load(self, place, column, seconds):
         """One stream."""
@@ -171,6 +172,8 @@ def rows(seconds):
             what = f"bulk, server {'sends' if sends else 'receives'}, {streams} stream{'s' if streams > 1 else ''}"
             columns, aims = ((*OURS, TAP), {"af_packet": aim, "tap": 0.95, "dpdk": 0.7}) if streams == 1 else (VETH, {})
             result.append(Bulk(what, columns, bulk(aims), seconds, sends, streams))
+    result += [Bulk(f"bulk, server {does}, 1 stream, dpdk in frames of 1,500 bytes", (KERNEL, DPDK), bulk({"dpdk": 0.45}), seconds, sends, tso=False)
+               for does, sends in (("sends", True), ("receives", False))]
     result.append(Connections("connect, 64 B, close", OURS, rates({"af_packet": 2, "dpdk": 5}, floor=False), seconds))
     result.append(OpenLoop("64 B, 1,000 requests a second", VETH,
                            (*latency(), Figure("cpu_us_each", "CPU, both ends", "µs", True, {"af_packet": 1})),
