@@ -82,7 +82,7 @@ std::size_t RxQueue::receive(PacketPool& pool, PacketQueue& out, std::size_t bud
     if (found_next_ == found_count_) {
       found_next_ = 0;
       const auto room = static_cast<std::uint16_t>(std::min(budget - seen, kBurst));
-      vhost_ring_.ask_for_waiting(std::min<std::size_t>(room, kVhostBurst));
+      VhostRing::Ahead(vhost_ring_).ask_to_read(std::min<std::size_t>(room, kVhostBurst));
       found_count_ = rte_eth_rx_burst(port_, queue_, burst_.data(), room);
       if (found_count_ == 0) break;
       for (std::size_t i = 0; i < std::min(kAhead, found_count_); ++i) fetch_ahead(*burst_[i]);

@@ -228,8 +228,11 @@ TxQueue::Built TxQueue::build_chain(const Packet& packet, Frame& frame) {
 std::size_t TxQueue::build_burst(PacketQueue& packets, PacketLookahead& ahead, std::size_t& taken,
                                  DeviceStats& stats) {
   std::size_t count = 0;
+  VhostRing::Ahead free(vhost_ring_);
   for (auto at = packets.begin(); at != packets.end() && count < burst_limit_;) {
     ahead.begin_next();
+    // While this frame is made, the places of those before it come.
+    if (!free.ended()) free.ask_to_write(at->length());
     switch (build(*at, frames_[count])) {
       case Built::kYes:
         burst_[count] = frames_[count].mbufs;
@@ -261,7 +264,6 @@ std::size_t TxQueue::send(PacketQueue& packets, DeviceStats& stats) {
     if (count == 0) break;
     const auto offered = static_cast<std::uint16_t>(count);
     std::uint16_t ready = offered;
-    vhost_ring_.ask_for_free(count, burst_.front()->pkt_len);
     if (config_.prepare) ready = rte_eth_tx_prepare(port_, queue_, burst_.data(), offered);
     const std::uint16_t sent = ready == 0 ? 0 : rte_eth_tx_burst(port_, queue_, burst_.data(), ready);
     for (std::uint16_t i = 0; i < sent; ++i) {

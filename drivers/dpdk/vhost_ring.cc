@@ -1,16 +1,20 @@
 #include "dpdk/vhost_ring.h"
 
+#include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <thread>
 #include <utility>
 
 namespace millrace::drivers::dpdk {
 namespace {
 
-/// So much of each frame: headers, and all of a small one.
+/// So much of each frame that is read: headers, and all of a small one. What follows comes by itself.
 constexpr std::uint32_t kFirstBytes = 192;
 /// What stands in front of each (virtio 1.2, 5.1.6).
 constexpr std::uint32_t kVirtioHeader = 12;
+/// Of their descriptors, which lie anywhere.
+constexpr std::uint32_t kDescriptorsAhead = 16;
 /// The largest (virtio 1.2, 2.7).
 constexpr std::uint32_t kMostDescriptors = 32768;
 
@@ -42,17 +46,43 @@ void VhostRing::detach() {
   while (looking_.load()) std::this_thread::yield();
 }
 
-void VhostRing::ask_to_read(std::size_t frames) {
-  for_available(frames, [](const std::uint8_t* bytes, std::uint32_t length) {
-    fetch_to_read(bytes, std::min(length, kFirstBytes));
-  });
+void VhostRing::Ahead::begin() {
+  // In this order: who detaches looks here after it has taken attached_ away.
+  ring_.looking_.store(true);
+  if (!ring_.attached_.load()) return;
+  const Place& place = ring_.place_;
+  next_ = load(place.used->index);
+  const std::uint16_t there = load(place.available->index) - next_;
+  left_ = std::min<std::uint32_t>(there, place.size);
+  for (std::uint16_t i = 0; i < std::min(left_, kDescriptorsAhead); ++i)
+    __builtin_prefetch(&descriptor(next_ + i));
 }
 
-void VhostRing::ask_to_write(std::size_t frames, std::uint32_t bytes) {
-  const std::uint32_t wanted = kVirtioHeader + std::min(bytes, kFirstBytes);
-  for_available(frames, [wanted](const std::uint8_t* at, std::uint32_t length) {
-    fetch_to_write(at, std::min(length, wanted));
-  });
+VhostRing::Ahead::Bytes VhostRing::Ahead::take() {
+  if (left_ > kDescriptorsAhead) __builtin_prefetch(&descriptor(next_ + kDescriptorsAhead));
+  const Descriptor at = descriptor(next_++);
+  --left_;
+  const std::uint8_t* const first = ring_.place_.memory.find(at.address);
+  if (first == nullptr) return {};
+  ++ring_.asked_;
+  return {first, at.length};
+}
+
+void VhostRing::Ahead::ask_to_read(std::size_t frames) {
+  for (; frames != 0 && !ended(); --frames) {
+    const Bytes at = take();
+    fetch_to_read(at.first, std::min(at.length, kFirstBytes));
+  }
+}
+
+void VhostRing::Ahead::ask_to_write(std::uint32_t bytes) {
+  for (std::uint64_t rest = std::uint64_t{bytes} + kVirtioHeader; rest != 0 && !ended();) {
+    const Bytes at = take();
+    const auto part = static_cast<std::uint32_t>(std::min<std::uint64_t>(rest, at.length));
+    if (part == 0) break;
+    fetch_to_write(at.first, part);
+    rest -= part;
+  }
 }
 
 }  // namespace millrace::drivers::dpdk

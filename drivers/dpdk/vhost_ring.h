@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -70,6 +69,7 @@ class VhostRing {
     std::uint32_t size = 0;  ///< descriptors: a power of two
     PeerMemory memory;
   };
+  class Ahead;
 
   VhostRing() = default;
   VhostRing(const VhostRing&) = delete;
@@ -80,69 +80,58 @@ class VhostRing {
   /// When it returns nobody looks at the place any more.
   void detach();
 
-  /// Asks for the first bytes of frames that wait to be read, so many at most.
-  void ask_for_waiting(std::size_t frames) {
-    if (attached_.load(std::memory_order_relaxed)) ask_to_read(frames);
-  }
-  /// Asks for where the next frames will be written, so many of so many bytes each.
-  void ask_for_free(std::size_t frames, std::uint32_t bytes) {
-    if (attached_.load(std::memory_order_relaxed)) ask_to_write(frames, bytes);
-  }
-  /// Frames for which was asked.
+  /// Buffers of the peer's that were looked ahead for.
   [[nodiscard]] std::uint64_t asked() const { return asked_; }
 
-  /// Calls `use(bytes, length)` for the next descriptors that the peer has made available, `most` at most and
-  /// in their order; not for those of memory that it has not told of. Nothing of it need be mapped.
-  template <typename Use>
-  void for_available(std::size_t most, const Use& use) {
-    const Look look(*this);
-    if (!look) return;
-    const std::uint32_t mask = place_.size - 1;
-    const std::uint16_t first = load(place_.used->index);
-    const std::size_t there = static_cast<std::uint16_t>(load(place_.available->index) - first);
-    const std::size_t count = std::min<std::size_t>({most, there, place_.size});
-    const auto descriptor = [&](std::size_t i) {
-      return &place_.descriptors[load(place_.available->ids[(first + i) & mask]) & mask];
-    };
-    for (std::size_t i = 0; i < count; ++i) __builtin_prefetch(descriptor(i));
-    for (std::size_t i = 0; i < count; ++i) {
-      const Descriptor at = *descriptor(i);
-      const std::uint8_t* const bytes = place_.memory.find(at.address);
-      if (bytes == nullptr) continue;
-      use(bytes, at.length);
-      ++asked_;
-    }
-  }
-
  private:
-  /// While it exists and is true, the ring stays attached.
-  class Look {
-   public:
-    explicit Look(VhostRing& ring) : looking_(ring.looking_) {
-      // In this order: who detaches looks here after it has taken attached_ away.
-      looking_.store(true);
-      attached_ = ring.attached_.load();
-    }
-    Look(const Look&) = delete;
-    Look& operator=(const Look&) = delete;
-    ~Look() { looking_.store(false, std::memory_order_release); }
-    [[nodiscard]] explicit operator bool() const { return attached_; }
-
-   private:
-    std::atomic<bool>& looking_;
-    bool attached_ = false;
-  };
-
-  static std::uint16_t load(const std::uint16_t& shared) {
-    return __atomic_load_n(&shared, __ATOMIC_ACQUIRE);
-  }
-  void ask_to_read(std::size_t frames);
-  void ask_to_write(std::size_t frames, std::uint32_t bytes);
-
   Place place_;
   std::atomic<bool> attached_{false};
   std::atomic<bool> looking_{false};
   std::uint64_t asked_ = 0;
+};
+
+/// The buffers that the peer has made available, and that are not used yet, in their order. While it exists
+/// the ring stays attached: for a burst, no longer.
+class VhostRing::Ahead {
+ public:
+  /// Nothing of it need be mapped.
+  struct Bytes {
+    const std::uint8_t* first = nullptr;  ///< null: of memory that the peer has not told of
+    std::uint32_t length = 0;
+  };
+
+  explicit Ahead(VhostRing& ring) : ring_(ring), looking_(ring.attached_.load(std::memory_order_relaxed)) {
+    if (looking_) begin();
+  }
+  Ahead(const Ahead&) = delete;
+  Ahead& operator=(const Ahead&) = delete;
+  ~Ahead() {
+    if (looking_) ring_.looking_.store(false, std::memory_order_release);
+  }
+
+  [[nodiscard]] bool ended() const { return left_ == 0; }
+  /// The next one, or its first part. Not once it has ended().
+  Bytes take();
+
+  /// Asks for what comes first of frames that wait to be read, so many at most.
+  void ask_to_read(std::size_t frames);
+  /// Asks for where the next frame will be written, of so many bytes.
+  void ask_to_write(std::uint32_t bytes);
+
+ private:
+  static std::uint16_t load(const std::uint16_t& shared) {
+    return __atomic_load_n(&shared, __ATOMIC_ACQUIRE);
+  }
+  void begin();
+  [[nodiscard]] const Descriptor& descriptor(std::uint16_t at) const {
+    const std::uint32_t mask = ring_.place_.size - 1;
+    return ring_.place_.descriptors[load(ring_.place_.available->ids[at & mask]) & mask];
+  }
+
+  VhostRing& ring_;
+  bool looking_;
+  std::uint16_t next_ = 0;  ///< as the ring's indices count
+  std::uint32_t left_ = 0;
 };
 
 }  // namespace millrace::drivers::dpdk

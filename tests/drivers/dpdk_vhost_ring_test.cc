@@ -43,9 +43,11 @@ class DpdkVhostRing : public testing::Test {
   /// Which descriptors' bytes are asked for.
   [[nodiscard]] std::vector<std::pair<std::ptrdiff_t, std::uint32_t>> asked(std::size_t most) {
     std::vector<std::pair<std::ptrdiff_t, std::uint32_t>> all;
-    ring.for_available(most, [&](const std::uint8_t* at, std::uint32_t length) {
-      all.emplace_back(at - bytes.data(), length);
-    });
+    VhostRing::Ahead ahead(ring);
+    for (std::size_t i = 0; i < most && !ahead.ended(); ++i) {
+      if (const VhostRing::Ahead::Bytes at = ahead.take(); at.first != nullptr)
+        all.emplace_back(at.first - bytes.data(), at.length);
+    }
     return all;
   }
 
@@ -57,8 +59,10 @@ class DpdkVhostRing : public testing::Test {
 TEST_F(DpdkVhostRing, NothingIsLookedAtBeforeItIsThere) {
   rings.available.index = 3;
   EXPECT_THAT(asked(8), IsEmpty());
-  ring.ask_for_waiting(8);
-  ring.ask_for_free(8, 64);
+  VhostRing::Ahead ahead(ring);
+  EXPECT_TRUE(ahead.ended());
+  ahead.ask_to_read(8);
+  ahead.ask_to_write(64);
   EXPECT_EQ(ring.asked(), 0u);
 }
 
@@ -83,6 +87,33 @@ TEST_F(DpdkVhostRing, IndicesGoRoundTheRingAndRoundTheirSixteenBits) {
                                     std::pair(256, 101u)));
 }
 
+TEST_F(DpdkVhostRing, AFrameIsWrittenToAsManyBuffersAsItTakes) {
+  ring.attach(place());
+  rings.available.ids = {0, 1, 2, 3, 4, 5, 6, 7};
+  rings.available.index = 6;
+  VhostRing::Ahead ahead(ring);
+  ahead.ask_to_write(88);  // and 12 of virtio's header: all of the first, which has 100
+  EXPECT_EQ(ring.asked(), 1u);
+  ahead.ask_to_write(190);  // one more than the next has
+  EXPECT_EQ(ring.asked(), 3u);
+  ahead.ask_to_write(1);
+  EXPECT_EQ(ring.asked(), 4u);
+  ahead.ask_to_write(65000);
+  EXPECT_EQ(ring.asked(), 6u);
+  EXPECT_TRUE(ahead.ended());
+  ahead.ask_to_write(1);
+  EXPECT_EQ(ring.asked(), 6u);
+}
+
+TEST_F(DpdkVhostRing, WaitingFramesAreReadOneABuffer) {
+  ring.attach(place());
+  rings.available.index = 6;
+  VhostRing::Ahead(ring).ask_to_read(4);
+  EXPECT_EQ(ring.asked(), 4u);
+  VhostRing::Ahead(ring).ask_to_read(100);
+  EXPECT_EQ(ring.asked(), 10u);
+}
+
 TEST_F(DpdkVhostRing, APeerMayClaimAnything) {
   ring.attach(place());
   rings.available.ids.fill(0xffff);  // no such descriptor
@@ -99,9 +130,11 @@ TEST_F(DpdkVhostRing, APeerMayClaimAnything) {
       {std::uint64_t{1} << 40, std::uint64_t{1} << 40, reinterpret_cast<const std::uint8_t*>(16)});
   ASSERT_TRUE(ring.attach(std::move(other)));
   rings.descriptors[7] = {std::uint64_t{1} << 40, ~std::uint32_t{0}, 0, 0};
-  ring.ask_for_waiting(1000);
-  ring.ask_for_free(1000, ~std::uint32_t{0});
-  ring.ask_for_free(1000, ~std::uint32_t{0} - 4);
+  VhostRing::Ahead(ring).ask_to_read(1000);
+  rings.descriptors[7].length = 1 << 16;
+  VhostRing::Ahead(ring).ask_to_write(~std::uint32_t{0});
+  rings.descriptors[7].length = 0;  // nor is there an end of what has no length
+  VhostRing::Ahead(ring).ask_to_write(1);
 }
 
 TEST_F(DpdkVhostRing, RingsThatAreNotWholeInThePeersMemoryAreLeftAlone) {
@@ -152,10 +185,11 @@ TEST_F(DpdkVhostRing, WhoTakesItAwayWaitsForWhoLooks) {
   std::atomic<std::uint64_t> seen{0};
   std::thread looker([&] {
     while (!done.load()) {
-      ring.for_available(1, [&](const std::uint8_t*, std::uint32_t) {
-        for (int i = 0; i < 100; ++i) EXPECT_TRUE(there.load());
-        ++seen;
-      });
+      VhostRing::Ahead ahead(ring);
+      if (ahead.ended()) continue;
+      ahead.take();
+      for (int i = 0; i < 100; ++i) EXPECT_TRUE(there.load());
+      ++seen;
     }
   });
   for (int i = 0; i < 2000; ++i) {
