@@ -5,11 +5,13 @@ import re
 import signal
 import time
 
+from place import CROWD_RATE
 from row import Row, core_percent, meminfo
 from testbed import expect
 
 FIRST_PORT = 1000
 SECONDS_TO_CONNECT = 120
+SECONDS_TO_ACCEPT, SECONDS_TO_HEAL = 60, 8  # all of them; without help
 # Of a connection at either column's server, and what the machine keeps for others: for whether a row fits.
 MOST_BYTES, RESERVE = 6000, 2 << 30
 OTHER_DESCRIPTORS = 100
@@ -47,7 +49,7 @@ class Idle(Row):
         before, slab_before = sum(server.resident_bytes() for server in servers), meminfo("Slab")
         crowd = place.start_crowd(column, "--connections", self.connections, "--port", FIRST_PORT, "--ports", len(servers))
         crowd.wait_for("^connected", SECONDS_TO_CONNECT)
-        self.wait_for_all(servers)
+        self.wait_for_all(column, servers, crowd)
 
         def bytes_each():
             # What the kernel has for a connection lies in its slabs.
@@ -63,12 +65,16 @@ class Idle(Row):
         place.result_of(crowd)
         return {"bytes_each": later, "first_bytes_each": first, "core_percent": share}
 
-    def wait_for_all(self, servers):
+    def wait_for_all(self, column, servers, crowd):
         """Until the servers have accepted every connection: the last may still be in their queues, or their ACK was lost and the
-        server's SYN-ACK goes out again."""
-        deadline = time.monotonic() + 20
+        server's SYN-ACK goes out again. If that was a cookie, nobody but the client can say more."""
+        deadline = time.monotonic() + SECONDS_TO_ACCEPT
         while (there := sum(map(open_connections, servers))) < self.connections:
-            expect(time.monotonic() < deadline, f"{self.connections - there} of {self.connections} connections did not come")
+            left = deadline - time.monotonic()
+            expect(left > 0, f"{column.name}: {self.connections - there} of {self.connections} connections did not come")
+            if left < SECONDS_TO_ACCEPT - SECONDS_TO_HEAL:
+                crowd.signal(signal.SIGUSR1)
+                time.sleep(self.connections / CROWD_RATE)
             time.sleep(0.5)
 
 

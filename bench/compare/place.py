@@ -26,6 +26,7 @@ STACK_SERVER, KERNEL_SERVER = "198.18.0.2", "198.18.0.3"
 KERNEL_CLIENT, STACK_CLIENT = "198.18.0.1", "198.18.0.4"
 # So many more connections a second than one address has ports can be opened from these; the first is the client's.
 SOURCES = [f"198.18.0.{number}" for number in range(4, 12)]
+CROWD_RATE = 100_000  # a second
 SECONDS_TO_START = 15
 # Of a client: with all turns of a round, and at the very most.
 SECONDS_OF_TURNS, SECONDS_TO_END = 600, 1200
@@ -184,7 +185,7 @@ class Place(testbed.Bench):
     def start_crowd(self, column, *options):
         """The clients that only seem to be there, on the other end of the veth."""
         return self.start([*self.client_core, self.programs["crowd"], "--dev", self.client_device(column), "--host",
-                           self.address_of(column), "--rate", 100000, *options], self.client_ns)
+                           self.address_of(column), "--rate", CROWD_RATE, *options], self.client_ns)
 
     @staticmethod
     def result_of(program):

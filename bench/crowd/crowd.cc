@@ -159,6 +159,15 @@ void Crowd::ask(std::size_t index) {
   flush();
 }
 
+void Crowd::acknowledge_all() {
+  for (std::size_t index = 0; index < peers_.size(); receive()) {
+    for (std::size_t left = allowance(Port::kBurst); left > 0 && index < peers_.size(); --left, ++index) {
+      if (peers_[index].state == State::kOpen) send_segment(index, TcpFlags::kAck);
+    }
+    flush();
+  }
+}
+
 bool Crowd::reset_some() {
   for (std::size_t left = allowance(Port::kBurst); left > 0 && reset_ < peers_.size(); ++reset_) {
     Peer& peer = peers_[reset_];

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <stdexcept>
 #include <string>
@@ -19,6 +20,8 @@ namespace {
 using Clock = Crowd::Clock;
 
 constexpr auto kTimeForAnswers = std::chrono::seconds(2);
+
+volatile std::sig_atomic_t to_acknowledge = 0;  ///< SIGUSR1
 
 struct Times {
   double seconds = 60;      ///< to hold the connections, at most
@@ -81,8 +84,8 @@ int run(int argc, char** argv) {
   CLI::App app("Very many idle connections to an echo server, from clients that only seem to be there.",
                "millrace-crowd");
   app.footer(
-      "SIGTERM, or the end of --seconds: some are asked for an echo, all are reset, and a line of JSON is "
-      "printed.");
+      "SIGUSR1: on all of them the last segment of the handshake is sent again. SIGTERM, or the end of --seconds: "
+      "some are asked for an echo, all are reset, and a line of JSON is printed.");
   app.add_option("--dev", settings.device, "the device, as for the other programs")->required();
   app.add_option("--host", server, "the server's IPv4 address")->required();
   app.add_option("--port", port, "the server's port")->capture_default_str();
@@ -114,9 +117,16 @@ int run(int argc, char** argv) {
   settings.server = {*server_address, port};
   settings.first = *first_address;
 
+  std::signal(SIGUSR1, [](int /*signal*/) { to_acknowledge = 1; });
   Crowd crowd(settings);
   connect_all(crowd, times.to_connect);
-  for (const auto end = in(times.seconds); stopped == 0 && Clock::now() < end;) rest(crowd);
+  for (const auto end = in(times.seconds); stopped == 0 && Clock::now() < end;) {
+    if (to_acknowledge != 0) {
+      to_acknowledge = 0;
+      crowd.acknowledge_all();
+    }
+    rest(crowd);
+  }
   const bool intact = ask_some(crowd, settings.connections, std::min(asked, settings.connections));
   while (crowd.reset_some()) crowd.receive();
   report(crowd.counters(), intact);

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 
 from harness import PEER, STACK, expect
 
@@ -12,6 +13,7 @@ def crowd(bench, device, namespace, host):
     program = bench.start([bench.programs.crowd, "--dev", device, "--host", host, "--connections", COUNT, "--rate", 20000,
                            "--seconds", 1, "--ask", ASKED], namespace)
     program.wait_for("^connected", 30)
+    program.signal(signal.SIGUSR1)  # what is said once more is no news to who has heard it
     return program
 
 
