@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/apart.h"
 #include "base/object_slabs.h"
 #include "base/rng.h"
 #include "base/time.h"
@@ -40,7 +41,7 @@ struct StackConfig {
 ///       ... calls on sockets that stack.ready() names, then stack.flush(now()) ...
 ///       sleep until stack.next_deadline() or a device's wait fd
 ///     }
-class Stack {
+class alignas(kApart) Stack {
  public:
   Stack(const StackConfig& config, const Rng::Seed& seed, Instant now);
   Stack(const Stack&) = delete;

@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "base/apart.h"
 #include "dpdk/lcore.h"
 #include "dpdk/rx_queue.h"
 #include "dpdk/tx_queue.h"
@@ -12,7 +13,7 @@
 namespace millrace::drivers::dpdk {
 
 /// One pair of queues of a port, with all that its user needs for bursts. What users do not share.
-struct QueuePair {
+struct alignas(kApart) QueuePair {
   Lcore lcore;
   RxQueue rx{lcore};
   TxQueue tx{lcore};

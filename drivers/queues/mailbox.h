@@ -8,6 +8,7 @@
 #include <mutex>
 #include <span>
 
+#include "base/apart.h"
 #include "base/time.h"
 #include "packet/packet.h"
 #include "packet/pool.h"
@@ -21,7 +22,7 @@ namespace millrace::drivers {
 ///     another context                        the owner
 ///     post(): copy, lock, append  ────────>  take(): lock, remove, copy into its own pool
 ///             ring the descriptor            arm(): from now on a post rings
-class Mailbox {
+class alignas(kApart) Mailbox {
  public:
   static constexpr std::size_t kFrames = 2048, kBytes = 8u << 20;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/apart.h"
 #include "ip/config.h"
 #include "ip/counters.h"
 #include "ip/icmp.h"
@@ -18,7 +19,7 @@ namespace millrace::ip {
 ///                                    \--> own address: loopback queue --> deliver
 ///
 /// TCP's usual segment has its IP header from TCP itself (tcp/usual_segment.h).
-class IpLayer final : public link::PacketSink, private ReassemblyListener {
+class alignas(kApart) IpLayer final : public link::PacketSink, private ReassemblyListener {
  public:
   IpLayer(const Config& config, PacketPool& pool, TimerWheel& timers, Rng& rng);
   ~IpLayer() override;

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/apart.h"
 #include "base/counters.h"
 #include "base/ip_address.h"
 #include "base/rng.h"
@@ -78,7 +79,7 @@ struct InterfaceConfig {
 
 /// One device with its addresses: Ethernet in and out, neighbours, GRO, and GSO and checksums in software
 /// where the device lacks them.
-class Interface {
+class alignas(kApart) Interface {
  public:
   Interface(std::uint8_t id, NetDevice& device, const InterfaceConfig& config, PacketPool& pool,
             TimerWheel& timers, Rng& rng, PacketSink& sink, Instant now);

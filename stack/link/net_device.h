@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/apart.h"
 #include "base/ip_address.h"
 #include "base/mac_address.h"
 #include "base/time.h"
@@ -55,7 +56,7 @@ struct DeviceStats {
 
 /// The driver boundary: one queue of a packet device. Frames are Ethernet without FCS. Called only under the
 /// context's lock, by one thread at a time. No call blocks. A driver knows nothing of the layers above.
-class NetDevice {
+class alignas(kApart) NetDevice {
  public:
   virtual ~NetDevice() = default;
 

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/apart.h"
 #include "link/net_device.h"
 #include "posix/backup_poller.h"
 #include "posix/clock.h"
@@ -64,7 +65,7 @@ struct ContextConfig {
 /// accepts or sends claims it; from then on the copies of its children are dormant. One that nobody had
 /// claimed when it was forked (it only listens) is dormant in parent and child until one of them claims it:
 /// what came meanwhile waits in the device. An owner that died can be succeeded.
-class Context {
+class alignas(kApart) Context {
  public:
   static constexpr Duration kAdaptiveSpin = 50us;
   /// A call that would block, and must not, polls first when the last poll was longer ago (turn_if_stale()).

@@ -7,6 +7,7 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include "base/apart.h"
 #include "posix/file.h"
 
 namespace millrace::posix {
@@ -37,7 +38,7 @@ struct SpreadHarvest {
 ///
 ///     outer  [ items: socket, inner ]   kernel set { pipe, (mark) inner's kernel set }
 ///     inner  [ items: socket ]          kernel set { eventfd }
-class EpollFile final : public File {
+class alignas(kApart) EpollFile final : public File {
  public:
   /// `kernel_set`: a kernel epoll descriptor of the program's that goes on being its own; -1: one is made
   /// when it is needed.

@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 
+#include "base/apart.h"
 #include "posix/context_group.h"
 #include "posix/file.h"
 
@@ -26,7 +27,7 @@ class EpollFile;
 /// A thread waits in one context, as it would with a set of that context alone, and with the kernel set.
 /// What becomes ready elsewhere rings the bell, if somebody sleeps; it looks there, under that one lock, only
 /// where there are news. So threads whose sets and sockets are in their own contexts meet nowhere.
-class EpollSpread {
+class alignas(kApart) EpollSpread {
  public:
   /// `kernel_set`: the program's; -1: one is made.
   EpollSpread(ContextGroup& group, int kernel_set);

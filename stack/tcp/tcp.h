@@ -8,6 +8,7 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include "base/apart.h"
 #include "base/counters.h"
 #include "base/rng.h"
 #include "base/timer_wheel.h"
@@ -40,7 +41,7 @@ class TimeWait;
 /// TCP (RFC 9293): the demultiplexer, what belongs to no connection (resets, TIME-WAIT, SYN-RECEIVED
 /// requests), and what all connections share (ISNs, ports, memory budgets, the list of connections with
 /// something to send).
-class Tcp final : public ip::Transport {
+class alignas(kApart) Tcp final : public ip::Transport {
  public:
   Tcp(const Config& config, ip::IpLayer& ip, PacketPool& pool, ObjectSlabs& slabs, TimerWheel& timers,
       ReadyList& ready, Rng& rng, Instant now);

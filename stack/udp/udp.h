@@ -4,6 +4,7 @@
 #include <memory>
 #include <string_view>
 
+#include "base/apart.h"
 #include "base/counters.h"
 #include "base/result.h"
 #include "base/rng.h"
@@ -42,7 +43,7 @@ enum class Counter : std::uint8_t {
 class UdpSocket;
 
 /// UDP (RFC 768, RFC 1122 §4.1): the demultiplexer, and what its sockets share.
-class Udp final : public ip::Transport {
+class alignas(kApart) Udp final : public ip::Transport {
  public:
   Udp(const Config& config, ip::IpLayer& ip, ReadyList& ready, Rng& rng);
   Udp(const Udp&) = delete;
