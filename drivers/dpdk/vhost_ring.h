@@ -30,7 +30,8 @@ class PeerMemory {
   /// All of it is in one piece of that memory.
   [[nodiscard]] bool holds(const void* first, std::uint64_t bytes) const {
     for (const Region& region : regions_) {
-      const std::uint64_t offset = static_cast<const std::uint8_t*>(first) - region.here;
+      const std::uint64_t offset =
+          reinterpret_cast<std::uintptr_t>(first) - reinterpret_cast<std::uintptr_t>(region.here);
       if (offset < region.size && region.size - offset >= bytes) return true;
     }
     return false;
