@@ -47,6 +47,11 @@ std::string reason(int result) {
   return said.empty() ? rte_strerror(result < 0 ? -result : rte_errno) : said;
 }
 
+bool is_up(std::uint16_t port) {
+  rte_eth_link link{};
+  return rte_eth_link_get_nowait(port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
 /// Those that are open in this process, and being opened, by their devices' names; the EAL's thread alone
 /// looks here.
 std::map<std::string, std::weak_ptr<Port>>& open_ports() {
@@ -316,7 +321,7 @@ void Port::await_users() const {
 
 int Port::on_link(std::uint16_t id, rte_eth_event_type /*type*/, void* self, void* /*unused*/) {
   auto& port = *static_cast<Port*>(self);
-  if (port.is_vhost_) port.vhost_peer_.link_changed(id);
+  if (port.is_vhost_) port.vhost_peer_.link_changed(id, is_up(id));
   tell_link_changed(*port.queues_.front());
   return 0;
 }
@@ -356,8 +361,7 @@ void Port::saw_link(bool up) {
 }
 
 bool Port::link_up() {
-  rte_eth_link link{};
-  const bool up = rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  const bool up = is_up(id_);
   was_up_ |= up;
   return up;
 }

@@ -1,7 +1,6 @@
 #include "dpdk/vhost_peer.h"
 
 #include <rte_eth_vhost.h>
-#include <rte_ethdev.h>
 
 #include <array>
 #include <cstdlib>
@@ -31,11 +30,6 @@ Peers& peers() {
   return *all;
 }
 
-bool is_up(std::uint16_t port) {
-  rte_eth_link link{};
-  return rte_eth_link_get_nowait(port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
-}
-
 bool has_split_rings(int vid) {
   std::uint64_t features = 0;
   return rte_vhost_get_negotiated_features(vid, &features) == 0 && (features & (kPacked | kTranslated)) == 0;
@@ -57,9 +51,9 @@ PeerMemory memory_of(int vid) {
 
 }  // namespace
 
-void VhostPeer::link_changed(std::uint16_t port) {
+void VhostPeer::link_changed(std::uint16_t port, bool up) {
   lose();
-  const int vid = is_up(port) ? number(port) : -1;
+  const int vid = up ? number(port) : -1;
   if (vid < 0 || !has_split_rings(vid)) return;
   const rte_vhost_user_extern_ops hooks{&before_message, &after_message};
   if (rte_vhost_extern_callback_register(vid, &hooks, nullptr) != 0) return;

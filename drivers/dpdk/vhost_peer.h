@@ -30,7 +30,7 @@ class VhostPeer {
 
   // --- on the vhost thread
   /// The port's link changed.
-  void link_changed(std::uint16_t port);
+  void link_changed(std::uint16_t port, bool up);
 
   /// Any thread, while nobody bursts, and link_changed() will not be called again.
   void lose();

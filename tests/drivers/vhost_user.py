@@ -61,10 +61,10 @@ class VhostUser:
         region = struct.pack("<QQQQ", ADDRESS, size, ADDRESS, 0)
         return self.send(SET_MEM_TABLE, struct.pack("<II", 1, 0) + region, [self._file if file is None else file], NEED_REPLY)
 
-    def set_ring(self, index, size=RING_SIZE, used=USED):
+    def set_ring(self, index, used=USED):
         """All but its descriptors for events."""
         at = ADDRESS + index * QUEUE
-        self.send(SET_VRING_NUM, struct.pack("<II", index, size), flags=NEED_REPLY)
+        self.send(SET_VRING_NUM, struct.pack("<II", index, RING_SIZE), flags=NEED_REPLY)
         self.send(SET_VRING_BASE, struct.pack("<II", index, 0), flags=NEED_REPLY)
         return self.send(SET_VRING_ADDR, struct.pack("<IIQQQQ", index, 0, at, at + used, at + AVAILABLE, 0), flags=NEED_REPLY)
 
