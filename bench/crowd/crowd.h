@@ -48,8 +48,9 @@ class Crowd {
   bool receive();
   /// A request on a connection; its answer counts when it comes.
   void ask(std::size_t index);
-  /// Says once more to the server, on all open connections and as the rate allows, that they are there. One whose last
-  /// segment of the handshake found no room, and whose SYN-ACK was a cookie, the server knows nothing of.
+  /// Says once more to the server, on all open connections and as the rate allows, that they are there. One
+  /// whose last segment of the handshake found no room, and whose SYN-ACK was a cookie, the server knows
+  /// nothing of.
   void acknowledge_all();
   /// Resets some more of the open connections, as the rate allows; false: there are none left.
   bool reset_some();

@@ -84,7 +84,8 @@ int run(int argc, char** argv) {
   CLI::App app("Very many idle connections to an echo server, from clients that only seem to be there.",
                "millrace-crowd");
   app.footer(
-      "SIGUSR1: on all of them the last segment of the handshake is sent again. SIGTERM, or the end of --seconds: "
+      "SIGUSR1: on all of them the last segment of the handshake is sent again. SIGTERM, or the end of "
+      "--seconds: "
       "some are asked for an echo, all are reset, and a line of JSON is printed.");
   app.add_option("--dev", settings.device, "the device, as for the other programs")->required();
   app.add_option("--host", server, "the server's IPv4 address")->required();

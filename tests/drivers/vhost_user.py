@@ -61,11 +61,11 @@ class VhostUser:
         region = struct.pack("<QQQQ", ADDRESS, size, ADDRESS, 0)
         return self.send(SET_MEM_TABLE, struct.pack("<II", 1, 0) + region, [self._file if file is None else file], NEED_REPLY)
 
-    def set_ring(self, index, used=USED):
-        """All but its descriptors for events."""
+    def set_ring(self, index, used=USED, first=0):
+        """All but its descriptors for events; `first` is the next buffer that the other end takes."""
         at = ADDRESS + index * QUEUE
         self.send(SET_VRING_NUM, struct.pack("<II", index, RING_SIZE), flags=NEED_REPLY)
-        self.send(SET_VRING_BASE, struct.pack("<II", index, 0), flags=NEED_REPLY)
+        self.send(SET_VRING_BASE, struct.pack("<II", index, first), flags=NEED_REPLY)
         return self.send(SET_VRING_ADDR, struct.pack("<IIQQQQ", index, 0, at, at + used, at + AVAILABLE, 0), flags=NEED_REPLY)
 
     def enable(self, index, on):
