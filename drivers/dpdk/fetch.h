@@ -7,6 +7,9 @@ namespace millrace::drivers::dpdk {
 // Hints, all of them: any address will do, at worst they are for nothing.
 
 inline constexpr std::uint32_t kCacheLine = 64;
+/// So much of a frame that another core may have written: headers, and all of a small one. What follows comes
+/// by itself.
+inline constexpr std::uint32_t kFirstBytes = 192;
 
 /// Asks for the lines of so many bytes, into the first-level cache, as they are used at once.
 inline void fetch_to_read(const std::uint8_t* first, std::uint32_t bytes) {

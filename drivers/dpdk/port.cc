@@ -256,7 +256,7 @@ std::string Port::start() {
   }
   if (!error.empty()) return error;
   if (is_tap_) take_tap_signals();
-  interrupts_.find(id_, conf_.intr_conf.rxq != 0, is_vhost_);
+  interrupts_.find(id_, conf_.intr_conf.rxq != 0, is_vhost_ ? &vhost_peer_ : nullptr);
   // Of a port that is open again it is what it was: its users look at it meanwhile.
   if (caps_.can_sleep != interrupts_.there()) caps_.can_sleep = interrupts_.there();
   rss_.apply(id_, info, config_.queues);
@@ -321,7 +321,8 @@ void Port::await_users() const {
 
 int Port::on_link(std::uint16_t id, rte_eth_event_type /*type*/, void* self, void* /*unused*/) {
   auto& port = *static_cast<Port*>(self);
-  if (port.is_vhost_) port.vhost_peer_.link_changed(id, is_up(id));
+  VhostPeer& peer = port.vhost_peer_;
+  if (port.is_vhost_) is_up(id) ? peer.meet(id, port.ready()) : peer.lose();
   tell_link_changed(*port.queues_.front());
   return 0;
 }

@@ -1,29 +1,15 @@
 #include "dpdk/rx_interrupts.h"
 
-#include <poll.h>
-#include <rte_eth_vhost.h>
 #include <rte_ethdev.h>
-#include <rte_vhost.h>
-#include <unistd.h>
+
+#include "dpdk/vhost_peer.h"
+#include "dpdk/wake_fd.h"
 
 namespace millrace::drivers::dpdk {
-namespace {
 
-bool is_readable(int fd) {
-  pollfd one{fd, POLLIN, 0};
-  return fd >= 0 && ::poll(&one, 1, 0) == 1;
-}
-
-void drain_eventfd(int fd) {
-  std::uint64_t count = 0;
-  if (is_readable(fd)) (void)!::read(fd, &count, sizeof count);
-}
-
-}  // namespace
-
-void RxInterrupts::find(std::uint16_t port, bool configured, bool is_vhost) {
+void RxInterrupts::find(std::uint16_t port, bool configured, VhostPeer* vhost_peer) {
   port_ = port;
-  is_vhost_ = is_vhost;
+  vhost_peer_ = vhost_peer;
   there_ = configured && rte_eth_dev_rx_intr_enable(port, 0) == 0;
   if (there_) (void)rte_eth_dev_rx_intr_disable(port, 0);
 }
@@ -43,15 +29,12 @@ bool RxInterrupts::pending(std::uint16_t queue) const {
 }
 
 void RxInterrupts::clear(std::uint16_t queue) {
-  if (!is_vhost_) {
-    drain_eventfd(fd(queue));
-    return;
+  // vhost's descriptor is an epoll set around the one that the peer writes to, which nobody else reads.
+  if (vhost_peer_ != nullptr) {
+    vhost_peer_->take_kick(queue);
+  } else {
+    take_wake(fd(queue));
   }
-  // Its descriptor is an epoll set around the one that the guest writes to, which nobody else reads.
-  const int vid = rte_eth_vhost_get_vid_from_port_id(port_);
-  rte_vhost_vring ring{};
-  if (vid >= 0 && rte_vhost_get_vhost_vring(vid, static_cast<std::uint16_t>(2 * queue + 1), &ring) == 0)
-    drain_eventfd(ring.kickfd);
 }
 
 }  // namespace millrace::drivers::dpdk

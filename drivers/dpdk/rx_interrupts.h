@@ -5,12 +5,15 @@
 
 namespace millrace::drivers::dpdk {
 
+class VhostPeer;
+
 /// The interrupts of a port's receive queues, and the descriptors by which they wake who sleeps. A queue's
 /// are its user's, while the port is open.
 class RxInterrupts {
  public:
-  /// On the EAL's thread, each time the port has started. `configured`: it was asked for them.
-  void find(std::uint16_t port, bool configured, bool is_vhost);
+  /// On the EAL's thread, each time the port has started. `configured`: it was asked for them. `vhost_peer`:
+  /// a net_vhost port's.
+  void find(std::uint16_t port, bool configured, VhostPeer* vhost_peer);
   [[nodiscard]] bool there() const { return there_; }
 
   /// The descriptor that becomes readable when frames come to a queue whose interrupt is on; -1: none.
@@ -23,7 +26,8 @@ class RxInterrupts {
 
  private:
   std::uint16_t port_ = 0;
-  bool there_ = false, is_vhost_ = false;
+  bool there_ = false;
+  VhostPeer* vhost_peer_ = nullptr;
   std::mutex mutex_;  ///< of all queues: devices have registers for several of them
 };
 

@@ -13,10 +13,8 @@
 namespace millrace::drivers::dpdk {
 namespace {
 
-/// So many frames ahead, so much of each: headers, and all of a small one, which another core may have
-/// written.
+/// So many frames ahead.
 constexpr std::size_t kAhead = 4;
-constexpr std::uint32_t kFirstBytes = 192;
 /// What net_vhost takes at once. The bytes of more are gone from the cache again when it comes to them.
 constexpr std::size_t kVhostBurst = 32;
 /// So that the IP header of a frame copied out lies on a 16-byte boundary.

@@ -29,8 +29,8 @@ rte_iova_t iova_of(const std::uint8_t* bytes, std::uint32_t length) {
 
 /// What a small frame takes, and what a device puts in front of it.
 void fetch_for_write(const rte_mbuf& mbuf) {
-  constexpr std::uint32_t kInFront = 16, kBytes = 192;
-  fetch_to_write(rte_pktmbuf_mtod(&mbuf, const std::uint8_t*) - kInFront, kBytes);
+  constexpr std::uint32_t kInFront = 16;
+  fetch_to_write(rte_pktmbuf_mtod(&mbuf, const std::uint8_t*) - kInFront, kFirstBytes);
 }
 
 }  // namespace

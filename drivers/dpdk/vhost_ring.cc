@@ -9,8 +9,6 @@
 namespace millrace::drivers::dpdk {
 namespace {
 
-/// So much of each frame that is read: headers, and all of a small one. What follows comes by itself.
-constexpr std::uint32_t kFirstBytes = 192;
 /// What stands in front of each (virtio 1.2, 5.1.6).
 constexpr std::uint32_t kVirtioHeader = 12;
 /// Of their descriptors, which lie anywhere.

@@ -253,14 +253,14 @@ def lost_listener(bench, kind):
 
 
 def bad_peer(bench):
-    """A peer that takes its memory away, or has its rings where there is none: whoever comes next is served."""
+    """A peer that takes its memory away, or has its rings where there is none: nobody looks there, and whoever comes next is
+    served."""
     wire = bench.wire()
     server = bench.echo(wire.vhost)
     wire.wait(bench)
 
     def takes_memory_away(peer):
-        for index in (0, 1):
-            peer.enable(index, False)
+        peer.enable(False)
         ends = os.pipe()
         expect(peer.set_memory(ends[0], 2 * vhost_user.MEMORY) != 0, "a pipe was taken for memory")
         for end in ends:
@@ -271,24 +271,30 @@ def bad_peer(bench):
         peer.set_ring(1, used=vhost_user.MEMORY - vhost_user.QUEUE - 2, first=peer.used())
 
     def enlarges_a_ring(peer):
-        for index in (0, 1):
-            peer.enable(index, False)
-        peer.send(vhost_user.SET_VRING_NUM, struct.pack("<II", 1, 1 << 15), flags=vhost_user.NEED_REPLY)
-        peer.offer_frames(number=(1 << 15) - 1)
+        peer.enable(False)
+        peer.set_size(1, 1 << 15)
 
-    for spoil in (takes_memory_away, moves_a_ring, enlarges_a_ring):
+    def has_a_ring_behind_its_file(peer):
+        peer.enable(False)
+        expect(peer.set_memory(size=2 * vhost_user.MEMORY) == 0, "memory that is not there was refused")
+        peer.set_ring(1, descriptors=vhost_user.MEMORY, first=peer.used())
+
+    for spoil in (takes_memory_away, moves_a_ring, enlarges_a_ring, has_a_ring_behind_its_file):
         taken = bench.counters(server)["device.RxPackets"]
         peer = vhost_user.VhostUser(wire.socket)
         try:
             peer.set_up()
             peer.await_used(peer.offer_frames())
+            asked = bench.counters(server)["device.RxAskedAhead"]
             spoil(peer)
+            peer.offer_frames(number=(1 << 15) - 1 if spoil is enlarges_a_ring else None)
             for _ in range(3):
                 counters = bench.counters(server)  # it looks for frames, too
         finally:
             peer.close()
         new = counters["device.RxPackets"] - taken
-        expect(new == 64, f"{spoil.__name__}: {new} frames were taken before instead of 64")
+        expect(new == 64, f"{spoil.__name__}: {new} frames were taken instead of 64")
+        expect(counters["device.RxAskedAhead"] == asked, f"{spoil.__name__}: the ring was looked at")
     intact(bench.load(wire.virtio, "bulk", "--direction", "echo", "--bytes", 20 * MEGABYTE))
     expect(server.running(), "the server ended")
 

@@ -38,6 +38,11 @@ class VhostUser:
         for file in (self._file, *self._events):
             os.close(file)
 
+    def tell(self, request, payload, files=()):
+        """Sends a message that is to be well done."""
+        if self.send(request, payload, files, NEED_REPLY) != 0:
+            raise RuntimeError(f"message {request} was refused")
+
     def send(self, request, payload=b"", files=(), flags=0):
         """Sends one message; with NEED_REPLY, what is answered: 0 if it was well done."""
         message = struct.pack("<III", request, VERSION | flags, len(payload)) + payload
@@ -61,15 +66,19 @@ class VhostUser:
         region = struct.pack("<QQQQ", ADDRESS, size, ADDRESS, 0)
         return self.send(SET_MEM_TABLE, struct.pack("<II", 1, 0) + region, [self._file if file is None else file], NEED_REPLY)
 
-    def set_ring(self, index, used=USED, first=0):
+    def set_ring(self, index, descriptors=0, used=USED, first=0):
         """All but its descriptors for events; `first` is the next buffer that the other end takes."""
         at = ADDRESS + index * QUEUE
-        self.send(SET_VRING_NUM, struct.pack("<II", index, RING_SIZE), flags=NEED_REPLY)
-        self.send(SET_VRING_BASE, struct.pack("<II", index, first), flags=NEED_REPLY)
-        return self.send(SET_VRING_ADDR, struct.pack("<IIQQQQ", index, 0, at, at + used, at + AVAILABLE, 0), flags=NEED_REPLY)
+        self.set_size(index, RING_SIZE)
+        self.tell(SET_VRING_BASE, struct.pack("<II", index, first))
+        self.tell(SET_VRING_ADDR, struct.pack("<IIQQQQ", index, 0, at + descriptors, at + used, at + AVAILABLE, 0))
 
-    def enable(self, index, on):
-        return self.send(SET_VRING_ENABLE, struct.pack("<II", index, int(on)), flags=NEED_REPLY)
+    def set_size(self, index, size):
+        self.tell(SET_VRING_NUM, struct.pack("<II", index, size))
+
+    def enable(self, on):
+        for index in (0, 1):
+            self.tell(SET_VRING_ENABLE, struct.pack("<II", index, int(on)))
 
     def set_up(self):
         """As a driver does it, until the device is there."""
@@ -77,14 +86,14 @@ class VhostUser:
         self.send(SET_OWNER)
         self.send(SET_FEATURES, struct.pack("<Q", VERSION_1 | PROTOCOL_FEATURES))
         self.send(SET_PROTOCOL_FEATURES, struct.pack("<Q", REPLY_ACK))
-        self.set_memory()
+        if self.set_memory() != 0:
+            raise RuntimeError("its memory was refused")
         for index in (0, 1):
             self.set_ring(index)
             for request in (SET_VRING_CALL, SET_VRING_KICK):
                 self._events.append(os.eventfd(0))
-                self.send(request, struct.pack("<Q", index), self._events[-1:])
-        for index in (0, 1):
-            self.enable(index, True)
+                self.tell(request, struct.pack("<Q", index), self._events[-1:])
+        self.enable(True)
 
     def offer_frames(self, count=64, length=60, number=None):
         """The other end finds so many, all in one and the same place, of no known protocol; `number` is what is said to
