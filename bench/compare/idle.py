@@ -5,7 +5,6 @@ import re
 import signal
 import time
 
-from place import CROWD_RATE
 from row import Row, core_percent, meminfo
 from testbed import expect
 
@@ -19,6 +18,7 @@ OTHER_DESCRIPTORS = 100
 # second fall asleep.
 SECONDS_TO_FALL_ASLEEP = 12
 ASLEEP_A_SECOND = 50_000
+MORE_SECONDS = 60  # that the crowd stays, beyond what all of this takes
 
 
 @dataclasses.dataclass
@@ -47,7 +47,9 @@ class Idle(Row):
         servers = self.servers(place, column)
         time.sleep(0.3)
         before, slab_before = sum(server.resident_bytes() for server in servers), meminfo("Slab")
-        crowd = place.start_crowd(column, "--connections", self.connections, "--port", FIRST_PORT, "--ports", len(servers))
+        asleep_after = SECONDS_TO_FALL_ASLEEP + self.connections / ASLEEP_A_SECOND
+        crowd = place.start_crowd(column, "--connections", self.connections, "--port", FIRST_PORT, "--ports", len(servers),
+                                  "--seconds", SECONDS_TO_ACCEPT + asleep_after + self.seconds + MORE_SECONDS)
         crowd.wait_for("^connected", SECONDS_TO_CONNECT)
         self.wait_for_all(column, servers, crowd)
 
@@ -58,9 +60,10 @@ class Idle(Row):
 
         first = later = bytes_each()
         if column.server != "kernel":
-            time.sleep(SECONDS_TO_FALL_ASLEEP + self.connections / ASLEEP_A_SECOND)
+            time.sleep(asleep_after)
             later = bytes_each()
         share = core_percent(servers, self.seconds)
+        expect(crowd.running(), "the connections were closed meanwhile")
         crowd.signal(signal.SIGTERM)
         place.result_of(crowd)
         return {"bytes_each": later, "first_bytes_each": first, "core_percent": share}
@@ -69,12 +72,14 @@ class Idle(Row):
         """Until the servers have accepted every connection: the last may still be in their queues, or their ACK was lost and the
         server's SYN-ACK goes out again. If that was a cookie, nobody but the client can say more."""
         deadline = time.monotonic() + SECONDS_TO_ACCEPT
+        times = 0
         while (there := sum(map(open_connections, servers))) < self.connections:
             left = deadline - time.monotonic()
             expect(left > 0, f"{column.name}: {self.connections - there} of {self.connections} connections did not come")
             if left < SECONDS_TO_ACCEPT - SECONDS_TO_HEAL:
+                times += 1
                 crowd.signal(signal.SIGUSR1)
-                time.sleep(self.connections / CROWD_RATE)
+                crowd.wait_for(rf"(?s)(^acknowledged.*){{{times}}}", SECONDS_TO_ACCEPT)
             time.sleep(0.5)
 
 

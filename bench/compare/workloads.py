@@ -172,7 +172,7 @@ def rows(seconds):
             what = f"bulk, server {'sends' if sends else 'receives'}, {streams} stream{'s' if streams > 1 else ''}"
             columns, aims = ((*OURS, TAP), {"af_packet": aim, "tap": 0.95, "dpdk": 0.7}) if streams == 1 else (VETH, {})
             result.append(Bulk(what, columns, bulk(aims), seconds, sends, streams))
-    result += [Bulk(f"bulk, server {does}, 1 stream, dpdk in frames of 1,500 bytes", (KERNEL, DPDK), bulk({"dpdk": 0.45}), seconds, sends, tso=False)
+    result += [Bulk(f"bulk, server {does}, 1 stream, dpdk without TSO", (KERNEL, DPDK), bulk({"dpdk": 0.45}), seconds, sends, tso=False)
                for does, sends in (("sends", True), ("receives", False))]
     result.append(Connections("connect, 64 B, close", OURS, rates({"af_packet": 2, "dpdk": 5}, floor=False), seconds))
     result.append(OpenLoop("64 B, 1,000 requests a second", VETH,

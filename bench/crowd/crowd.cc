@@ -159,25 +159,29 @@ void Crowd::ask(std::size_t index) {
   flush();
 }
 
-void Crowd::acknowledge_all() {
-  for (std::size_t index = 0; index < peers_.size(); receive()) {
-    for (std::size_t left = allowance(Port::kBurst); left > 0 && index < peers_.size(); --left, ++index) {
-      if (peers_[index].state == State::kOpen) send_segment(index, TcpFlags::kAck);
-    }
-    flush();
-  }
-}
-
-bool Crowd::reset_some() {
-  for (std::size_t left = allowance(Port::kBurst); left > 0 && reset_ < peers_.size(); ++reset_) {
-    Peer& peer = peers_[reset_];
-    if (peer.state != State::kOpen) continue;
-    send_segment(reset_, TcpFlags::kRst | TcpFlags::kAck);
-    peer.state = State::kClosed;
+template <typename Send>
+bool Crowd::send_on_some(std::size_t& next, Send send) {
+  for (std::size_t left = allowance(Port::kBurst); left > 0 && next < peers_.size(); ++next) {
+    if (peers_[next].state != State::kOpen) continue;
+    send(next);
     --left;
   }
   flush();
-  return reset_ < peers_.size();
+  return next < peers_.size();
+}
+
+bool Crowd::acknowledge_some() {
+  return send_on_some(acknowledged_, [this](std::size_t index) {
+    send_segment(index, TcpFlags::kAck);
+    ++counters_.acknowledged;
+  });
+}
+
+bool Crowd::reset_some() {
+  return send_on_some(reset_, [this](std::size_t index) {
+    send_segment(index, TcpFlags::kRst | TcpFlags::kAck);
+    peers_[index].state = State::kClosed;
+  });
 }
 
 // --- receiving

@@ -22,7 +22,7 @@ struct CrowdSettings {
   std::size_t connections = 1000;
   IpAddress first = IpAddress::v4(198, 18, 0, 64);  ///< the clients' addresses begin here
   std::uint32_t addresses = 64;                     ///< that there are
-  double rate = 50'000;                             ///< connections a second that are opened, at most
+  double rate = 50'000;  ///< connections a second, at most: opened, acknowledged once more, reset
 };
 
 /// The clients of one server that only seem to be there: no stack, but a few bytes for each, so that a
@@ -34,7 +34,8 @@ class Crowd {
   using Clock = std::chrono::steady_clock;
   struct Counters {
     std::uint64_t established = 0, resent = 0, keepalives = 0, answers = 0, wrong = 0;
-    std::uint64_t ended = 0;  ///< by the server
+    std::uint64_t acknowledged = 0;  ///< once more
+    std::uint64_t ended = 0;         ///< by the server
   };
 
   /// Throws std::runtime_error with one line for the user.
@@ -48,10 +49,12 @@ class Crowd {
   bool receive();
   /// A request on a connection; its answer counts when it comes.
   void ask(std::size_t index);
-  /// Says once more to the server, on all open connections and as the rate allows, that they are there. One
-  /// whose last segment of the handshake found no room, and whose SYN-ACK was a cookie, the server knows
-  /// nothing of.
-  void acknowledge_all();
+  /// From now on acknowledge_some() says once more to the server, on all open connections, that they are
+  /// there. One whose last segment of the handshake was lost, and whose SYN-ACK was a cookie, the server
+  /// knows nothing of.
+  void acknowledge_again() { acknowledged_ = 0; }
+  /// On some more of them, as the rate allows; false: there are none left.
+  bool acknowledge_some();
   /// Resets some more of the open connections, as the rate allows; false: there are none left.
   bool reset_some();
   [[nodiscard]] const Counters& counters() const { return counters_; }
@@ -73,6 +76,9 @@ class Crowd {
                 const IpAddress& target);
   void send_segment(std::size_t index, std::uint8_t flags, std::uint32_t payload = 0);
   void send_syn(std::size_t index);
+  /// On some more of the open connections from `next` on, as the rate allows; false: there are none left.
+  template <typename Send>
+  bool send_on_some(std::size_t& next, Send send);
   void resend_lost(Clock::time_point now);
   void flush();
 
@@ -85,7 +91,7 @@ class Crowd {
   Port port_;
   std::optional<MacAddress> server_mac_;
   std::vector<Peer> peers_;
-  std::size_t opened_ = 0, first_waiting_ = 0, waiting_ = 0, reset_ = 0;
+  std::size_t opened_ = 0, first_waiting_ = 0, waiting_ = 0, acknowledged_, reset_ = 0;
   Clock::time_point last_allowance_, last_resend_;
   double allowed_ = 0;
   PacketQueue out_, in_;

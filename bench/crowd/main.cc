@@ -28,6 +28,11 @@ struct Times {
   double to_connect = 120;  ///< that opening them may take
 };
 
+/// For printf.
+unsigned long long number(std::uint64_t value) {
+  return value;
+}
+
 Clock::time_point in(double seconds) {
   return Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
 }
@@ -47,9 +52,30 @@ void connect_all(Crowd& crowd, double seconds) {
                                " connections were taken in time");
     }
   }
-  std::printf("connected %llu seconds %.3f\n", static_cast<unsigned long long>(crowd.counters().established),
+  std::printf("connected %llu seconds %.3f\n", number(crowd.counters().established),
               std::chrono::duration<double>(Clock::now() - start).count());
   std::fflush(stdout);
+}
+
+void hold(Crowd& crowd, double seconds) {
+  bool acknowledging = false;
+  for (const auto end = in(seconds); stopped == 0 && Clock::now() < end;) {
+    if (to_acknowledge != 0) {
+      to_acknowledge = 0;
+      crowd.acknowledge_again();
+      acknowledging = true;
+    }
+    if (!acknowledging) {
+      rest(crowd);
+      continue;
+    }
+    crowd.receive();
+    acknowledging = crowd.acknowledge_some();
+    if (!acknowledging) {
+      std::printf("acknowledged %llu\n", number(crowd.counters().acknowledged));
+      std::fflush(stdout);
+    }
+  }
 }
 
 /// A request and its answer on some of the connections: they are really there.
@@ -66,12 +92,11 @@ bool ask_some(Crowd& crowd, std::size_t connections, std::size_t count) {
 }
 
 void report(const Crowd::Counters& counters, bool intact) {
-  const auto number = [](std::uint64_t value) { return static_cast<unsigned long long>(value); };
   std::printf(
-      "{\"connections\": %llu, \"resent\": %llu, \"keepalives\": %llu, \"answers\": %llu, \"ended\": %llu, "
-      "\"intact\": \"%s\"}\n",
-      number(counters.established), number(counters.resent), number(counters.keepalives),
-      number(counters.answers), number(counters.ended), intact ? "yes" : "no");
+      "{\"connections\": %llu, \"resent\": %llu, \"acknowledged\": %llu, \"keepalives\": %llu, "
+      "\"answers\": %llu, \"ended\": %llu, \"intact\": \"%s\"}\n",
+      number(counters.established), number(counters.resent), number(counters.acknowledged),
+      number(counters.keepalives), number(counters.answers), number(counters.ended), intact ? "yes" : "no");
   std::fflush(stdout);
 }
 
@@ -84,9 +109,8 @@ int run(int argc, char** argv) {
   CLI::App app("Very many idle connections to an echo server, from clients that only seem to be there.",
                "millrace-crowd");
   app.footer(
-      "SIGUSR1: on all of them the last segment of the handshake is sent again. SIGTERM, or the end of "
-      "--seconds: "
-      "some are asked for an echo, all are reset, and a line of JSON is printed.");
+      "SIGUSR1: on all of them the last segment of the handshake is sent again, and a line says so. SIGTERM, "
+      "or the end of --seconds: some are asked for an echo, all are reset, and a line of JSON is printed.");
   app.add_option("--dev", settings.device, "the device, as for the other programs")->required();
   app.add_option("--host", server, "the server's IPv4 address")->required();
   app.add_option("--port", port, "the server's port")->capture_default_str();
@@ -101,7 +125,8 @@ int run(int argc, char** argv) {
   app.add_option("--addresses", settings.addresses, "so many of them")
       ->capture_default_str()
       ->check(CLI::Range(1, 65536));
-  app.add_option("--rate", settings.rate, "connections a second that are opened, and reset, at most")
+  app.add_option("--rate", settings.rate,
+                 "connections a second that are opened, acknowledged again, and reset, at most")
       ->capture_default_str()
       ->check(CLI::Range(1.0, 1e6));
   app.add_option("--seconds", times.seconds, "to hold them, at most")
@@ -121,13 +146,7 @@ int run(int argc, char** argv) {
   std::signal(SIGUSR1, [](int /*signal*/) { to_acknowledge = 1; });
   Crowd crowd(settings);
   connect_all(crowd, times.to_connect);
-  for (const auto end = in(times.seconds); stopped == 0 && Clock::now() < end;) {
-    if (to_acknowledge != 0) {
-      to_acknowledge = 0;
-      crowd.acknowledge_all();
-    }
-    rest(crowd);
-  }
+  hold(crowd, times.seconds);
   const bool intact = ask_some(crowd, settings.connections, std::min(asked, settings.connections));
   while (crowd.reset_some()) crowd.receive();
   report(crowd.counters(), intact);
