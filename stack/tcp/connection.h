@@ -248,6 +248,7 @@ class Connection final : public Flow,
   void on_fin(Instant now);
   void note_ecn(const Segment& segment, Instant now);
   void become_established(const Segment& segment, Instant now);
+  void confirm_neighbour(Instant now);
   void adopt_peer_options(const Segment& segment);
   void challenge_ack(Instant now);
   void send_duplicate_ack(const Segment& segment, Instant now);

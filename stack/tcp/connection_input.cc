@@ -128,6 +128,7 @@ void Connection::on_syn_sent_segment(Segment& segment, Instant now) {
   if (options_.quick_ack) receiver_.set_quick_ack(true);
   arm_keepalive(now);
   start_idle_clock(now);
+  confirm_neighbour(now);
   receiver_.request_ack();
   notify(kWritable);
   segment.seq += 1;
@@ -265,6 +266,12 @@ void Connection::become_established(const Segment& segment, Instant now) {
   if (options_.quick_ack) receiver_.set_quick_ack(true);
   arm_keepalive(now);
   start_idle_clock(now);
+  confirm_neighbour(now);
+}
+
+/// RFC 4861 §7.3.1: who acknowledges what was sent there can be reached.
+void Connection::confirm_neighbour(Instant now) {
+  if (route_.interface != nullptr) route_.interface->neighbours().confirm(route_.next_hop, now);
 }
 
 bool Connection::check_ack(Segment& segment, Instant now) {
@@ -304,7 +311,7 @@ bool Connection::check_ack(Segment& segment, Instant now) {
 }
 
 void Connection::on_acknowledged(Instant now) {
-  if (route_.interface != nullptr) route_.interface->neighbours().confirm(route_.next_hop, now);
+  confirm_neighbour(now);
   acknowledged_ = true;
   if (!sender_.fin_acknowledged()) {
     if (closed_by_application_ && sender_.everything_acknowledged()) notify(kWritable);

@@ -40,7 +40,7 @@ void rfc(std::string_view number, std::string_view section, std::string_view rul
 // --- life
 
 TcpScript::TcpScript(const Options& options)
-    : start_(kEpoch + 1000s), now_(start_), keep_frames_(options.keep_frames) {
+    : start_(kEpoch + 1000s), now_(start_), keep_frames_(options.keep_frames), arp_(options.arp) {
   device_.capabilities = options.caps;
   device_.address = kOwnMac;
   device_.link_mtu = options.mtu;
@@ -48,7 +48,13 @@ TcpScript::TcpScript(const Options& options)
   link::InterfaceConfig interface;
   interface.addresses = {*IpPrefix::parse("198.18.0.1/24")};
   interface.probe_addresses = false;
-  stack_->add_interface(device_, interface, now_).neighbours().add_static(kPeer, kPeerMac, now_);
+  auto& neighbours = stack_->add_interface(device_, interface, now_).neighbours();
+  if (arp_) {
+    inject_frame(ethernet(kOwnMac, kPeerMac, wire::kEtherTypeArp,
+                          arp({wire::ArpPacket::kRequest, kPeerMac, kPeer, MacAddress{}, kOwn})));
+  } else {
+    neighbours.add_static(kPeer, kPeerMac, now_);
+  }
   from_port(kFirstPeerPort);
 }
 
@@ -237,6 +243,10 @@ void TcpScript::collect() {
 
 void TcpScript::on_sent_frame(const SentFrame& frame) {
   const auto link = wire::EthernetHeader::parse(frame.bytes);
+  if (arp_ && link && link->ether_type == wire::kEtherTypeArp) {
+    ++arp_sent_;
+    return;
+  }
   if (!link || link->ether_type != wire::kEtherTypeIpv4) {
     fail("a frame that is not IPv4 was sent", __FILE__, __LINE__);
     return;

@@ -41,6 +41,7 @@ class TcpScript {
     std::uint32_t mtu = 1500;
     std::uint64_t seed = 1;
     bool keep_frames = false;  ///< for frames()
+    bool arp = false;          ///< the peer is known by its ARP, not for good
 
     /// write() is to take all at once, whatever the congestion window.
     Options() { stack.tcp.send_buffer = std::size_t{1} << 20; }
@@ -99,7 +100,8 @@ class TcpScript {
     device_.tell(event);
     turn();
   }
-  /// ICMP messages the stack sent.
+  /// ARP packets, and ICMP messages, that the stack sent.
+  [[nodiscard]] std::size_t arp_sent() const { return arp_sent_; }
   [[nodiscard]] std::size_t icmp_sent() const { return icmp_sent_; }
 
   // --- the application
@@ -197,12 +199,12 @@ class TcpScript {
   std::map<std::uint16_t, Conversation> conversations_;
   std::uint16_t port_ = 0;
   std::deque<Sent> sent_;
-  bool keep_frames_;
+  bool keep_frames_, arp_;
   std::vector<SentFrame> frames_;
   std::vector<std::string> transcript_;
   std::uint64_t written_ = 0, read_ = 0;
   std::vector<std::uint8_t> read_room_;  // kept: it is large
-  std::size_t icmp_sent_ = 0;
+  std::size_t icmp_sent_ = 0, arp_sent_ = 0;
 };
 
 /// Records that the running test shows this rule of an RFC; tests/tcp/conformance.py makes the table from it.

@@ -31,6 +31,7 @@ TITLES = {
     "3522": "Eifel detection",
     "4015": "Undoing a reaction to nothing",
     "4821": "Packetization layer path MTU discovery",
+    "4861": "Neighbor Discovery for IP version 6",
     "4987": "SYN flooding attacks and their mitigation",
     "5482": "User timeout",
     "5681": "Congestion control",

@@ -25,6 +25,24 @@ TEST(Listen, SynIsAnsweredAndTheAckEstablishes) {
   EXPECT_EQ(t.count(Counter::kPassiveOpens), 1u);
 }
 
+TEST(Handshake, ShowsThatTheNeighbourCanBeReached) {
+  rfc("4861", "7.3.1", "an acknowledgement of what was sent shows that the neighbour can be reached");
+  TcpScript::Options options;
+  options.arp = true;
+  TcpScript t(options);
+  ASSERT_EQ(t.arp_sent(), 1u) << "its answer";
+  t.listen();
+  for (std::uint16_t port = 50'000; port < 50'010; ++port) {
+    t.from_port(port).inject(syn().mss(1460));
+    t.expect(synack());
+    t.inject(ack(1));
+    ASSERT_TRUE(t.accept());
+    t.inject(rst(1));
+    t.after(10s);
+  }
+  EXPECT_EQ(t.arp_sent(), 1u) << "it was asked for, though it had answered all the time";
+}
+
 TEST(Listen, TheConfiguredWindowScaleIsOfferedAndUsed) {
   TcpScript::Options options;
   options.stack.tcp.window_scale = 3;
