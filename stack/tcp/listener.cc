@@ -229,7 +229,9 @@ void Listener::on_request_segment(Request& request, Segment& segment, Instant no
   }
   if (!segment.has(Flags::kAck)) return;
   if (segment.ack != handshake.iss + 1) {
-    tcp_.send_reset_for(request.key(), segment, {}, now);
+    // Of a SYN that came twice the peer takes the first answer, which may have been a cookie.
+    const FlowKey key = request.key();
+    if (!on_cookie(key, segment, now, &request)) tcp_.send_reset_for(key, segment, {}, now);
     return;
   }
   if (request.retries < options_.defer_accept && segment.end() == handshake.irs + 1) {

@@ -72,8 +72,9 @@ class Listener {
   [[nodiscard]] bool has_room_for_reuse() const {
     return !accept_queue_full() && request_count_ < 2 * syn_backlog();
   }
-  /// A segment with ACK that belongs to nothing: false when it brings no cookie of ours back.
-  [[nodiscard]] bool on_cookie(const FlowKey& key, Segment& segment, Instant now);
+  /// A segment with ACK that belongs to nothing: false when it brings no cookie of ours back. Or to
+  /// `request`, of the same SYN when it came again, which goes when the cookie makes a connection.
+  [[nodiscard]] bool on_cookie(const FlowKey& key, Segment& segment, Instant now, Request* request = nullptr);
   /// A segment for a request of ours; `request` may be gone afterwards.
   void on_request_segment(Request& request, Segment& segment, Instant now);
   /// About our SYN-ACK; `request` may be gone afterwards.

@@ -140,7 +140,7 @@ void Listener::send_cookie(const FlowKey& key, const Segment& segment, Instant n
   send_syn_ack(key, handshake, own_mss(*route), ts_value, false, now);
 }
 
-bool Listener::on_cookie(const FlowKey& key, Segment& segment, Instant now) {
+bool Listener::on_cookie(const FlowKey& key, Segment& segment, Instant now, Request* request) {
   // Nobody is heard who cannot have been asked.
   if (cookie_sent_ == kNever || now - cookie_sent_ > SynCookies::kLifetime) return false;
   if (segment.has(Flags::kSyn)) return false;
@@ -171,8 +171,10 @@ bool Listener::on_cookie(const FlowKey& key, Segment& segment, Instant now) {
     tcp_.count(Counter::kListenDrops);
     return true;
   }
-  if (const auto route = tcp_.ip().route(key.remote.address, now))
+  if (const auto route = tcp_.ip().route(key.remote.address, now)) {
+    delete request;
     become_connection(key, handshake, *route, segment, now);
+  }
   return true;
 }
 

@@ -213,6 +213,68 @@ TEST(SynFlood, FullAcceptQueueDropsTheAckAndTheDataBringsItAgain) {
   EXPECT_EQ(t.tcp().connection_count(), 2u);
 }
 
+/// A queue of two is full and answers the peer's SYN with a cookie, whose number this is; then there is room,
+/// and the SYN, which was sent again meanwhile, becomes a request.
+SeqNum cookie_beside_a_request(TcpScript& t) {
+  flood(t, 2);
+  t.inject(syn().mss(1460));
+  t.expect(synack());
+  const SeqNum cookie = t.our_iss();
+  t.from_port(50'000).inject(rst(1));
+  t.from_port(40'000).inject(syn().mss(1460));
+  t.expect(synack());
+  EXPECT_EQ(t.tcp().request_count(), 2u);
+  return cookie;
+}
+
+TEST(SynFlood, CookieIsGoodBesideTheRequestOfTheSameSyn) {
+  rfc("4987", "3.6", "a cookie is good also where the same SYN, sent again, found room since");
+  TcpScript t(small_queue(2, Mode::kWhenFull));
+  t.listen();
+  const SeqNum cookie = cookie_beside_a_request(t);
+  const std::uint32_t behind = SeqNum::distance(t.our_iss(), cookie);
+  EXPECT_NE(behind, 0u);
+  t.inject(ack(1 + behind));
+  t.expect_nothing();
+  EXPECT_EQ(t.count(Counter::kSyncookiesRecv), 1u);
+  EXPECT_EQ(t.tcp().request_count(), 1u);
+  ASSERT_TRUE(t.accept());
+  t.inject(data(1, 101).ack(1 + behind));
+  t.expect(ack(101));
+  EXPECT_EQ(t.read(), 100u);
+}
+
+TEST(SynFlood, NeitherCookieNorAnswerIsAnsweredWithReset) {
+  TcpScript t(small_queue(2, Mode::kWhenFull));
+  t.listen();
+  const SeqNum cookie = cookie_beside_a_request(t);
+  const std::uint32_t wrong = 1001 + SeqNum::distance(t.our_iss(), cookie);
+  t.inject(ack(wrong));
+  t.expect(rst(wrong));
+  EXPECT_EQ(t.count(Counter::kSyncookiesFailed), 1u);
+  EXPECT_EQ(t.tcp().request_count(), 2u);
+  t.inject(ack(1));
+  EXPECT_EQ(t.tcp().request_count(), 1u);
+}
+
+TEST(SynFlood, FullAcceptQueueKeepsTheRequestBesideACookie) {
+  TcpScript t(small_queue(2, Mode::kWhenFull));
+  t.listen(0);
+  const SeqNum cookie = cookie_beside_a_request(t);
+  const std::uint32_t behind = SeqNum::distance(t.our_iss(), cookie);
+  t.from_port(50'001).inject(ack(1));
+  t.from_port(40'000).inject(ack(1 + behind));
+  t.expect_nothing();
+  EXPECT_EQ(t.count(Counter::kListenOverflows), 1u);
+  EXPECT_EQ(t.tcp().request_count(), 1u);
+  ASSERT_TRUE(t.accept()) << "of port 50001";
+  t.from_port(50'001).inject(rst(1));
+  t.from_port(40'000).inject(ack(1 + behind));
+  t.expect_nothing();
+  EXPECT_EQ(t.tcp().request_count(), 0u);
+  EXPECT_TRUE(t.accept());
+}
+
 TEST(SynFlood, CookiesCanBeTheRule) {
   TcpScript t(small_queue(100, Mode::kAlways));
   t.establish();
