@@ -79,14 +79,14 @@ class Idle(Row):
             if left < SECONDS_TO_ACCEPT - SECONDS_TO_HEAL:
                 times += 1
                 crowd.signal(signal.SIGUSR1)
-                crowd.wait_for(rf"(?s)(^acknowledged.*){{{times}}}", SECONDS_TO_ACCEPT)
+                crowd.wait_for("^acknowledged", SECONDS_TO_ACCEPT, times)
             time.sleep(0.5)
 
 
 def open_connections(server):
     reports = len(re.findall("^stats end", server.output(), re.MULTILINE))
     server.signal(signal.SIGUSR1)
-    server.wait_for(rf"(?s)(^stats end.*){{{reports + 1}}}")
+    server.wait_for("^stats end", times=reports + 1)
     return int(re.findall(r"^stats echo\.Open (\d+)", server.output(), re.MULTILINE)[-1])
 
 

@@ -13,7 +13,7 @@ using wire::TcpFlags;
 
 constexpr std::uint16_t kFirstPort = 1024;
 constexpr std::size_t kPorts = 65536 - kFirstPort;
-constexpr std::size_t kHandshakes = 1024;  // at once, so that no queue of the server's overflows
+constexpr std::size_t kHandshakes = 256;  // at once, so that no queue of the server's overflows
 constexpr std::uint32_t kRequest = 64;
 constexpr std::uint8_t kRequestByte = 0x5a;
 constexpr auto kLost = std::chrono::milliseconds(500);

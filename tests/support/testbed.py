@@ -73,14 +73,15 @@ class Program:
     def running(self):
         return self._process.poll() is None
 
-    def wait_for(self, pattern, seconds=10):
-        """Waits until the output matches; fails when the program ends or the time is over."""
+    def wait_for(self, pattern, seconds=10, times=1):
+        """Waits until the output matches, so many times; fails when the program ends or the time is over."""
         deadline = time.monotonic() + seconds
         while True:
-            found = re.search(pattern, self.output(), re.MULTILINE)
-            if found:
-                return found
-            if not self.running() and not re.search(pattern, self.output(), re.MULTILINE):
+            running = self.running()
+            found = list(re.finditer(pattern, self.output(), re.MULTILINE))
+            if len(found) >= times:
+                return found[times - 1]
+            if not running:
                 raise Failure(f"{self.describe()} ended with status {self._process.returncode}: {self.output().strip()}")
             if time.monotonic() > deadline:
                 raise Failure(f"{self.describe()} did not say {pattern!r} in {seconds} s: {self.output().strip()}")
