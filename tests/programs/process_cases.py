@@ -80,7 +80,8 @@ def leaving(bench, how):
 @watched()
 def killed_server(bench, number):
     """The peer of a program that is killed, or crashes, is told so at once: by a reset."""
-    server = start_redis(bench, True)
+    # Of a crash it would report first, and test all memory by writing there, that of threads at work, too.
+    server = start_redis(bench, True, "--crash-log-enabled", "no", "--crash-memcheck-enabled", "no")
     with bench.connect_from_kernel(STACK, 6379) as idle, bench.connect_from_kernel(STACK, 6379) as busy:
         idle.sendall(b"PING\r\n")
         expect(idle.recv(100) == b"+PONG\r\n", "no answer")
