@@ -91,7 +91,7 @@ class Crowd {
   Port port_;
   std::optional<MacAddress> server_mac_;
   std::vector<Peer> peers_;
-  std::size_t opened_ = 0, first_waiting_ = 0, waiting_ = 0, acknowledged_, reset_ = 0;
+  std::size_t opened_ = 0, first_waiting_ = 0, waiting_ = 0, acknowledged_ = 0, reset_ = 0;
   Clock::time_point last_allowance_, last_resend_;
   double allowed_ = 0;
   PacketQueue out_, in_;
