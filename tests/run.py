@@ -150,15 +150,21 @@ def count_gtest(path, outcome):
     return True
 
 
+def complaint(comments):
+    """The line of a failed case's comments that says most."""
+    lines = [line[1:].strip() for line in comments.splitlines()] or [""]
+    return lines[-1 if lines[0].startswith("Traceback ") else 0]
+
+
 def count_tap(text, outcome):
-    for match in re.finditer(r"^(not ok|ok)\b(.*)$", text, re.MULTILINE):
+    for match in re.finditer(r"^(not ok|ok)\b(.*)\n?((?:#.*\n?)*)", text, re.MULTILINE):
         if re.search(r"#\s*skip", match.group(2), re.IGNORECASE):
             outcome.skipped += 1
         elif match.group(1) == "ok":
             outcome.passed += 1
         else:
             outcome.failed += 1
-            outcome.failures.append(one_line(match.group(2)))
+            outcome.failures.append(one_line(f"{match.group(2)}: {complaint(match.group(3))}").removesuffix(":"))
     plan = re.search(r"^1\.\.(\d+)", text, re.MULTILINE)
     return int(plan.group(1)) if plan else None
 
