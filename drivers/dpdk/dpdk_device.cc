@@ -12,7 +12,7 @@ namespace {
 constexpr Duration kShortestSleep = 20us;
 constexpr Duration kLongSleep = 1ms;
 constexpr Duration kLongestSleep = 4ms;
-/// When a full device is tried again, as no descriptor tells.
+/// When a full device is tried again at first, as no descriptor tells.
 constexpr Duration kRetryFull = 50us;
 constexpr Duration kAwaitPeer = 100ms;
 
@@ -48,7 +48,7 @@ std::size_t DpdkDevice::rx_burst(PacketPool& pool, PacketQueue& out, std::size_t
   return received;
 }
 
-std::size_t DpdkDevice::tx_burst(PacketQueue& packets, Instant /*now*/) {
+std::size_t DpdkDevice::tx_burst(PacketQueue& packets, Instant now) {
   const Port::Use use(*port_, queues_);
   if (!use) {
     const std::size_t dropped = packets.size();
@@ -58,6 +58,7 @@ std::size_t DpdkDevice::tx_burst(PacketQueue& packets, Instant /*now*/) {
   }
   const LcoreScope scope(queues_.lcore);
   const std::size_t taken = queues_.tx.send(packets, stats_);
+  if (taken != 0) last_taken_ = now;
   if (queues_.tx.full()) ++stats_.tx_full;
   return taken;
 }
@@ -77,7 +78,7 @@ void DpdkDevice::release_packets() {
 std::span<const WaitFd> DpdkDevice::wait_fds() {
   const Port::Use use(*port_, queues_);
   wait_fds_[0] = {queues_.event_fd.get(), true, false};
-  wait_fds_[1] = {use ? port_->interrupts().fd(queue_) : -1, true, false};
+  wait_fds_[1] = {use && !interrupt_stuck_ ? port_->interrupts().fd(queue_) : -1, true, false};
   return {wait_fds_.data(), wait_fds_[1].fd >= 0 ? 2u : 1u};
 }
 
@@ -85,24 +86,28 @@ bool DpdkDevice::arm() {
   const Port::Use use(*port_, queues_);
   if (!use) return false;
   if (!armed_) {
-    port_->interrupts().clear(queue_);
+    interrupt_stuck_ = !port_->interrupts().clear(queue_);
     port_->interrupts().set(queue_, true);
     armed_ = true;
   }
   const LcoreScope scope(queues_.lcore);
-  return queues_.rx.look();
+  const bool frames = queues_.rx.look();
+  if (interrupt_stuck_ && !frames) ++stuck_sleeps_;
+  return frames;
 }
 
 void DpdkDevice::disarm() {
   armed_ = false;
-  if (!interrupt_seen_) interrupt_seen_ = port_->interrupts().pending(queue_);
+  if (!interrupt_seen_ && !interrupt_stuck_) interrupt_seen_ = port_->interrupts().pending(queue_);
   port_->interrupts().set(queue_, false);
 }
 
 Duration DpdkDevice::max_sleep(Instant now) const {
-  if (tx_full()) return kRetryFull;
+  // Of a peer that takes nothing at all, a paused virtual machine, less is expected as time goes by.
+  if (tx_full()) return std::clamp<Duration>((now - last_taken_) / 8, kRetryFull, kLongestSleep);
   if (owns_link() && port_->ready() && port_->awaits_peer()) return kAwaitPeer;
-  if (!port_->ready() || (wait_fds_[1].fd >= 0 && interrupt_seen_)) return Duration::max();
+  if (!port_->ready() || (wait_fds_[1].fd >= 0 && interrupt_seen_ && !interrupt_stuck_))
+    return Duration::max();
   const Duration quiet = now - last_frame_;
   return std::clamp<Duration>(quiet / 8, kShortestSleep,
                               std::clamp<Duration>(quiet / 256, kLongSleep, kLongestSleep));
@@ -135,7 +140,8 @@ std::vector<std::pair<std::string, std::uint64_t>> DpdkDevice::extended_stats() 
   std::vector<std::pair<std::string, std::uint64_t>> all{
       {"RxMbufsLent", rx.lent},           {"RxCopiedOut", rx.copied_out},
       {"RxBadChecksum", rx.bad_checksum}, {"TxBytesAttached", tx.bytes_attached},
-      {"TxBytesCopied", tx.bytes_copied}, {"TxNoMbufs", tx.no_mbufs}};
+      {"TxBytesCopied", tx.bytes_copied}, {"TxNoMbufs", tx.no_mbufs},
+      {"RxInterruptStuck", stuck_sleeps_}};
   if (port_->is_vhost()) {
     all.emplace_back("RxAskedAhead", queues_.rx.vhost_ring().asked());
     all.emplace_back("TxAskedAhead", queues_.tx.vhost_ring().asked());

@@ -52,8 +52,12 @@ class DpdkDevice final : public NetDevice {
   /// Its interrupt has woken us once. Until then nothing relies on it: with some devices (82574, in
   /// DPDK 22.11) it can be turned on and never comes.
   bool interrupt_seen_ = false;
-  bool link_told_ = true;  ///< what take_event() has told; a stack starts with the link up
+  /// It could not be taken off its descriptor, which would end each sleep at once: the next is by time.
+  bool interrupt_stuck_ = false;
+  std::uint64_t stuck_sleeps_ = 0;  ///< that were
+  bool link_told_ = true;           ///< what take_event() has told; a stack starts with the link up
   Instant last_frame_{};
+  Instant last_taken_{};  ///< when the device took the last frame to send
   std::array<WaitFd, 2> wait_fds_;
 };
 

@@ -1,6 +1,9 @@
 #include "dpdk/rx_interrupts.h"
 
 #include <rte_ethdev.h>
+#include <unistd.h>
+
+#include <cstdint>
 
 #include "dpdk/vhost_peer.h"
 #include "dpdk/wake_fd.h"
@@ -28,13 +31,17 @@ bool RxInterrupts::pending(std::uint16_t queue) const {
   return is_readable(fd(queue));
 }
 
-void RxInterrupts::clear(std::uint16_t queue) {
-  // vhost's descriptor is an epoll set around the one that the peer writes to, which nobody else reads.
+bool RxInterrupts::clear(std::uint16_t queue) {
+  const int wake = fd(queue);
+  if (!is_readable(wake)) return true;
   if (vhost_peer_ != nullptr) {
+    // vhost's descriptor is an epoll set around the one that the peer writes to, and those that it replaced.
     vhost_peer_->take_kick(queue);
-  } else {
-    take_wake(fd(queue));
+  } else if (!take_wake(wake)) {
+    std::uint64_t count = 0;
+    (void)!::read(wake, &count, sizeof count);  // a device's own, where nobody else reads
   }
+  return !is_readable(wake);
 }
 
 }  // namespace millrace::drivers::dpdk

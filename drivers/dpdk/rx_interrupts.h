@@ -21,8 +21,9 @@ class RxInterrupts {
   void set(std::uint16_t queue, bool on);
   /// The descriptor is readable.
   [[nodiscard]] bool pending(std::uint16_t queue) const;
-  /// Takes off that descriptor what woke its sleeper.
-  void clear(std::uint16_t queue);
+  /// Takes off that descriptor what woke its sleeper. False: it is readable still, and would end each sleep
+  /// at once.
+  [[nodiscard]] bool clear(std::uint16_t queue);
 
  private:
   std::uint16_t port_ = 0;

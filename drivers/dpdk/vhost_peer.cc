@@ -88,7 +88,8 @@ void VhostPeer::meet(std::uint16_t port, bool started) {
   peers().by_number[vid] = this;
   vid_ = vid;
   messages_ = Messages::none;
-  attach();
+  take_kicks();
+  attach_rings();
 }
 
 void VhostPeer::lose() {
@@ -114,12 +115,7 @@ int VhostPeer::find() const {
 
 void VhostPeer::take_kick(std::uint16_t queue) {
   const std::lock_guard guard(peers().mutex);
-  take_wake(kicks_[queue].get());
-}
-
-void VhostPeer::attach() {
-  take_kicks();
-  if (has_split_rings(vid_)) attach_rings();
+  (void)take_wake(kicks_[queue].get());
 }
 
 void VhostPeer::take_kicks() {
@@ -132,6 +128,7 @@ void VhostPeer::take_kicks() {
 }
 
 void VhostPeer::attach_rings() {
+  if (!has_split_rings(vid_)) return;
   const PeerMemory memory = memory_of(vid_);
   for (std::uint16_t number = 0; VhostRing* const ring : rings_) {
     rte_vhost_vring vring{};
@@ -160,9 +157,12 @@ rte_vhost_msg_result VhostPeer::before_message(int vid, void* /*message*/) {
 rte_vhost_msg_result VhostPeer::after_message(int vid, void* /*message*/) {
   const std::lock_guard guard(peers().mutex);
   const auto at = peers().by_number.find(vid);
-  if (at != peers().by_number.end() && at->second->messages_ == Messages::one) {
-    at->second->messages_ = Messages::none;
-    at->second->attach();
+  if (at == peers().by_number.end()) return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+  VhostPeer& peer = *at->second;
+  peer.take_kicks();
+  if (peer.messages_ == Messages::one) {
+    peer.messages_ = Messages::none;
+    peer.attach_rings();
   }
   return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }

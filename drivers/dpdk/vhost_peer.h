@@ -50,7 +50,6 @@ class VhostPeer {
   static rte_vhost_msg_result after_message(int vid, void* message);
   /// By which librte_vhost knows the peer; -1: none is certain.
   [[nodiscard]] int find() const;
-  void attach();
   void attach_rings();
   void take_kicks();
   void detach();

@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -14,13 +13,10 @@ bool is_readable(int fd) {
   return fd >= 0 && ::poll(&one, 1, 0) == 1;
 }
 
-void take_wake(int fd) {
-  if (!is_readable(fd)) return;
+bool take_wake(int fd) {
   std::uint64_t count = 0;
   const iovec to{&count, sizeof count};
-  // Not every file knows how not to wait; those that do not are not shared with others.
-  if (::preadv2(fd, &to, 1, -1, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP)
-    (void)!::read(fd, &count, sizeof count);
+  return ::preadv2(fd, &to, 1, -1, RWF_NOWAIT) >= 0 || errno != EOPNOTSUPP;
 }
 
 }  // namespace millrace::drivers::dpdk

@@ -199,7 +199,9 @@ TEST_F(DpdkTest, IsFullWhenTheRingIsAndTakesTheRestLater) {
   EXPECT_LT(taken, kFrames);
   EXPECT_EQ(out.size(), kFrames - taken);
   EXPECT_TRUE(device->tx_full());
-  EXPECT_LT(device->max_sleep(kStart), 1ms);
+  EXPECT_EQ(device->max_sleep(kStart), 50us);
+  EXPECT_EQ(device->max_sleep(kStart + 1ms), 125us);
+  EXPECT_EQ(device->max_sleep(kStart + 10s), 4ms);
   EXPECT_EQ(device->stats().tx_full, 1u);
   std::size_t received = 0;
   while (taken < kFrames) {

@@ -31,6 +31,7 @@ class VhostUser:
         os.ftruncate(self._file, MEMORY)
         self.memory = mmap.mmap(self._file, MEMORY)
         self._events = []
+        self.kick = None
 
     def close(self):
         self._socket.close()
@@ -66,6 +67,15 @@ class VhostUser:
         region = struct.pack("<QQQQ", ADDRESS, size, ADDRESS, 0)
         return self.send(SET_MEM_TABLE, struct.pack("<II", 1, 0) + region, [self._file if file is None else file], NEED_REPLY)
 
+    def take_memory_away(self):
+        """The other end has none that it may use, from now on."""
+        self.enable(False)
+        ends = os.pipe()
+        if self.set_memory(ends[0], 2 * MEMORY) == 0:
+            raise RuntimeError("a pipe was taken for memory")
+        for end in ends:
+            os.close(end)
+
     def set_ring(self, index, descriptors=0, used=USED, first=0):
         """All but its descriptors for events; `first` is the next buffer that the other end takes."""
         at = ADDRESS + index * QUEUE
@@ -91,9 +101,15 @@ class VhostUser:
         for index in (0, 1):
             self.set_ring(index)
             for request in (SET_VRING_CALL, SET_VRING_KICK):
-                self._events.append(os.eventfd(0))
-                self.tell(request, struct.pack("<Q", index), self._events[-1:])
+                self.set_event(request, index)
         self.enable(True)
+
+    def set_event(self, request, index, file=None):
+        """Another descriptor by which the other end is woken, or wakes: a new eventfd, or `file`, which is closed with the rest."""
+        self._events.append(os.eventfd(0) if file is None else file)
+        self.tell(request, struct.pack("<Q", index), self._events[-1:])
+        if (request, index) == (SET_VRING_KICK, 1):
+            self.kick = self._events[-1]
 
     def offer_frames(self, count=64, length=60, number=None):
         """The other end finds so many, all in one and the same place, of no known protocol; `number` is what is said to
@@ -105,7 +121,7 @@ class VhostUser:
         struct.pack_into("<H", self.memory, frame + 12 + 12, 0xb588)  # a type for local experiments
         index = (self.used() + count) & 0xffff
         struct.pack_into("<H", self.memory, at + AVAILABLE + 2, index)
-        os.eventfd_write(self._events[3], 1)
+        os.write(self.kick, struct.pack("<Q", 1))
         return index
 
     def used(self):
