@@ -148,6 +148,8 @@ bool Listener::on_cookie(const FlowKey& key, Segment& segment, Instant now, Requ
   Handshake handshake;
   handshake.irs = segment.seq - 1;
   handshake.iss = segment.ack - 1;
+  // The peer has given up one that answered an earlier SYN.
+  if (request != nullptr && handshake.irs != request->handshake.irs) return false;
   const auto mss = tcp_.syn_cookies().check(key, handshake.irs, handshake.iss, now);
   if (!mss) {
     tcp_.count(Counter::kSyncookiesFailed);

@@ -214,15 +214,15 @@ TEST(SynFlood, FullAcceptQueueDropsTheAckAndTheDataBringsItAgain) {
 }
 
 /// A queue of two is full and answers the peer's SYN with a cookie, whose number this is; then there is room,
-/// and the SYN, which was sent again meanwhile, becomes a request.
-SeqNum cookie_beside_a_request(TcpScript& t) {
+/// and the SYN, which was sent again meanwhile, or `second`, becomes a request.
+SeqNum cookie_beside_a_request(TcpScript& t, const Seg& second = syn().mss(1460)) {
   flood(t, 2);
   t.inject(syn().mss(1460));
   t.expect(synack());
   const SeqNum cookie = t.our_iss();
   t.from_port(50'000).inject(rst(1));
-  t.from_port(40'000).inject(syn().mss(1460));
-  t.expect(synack());
+  t.from_port(40'000).inject(second);
+  t.expect(synack().ack(second.at.value_or(0) + 1));
   EXPECT_EQ(t.tcp().request_count(), 2u);
   return cookie;
 }
@@ -255,6 +255,17 @@ TEST(SynFlood, NeitherCookieNorAnswerIsAnsweredWithReset) {
   EXPECT_EQ(t.tcp().request_count(), 2u);
   t.inject(ack(1));
   EXPECT_EQ(t.tcp().request_count(), 1u);
+}
+
+TEST(SynFlood, CookieOfAnotherSynIsNotGoodBesideARequest) {
+  TcpScript t(small_queue(2, Mode::kWhenFull));
+  t.listen();
+  const SeqNum cookie = cookie_beside_a_request(t, syn().seq(0u - 1000).mss(1460));
+  const std::uint32_t behind = SeqNum::distance(t.our_iss(), cookie);
+  t.inject(ack(1 + behind));
+  t.expect(rst(1 + behind));
+  EXPECT_EQ(t.count(Counter::kSyncookiesRecv), 0u);
+  EXPECT_EQ(t.tcp().request_count(), 2u);
 }
 
 TEST(SynFlood, FullAcceptQueueKeepsTheRequestBesideACookie) {
