@@ -75,10 +75,12 @@ int connect_to(const std::string& path) {
   }
 }
 
-void send_all(int fd, std::string_view text) {
+/// False: the program ends just now.
+bool send_all(int fd, std::string_view text) {
   // A request fits into any socket buffer.
-  if (send(fd, text.data(), text.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(text.size()))
-    throw CannotAsk(text_of(errno));
+  if (send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size())) return true;
+  if (errno != EPIPE && errno != ECONNRESET) throw CannotAsk(text_of(errno));
+  return false;
 }
 
 /// Lines of a nonblocking stream.
@@ -111,6 +113,7 @@ class LineReader {
       if (got > 0) buffer_.append(piece.data(), static_cast<std::size_t>(got));
       if (got >= 0) return got > 0;
       if (errno == EINTR) continue;
+      if (errno == ECONNRESET) return false;  // it has ended, and what it was asked was not read
       if (errno != EAGAIN) throw CannotAsk(text_of(errno));
       pollfd entry{fd_, POLLIN, 0};
       const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(kPatience);
@@ -145,7 +148,7 @@ bool ask_one(const posix::ControlFile& file, std::string_view request,
              const std::function<void(const Instance&, std::string_view)>& visit) {
   const Descriptor socket(connect_to(file.path));
   if (socket.get() < 0) return false;
-  send_all(socket.get(), request);
+  if (!send_all(socket.get(), request)) return false;
   LineReader lines(socket.get());
   std::string_view line;
   // One that ends just now says nothing.

@@ -4,7 +4,10 @@ import json
 import os
 import re
 import signal
+import socket
 import tempfile
+import threading
+import time
 
 from harness import PEER, STACK, expect
 
@@ -90,6 +93,7 @@ def sockets(bench, tools):
     echo, stuck = clients.wait_for(r"^ports (\d+) (\d+)").groups()
     bench.start(["python3", "-c", HALF_OPEN], bench.peer).succeed()
 
+    bench.until("the SYN has come", lambda: "SYN-RECV" in tools.say("ss", "-tan"), 10)
     table = rows(tools.say("ss", "-tuanp"))
     find(table, "udp", "UNCONN", "0.0.0.0:7", "0.0.0.0:*")
     for port in (7, 9, 19):
@@ -138,9 +142,14 @@ def details(bench, tools):
 
     _, ours = connection(tools.say("ss", "-tin"), echo)
     theirs = connection(bench.in_peer("ss", "-tin"), echo)[1]
-    for here, there in (("bytes_sent", "bytes_received"), ("bytes_received", "bytes_sent"), ("mss", "mss"),
-                        ("pmtu", "pmtu"), ("data_segs_in", "data_segs_out")):
-        expect(number(ours, here) == number(theirs, there), f"{here}: ours {ours}, the kernel's {theirs}")
+    for name in ("mss", "pmtu"):
+        expect(number(ours, name) == number(theirs, name), f"{name}: ours {ours}, the kernel's {theirs}")
+    expect(number(ours, "data_segs_in") == number(theirs, "data_segs_out"), f"data_segs: ours {ours}, the kernel's {theirs}")
+    for sender, receiver in ((ours, theirs), (theirs, ours)):
+        # What was sent again counts as sent; it is not told where there is none.
+        again = re.search(r"(?<!\S)bytes_retrans:(\d+)", sender)
+        expect(number(sender, "bytes_sent") - int(again[1] if again else 0) == number(receiver, "bytes_received"),
+               f"bytes: ours {ours}, the kernel's {theirs}")
     for name in ("cwnd", "segs_in", "segs_out", "advmss", "rcvmss", "lastsnd", "lastrcv", "lastack", "rcv_space",
                  "snd_wnd"):
         number(ours, name)
@@ -243,6 +252,27 @@ def nobody(_bench, tools):
     expect(not os.listdir(tools.directory), "what it left behind stays")
 
 
+@with_tools
+def ending(_bench, tools):
+    """A program that ends while it is asked is no failure."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(os.path.join(tools.directory, f"{os.getpid()}.sock"))
+        listener.listen()
+
+        def end_without_reading():
+            for _ in range(20):
+                listener.accept()[0].close()
+        program = threading.Thread(target=end_without_reading, daemon=True)
+        program.start()
+        for _ in range(20):
+            out = tools.say("ss")
+            expect(len(out.splitlines()) <= 2 and "cannot be asked" not in out, out)
+        program.join(10)
+        asking = tools.start("ss")  # nobody accepts it any more
+        time.sleep(0.2)
+    expect(asking.wait(10) == 0 and "cannot be asked" not in asking.output(), asking.output())
+
+
 BAD_USAGE = (
     # arguments, status, what the line says
     ([], 2, r"ss, stats"),
@@ -275,4 +305,5 @@ def add_cases(add):
     add("millrace ss: columns", columns)
     add("millrace stats", counters)
     add("millrace: nobody there", nobody)
+    add("millrace: a program that ends", ending)
     add("millrace: bad usage", bad_usage)
