@@ -461,6 +461,7 @@ def everything(options, fast):
         if run.build("build-tsan", clang, THREAD, ["tests/posix/test-posix"]):
             suites = run.suites("build-tsan", lambda suite: suite.name == "posix")
             for suite in suites:
+                suite.timeout *= SANITIZED_FACTOR
                 suite.environment["GTEST_FILTER"] = NOT_UNDER_TSAN
             run.run_suites(suites, "tsan/")
     return run.finish()

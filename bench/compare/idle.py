@@ -48,9 +48,11 @@ class Idle(Row):
         time.sleep(0.3)
         before, slab_before = sum(server.resident_bytes() for server in servers), meminfo("Slab")
         asleep_after = SECONDS_TO_FALL_ASLEEP + self.connections / ASLEEP_A_SECOND
+        stay = SECONDS_TO_ACCEPT + asleep_after + self.seconds + MORE_SECONDS
         crowd = place.start_crowd(column, "--connections", self.connections, "--port", FIRST_PORT, "--ports", len(servers),
-                                  "--seconds", SECONDS_TO_ACCEPT + asleep_after + self.seconds + MORE_SECONDS)
+                                  "--seconds", stay)
         crowd.wait_for("^connected", SECONDS_TO_CONNECT)
+        end = time.monotonic() + stay
         self.wait_for_all(column, servers, crowd)
 
         def bytes_each():
@@ -63,7 +65,7 @@ class Idle(Row):
             time.sleep(asleep_after)
             later = bytes_each()
         share = core_percent(servers, self.seconds)
-        expect(crowd.running(), "the connections were closed meanwhile")
+        expect(crowd.running() and time.monotonic() < end, "the connections were closed meanwhile")
         crowd.signal(signal.SIGTERM)
         place.result_of(crowd)
         return {"bytes_each": later, "first_bytes_each": first, "core_percent": share}

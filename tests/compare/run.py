@@ -103,7 +103,7 @@ def paced_turns(bench):
     program = load(bench, "rr", "--turns", "--connections", 20, "--rate", 3000)
     asked = []
     for rate in ("", " 3000", " 1000", " 500", ""):
-        program.write(f"0.1{rate}\n")
+        program.write(f"0.5{rate}\n")
         program.wait_for(rf"\A(ready\n)(\{{.*\}}\n){{{len(asked) + 1}}}\Z")
         asked.append(json.loads(program.output().splitlines()[-1])["asked_rate"])
     expect(asked == [3000, 3000, 1000, 500, 3000], f"asked {asked}")

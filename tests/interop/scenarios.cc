@@ -4,11 +4,15 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <string_view>
 #include <thread>
 #include <vector>
+
+#include "common/stack_api.h"
 
 namespace millrace::interop {
 
@@ -203,9 +207,24 @@ void server_closes_unread(const Stage& /*stage*/, Conversation& talk) {
   close_unread(talk);
 }
 
+/// Until the stack has refused something.
+void await_reset_sent() {
+  static std::uint64_t sent;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  for (sent = 0; sent == 0; std::this_thread::sleep_for(std::chrono::milliseconds(10))) {
+    if (std::chrono::steady_clock::now() > end) throw Unexpected("nothing was refused");
+    apps::visit_stack_counters([](const char* name, std::uint64_t value) {
+      if (std::string_view(name) == "tcp.TcpOutRsts") sent = value;
+    });
+  }
+}
+
 // Data that comes for a socket that is closed is answered with RST, and the next send fails.
 void close_early(Conversation& talk) {
   talk.expect_text("first");
+  talk.close();
+  // The stack goes with its process, which a kernel does not: who is gone refuses nothing.
+  if (&talk.api() == &apps::stack_sockets()) await_reset_sent();
 }
 void write_into_closed(Conversation& talk) {
   talk.send_text("first");

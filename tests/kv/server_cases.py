@@ -91,8 +91,8 @@ def expires_by_itself(bench, *options):
     with connect(bench) as client:
         time.sleep(0.2)
         client.call("SET", "key", b"x" * MB, "PX", "100")
-        time.sleep(0.4)
-        expect(info(client, b"expired_keys") == 1 and info(client, b"used_memory") < MB / 2, client.call("INFO"))
+        bench.until("it has expired", lambda: info(client, b"expired_keys") == 1, 10)
+        expect(info(client, b"used_memory") < MB / 2, client.call("INFO"))
         for start in range(0, 50_000, 1000):
             for number in range(start, start + 1000):
                 client.send(resp.encode("SET", f"key{number}", "value", "PX", 1000))
@@ -108,10 +108,12 @@ def idle(bench, *options):
     with connect(bench) as client:
         client.call("SET", "key", "value")
         time.sleep(0.5)
-        before = server.cpu_seconds()
-        time.sleep(1.5)
-        spent = round(server.cpu_seconds() - before, 2)  # in whole hundredths, of which a difference of floats may be a little more
-        expect(spent <= 0.03, f"{spent} s of CPU in 1.5 s")
+        spent = []
+        while not spent or (min(spent) > 0.03 and len(spent) < 3):  # on a busy machine what little there is takes longer
+            before = server.cpu_seconds()
+            time.sleep(1.5)
+            spent.append(round(server.cpu_seconds() - before, 2))  # in whole hundredths, of which a difference of floats may be a little more
+        expect(min(spent) <= 0.03, f"{spent} s of CPU in 1.5 s each")
 
 
 def add_cases(add):

@@ -383,6 +383,7 @@ TEST_F(Signals, DoNotEndARecvWithRestart) {
   });
   let_it_sleep();
   pthread_kill(reader.native_handle(), SIGUSR1);
+  for (int waited = 0; handled == 0 && waited < 100; ++waited) let_it_sleep();
   let_it_sleep();
   EXPECT_EQ(handled, 1);
   EXPECT_EQ(mr_send(client, "x", 1, 0), 1);

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <thread>
 
 #include "differential_cases.h"
@@ -111,12 +112,23 @@ void recvmsg(Script& s, int fd, size_t size = 20, int flags = 0, size_t room = 5
   if (result >= 0) note_control(s, message);
 }
 
+/// The kernel starts to stamp what comes in some time after the first socket has asked for it, and goes on
+/// while there is one.
+void let_kernel_stamp() {
+  static const int asking = [] {
+    const int fd = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);  // nobody's but the kernel's
+    constexpr int kOn = 1;
+    if (::setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &kOn, sizeof kOn) != 0) std::abort();
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    return fd;
+  }();
+  (void)asking;
+}
+
 void request(Script& s, int fd, int level, std::initializer_list<int> options) {
   for (const int option : options) {
+    if (level == SOL_SOCKET && (option == SO_TIMESTAMP || option == SO_TIMESTAMPNS)) let_kernel_stamp();
     s.setsockopt(fd, level, option, 1);
-    // The kernel starts to stamp what comes in some time after the first socket has asked for it.
-    if (level == SOL_SOCKET && (option == SO_TIMESTAMP || option == SO_TIMESTAMPNS))
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
 }
 

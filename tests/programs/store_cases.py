@@ -107,7 +107,14 @@ def redis_reconnects(bench, seconds=600 if SOAK else 6):
     def load(count):
         options = ["-c", rng.randrange(1, 100), "-n", count, "-P", rng.choice([1, 1, 4, 16]), "-k", rng.choice([0, 1])]
         return bench.on_kernel("redis-benchmark", "-h", STACK, *options, "-d", rng.randrange(1, 3000), "-t", "set,get", "--csv")
+
+    def await_no_clients():
+        """A client that was killed goes when all that it had sent is read, 16 KB in each turn of redis' loop."""
+        expect_back(f"seed {seed}: redis' clients", 1,
+                    lambda: int(re.search(r"connected_clients:(\d+)", redis_cli(bench, True, "info", "clients"))[1]))
+
     load(2000).succeed(60)
+    await_no_clients()
     time.sleep(0.5)
 
     def own_threads():
@@ -128,9 +135,7 @@ def redis_reconnects(bench, seconds=600 if SOAK else 6):
         out = client.succeed(60)
         expect("rror" not in out and out.count("\n") >= 3, f"seed {seed}: {out}")
         expect(redis_cli(bench, True, "ping").strip() == "PONG", f"seed {seed}: no PONG")
-    # A client that was killed goes when all that it had sent is read, 16 KB in each turn of redis' loop.
-    expect_back(f"seed {seed}: redis' clients", 1,
-                lambda: int(re.search(r"connected_clients:(\d+)", redis_cli(bench, True, "info", "clients"))[1]))
+    await_no_clients()
     expect_back("descriptors and threads", before, lambda: (descriptors(program), own_threads()))
 
 

@@ -131,8 +131,13 @@ def haproxy(bench):
         before = [count_requests(bench, "/ping", name) for name in ("first", "second")]
         for _ in range(20):
             expect(get(bench, True, "/ping", port).endswith("pong\n"), "no pong")
-        after = [count_requests(bench, "/ping", name) for name in ("first", "second")]
-        shares = [now - then for then, now in zip(before, after)]
+        shares = []
+
+        def all_logged():
+            after = [count_requests(bench, "/ping", name) for name in ("first", "second")]
+            shares[:] = [now - then for then, now in zip(before, after)]
+            return sum(shares) >= 20
+        bench.until("20 requests are in the servers' logs", all_logged, 10)
         expect(shares == [10, 10], f"20 requests were shared as {shares}")
         load_http(bench, True, f"http://{STACK}:{port}/ping", 20_000 if SOAK else 2000)
     expect("DOWN" not in balancer.output(), balancer.output())

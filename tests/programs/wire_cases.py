@@ -56,7 +56,7 @@ def socat_stream(bench, on_stack):
     server.succeed(20)
     expect_same(source, arrived)
     # Echoed by a child of socat's, over a pipe; the answer comes back on the same connection.
-    server = bench.server(on_stack, "socat", "-d", "-d", f"TCP-LISTEN:7778,bind={host},reuseaddr", "EXEC:cat")
+    server = bench.server(on_stack, "socat", "-d", "-d", "-t", 10, f"TCP-LISTEN:7778,bind={host},reuseaddr", "EXEC:cat")
     server.wait_for("listening on")
     with open(source, "rb") as file, open(arrived, "wb") as target:
         bench.client(on_stack, "socat", "-t", 10, "STDIO", f"TCP:{host}:7778", stdin=file, stdout=target).succeed(20)
@@ -67,11 +67,12 @@ def socat_stream(bench, on_stack):
 @watched(carries=100)
 def socat_datagrams(bench, on_stack):
     host = bench.host(on_stack)
-    server = bench.server(on_stack, "socat", "-d", "-d", f"UDP-RECVFROM:7777,bind={host}", "EXEC:tr a-z A-Z")
+    server = bench.server(on_stack, "socat", "-d", "-d", "-t", 10, f"UDP-RECVFROM:7777,bind={host}",
+                          "EXEC:tr a-z A-Z")
     server.wait_for("receiving on|starting|N ")
     time.sleep(0.3)
     with open(bench.file("text", "hello"), "rb") as file:
-        out = bench.client(on_stack, "socat", "-t", 2, "STDIO", f"UDP:{host}:7777", stdin=file).succeed(20)
+        out = bench.client(on_stack, "socat", "-t", 10, "STDIO", f"UDP:{host}:7777", stdin=file).succeed(20)
     expect(out == "HELLO", out + server.output())
 
 
@@ -82,8 +83,8 @@ IPERF = (
     ("four streams (-P 4)", ["-P", 4]),
     ("from a file (-Z)", ["-Z"]),
     # At rates at which a socket's buffer lasts while the receiver waits for a core.
-    ("datagrams (-u)", ["-u", "-b", "5M", "-l", 1400]),
-    ("datagrams from the server (-u -R)", ["-u", "-R", "-b", "5M", "-l", 1400]),
+    ("datagrams (-u)", ["-u", "-b", "2M", "-l", 1400]),
+    ("datagrams from the server (-u -R)", ["-u", "-R", "-b", "2M", "-l", 1400]),
 )
 
 
@@ -96,7 +97,7 @@ def iperf(bench, on_stack):
         said = json.loads(bench.client(on_stack, "iperf3", "-J", "-c", host, "-t", 10 if SOAK else 1, *options).succeed(40))
         expect("error" not in said, f"{name}: {said.get('error')}")
         sums = [value for key, value in said["end"].items() if key.startswith("sum")]
-        expect(sums and all(one["bits_per_second"] > 4e6 for one in sums), f"{name}: {sums}")
+        expect(sums and all(one["bits_per_second"] > 1.6e6 for one in sums), f"{name}: {sums}")
         if "-u" in options:
             lost = said["end"]["sum"]["lost_percent"]
             expect(lost < 2, f"{name}: {lost} % of the datagrams lost")
@@ -109,8 +110,9 @@ def sockperf(bench, on_stack):
     for protocol in ([], ["--tcp"]):
         server = bench.server(on_stack, "sockperf", "server", "-i", host, "-p", 11111, *protocol)
         server.wait_for("to block on socket")
-        for mode in (["ping-pong"], ["under-load", "--mps", 5000, "--burst", 10]):
-            out = bench.client(on_stack, "sockperf", *mode, "-i", host, "-p", 11111, *protocol, "-t", 5 if SOAK else 1,
+        # At a rate at which a socket's buffer lasts while the receiver waits for a core.
+        for mode in (["ping-pong"], ["under-load", "--mps", 600, "--burst", 10]):
+            out = bench.client(on_stack, "sockperf", *mode, "-i", host, "-p", 11111, *protocol, "-t", 5 if SOAK else 2,
                                "-m", 200).succeed(30)
             told = re.search(r"dropped messages = (\d+); # duplicated messages = (\d+); # out-of-order messages = (\d+)", out)
             expect(told and set(told.groups()) == {"0"}, f"{mode}: {out}")
@@ -157,7 +159,7 @@ def names(bench):
     os.makedirs(folder)
     try:
         with open(f"{folder}/resolv.conf", "w", encoding="ascii") as file:
-            file.write(f"nameserver {PEER}\noptions timeout:1 attempts:1\n")
+            file.write(f"nameserver {PEER}\noptions timeout:5 attempts:1\n")
         curl = ["curl", "-sS", "--max-time", 10, "http://host.example.test:8080/ping"]
         fetch = [PYTHON, "-c", "import urllib.request as r; print(r.urlopen('http://host.example.test:8080/ping').read())"]
         for command in (curl, [*curl, "-4"], fetch):
