@@ -70,7 +70,7 @@ class Bench(testbed.Bench):
         """The counters that the server prints on SIGUSR1."""
         seen = server.output().count("stats end")
         server.signal(signal.SIGUSR1)
-        self.until("counters", lambda: server.output().count("stats end") > seen, 5)
+        self.until("counters", lambda: server.output().count("stats end") > seen, 20)
         return {name: int(value) for name, value in
                 re.findall(r"^stats (\S+) (\d+)$", server.output().split("stats end")[seen], re.MULTILINE)}
 
