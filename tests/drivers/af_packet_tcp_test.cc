@@ -94,7 +94,9 @@ TEST_F(AfPacketTcp, ReceivesTheKernelsSuperFramesWholeAndPartial) {
       EXPECT_EQ(packet->offload.gso_segs, (payload + 1459) / 1460);
     }
     largest = std::max(largest, payload);
-    ASSERT_EQ(SeqNum::distance(kernel_seq_, tcp.seq), received.size());
+    const std::size_t at = SeqNum::distance(kernel_seq_, tcp.seq);
+    if (at + payload <= received.size()) continue;  // sent again, as its acknowledgment was late
+    ASSERT_EQ(at, received.size());
     const Bytes frame = bytes_of(*packet);
     received.insert(received.end(), frame.begin() + header, frame.end());
     FrameSpec acknowledgment = segment(SeqNum{kOurIss + 1}, 0x10);

@@ -278,6 +278,8 @@ TEST_F(AfPacket, TellsLinkDownAndUpAndWorksAgain) {
   send(*ours_, to_packet(pool_, raw_frame(60, 2, peer->mac(), ours_->mac())));
   ASSERT_TRUE(receive(*peer, 1));
   EXPECT_EQ(bytes_of(*in_.pop_front()), raw_frame(60, 2, peer->mac(), ours_->mac()));
+  // Who asks for its link waits until the kernel has noticed that it is up, and sends what is sent there.
+  ASSERT_TRUE(pair_->run(Side::kRight, "ip link show right0 >/dev/null"));
   send(*peer, to_packet(pool_, raw_frame(60, 3, ours_->mac(), peer->mac())));
   ASSERT_TRUE(receive(*ours_, 1));
   EXPECT_EQ(bytes_of(in_.front()), raw_frame(60, 3, ours_->mac(), peer->mac()));

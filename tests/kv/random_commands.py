@@ -12,7 +12,7 @@ VALUES = [b"", b"v", b"value", b"10", b"-7", b"3.5", b"a b", b"\r\n", b"\x00\xff
           b"-9223372036854775808", b" 12", b"x" * 1000, b"y" * 1024, b"z" * 5000, b"w" * 16384, b"big" * 40000]
 PATTERNS = [b"*", b"a*", b"?", b"user:*", b"user:[0-9]", b"user:[^1]", b"[", b"[a-", b"\\a", b"a\\", b"*[", b"**a**", b"", b"[c-a]",
             b"x*x", b"[\\]]", b"k*\xff*", b"*:1?", b"[^a]", b"[]", b"[^]"]
-OFFSETS = [0, 1, 2, 5, -1, -2, -5, 100, -100, 1000, 2**31, -2**31, 2**63 - 1, -2**63, 536870911, 536870912]
+OFFSETS = [0, 1, 2, 5, -1, -2, -5, 100, -100, 1000, 2**31, -2**31, 2**63 - 1, -2**63, 536870912]
 FAR = 4_000_000_000  # Unix seconds, in the year 2096
 WORDS = [b"NX", b"XX", b"GET", b"KEEPTTL", b"EX", b"PX", b"EXAT", b"PXAT", b"PERSIST", b"GT", b"LT", b"ch", b"nonsense", b"MATCH",
          b"COUNT", b"TYPE", b"REPLACE", b"DB"]
@@ -99,7 +99,9 @@ class Generator:
 
     def make_range(self):
         return self.rng.choice([lambda: [self.pick(b"GETRANGE", b"SUBSTR"), self.key(), self.offset(), self.offset()],
-                                lambda: [b"SETRANGE", self.key(), self.offset(), self.value()]])()
+                                lambda: [b"SETRANGE", self.key(), self.offset(), self.value()],
+                                # Just too long. One byte less would be 512 MB, and more than either server may have in some sequences.
+                                lambda: [b"SETRANGE", self.key(), self.pick(b"536870911", b"536870910"), b"abc"]])()
 
     def make_expire(self):
         name = self.pick(b"EXPIRE", b"PEXPIRE", b"EXPIREAT", b"PEXPIREAT")

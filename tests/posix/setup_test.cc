@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <map>
 
@@ -214,29 +215,36 @@ TEST_F(Setup, FinishClosesEverythingAndDeliversIt) {
 
 using AtExitDeathTest = Setup;
 
+/// exit() while two threads sleep in calls.
+void leave_threads_inside(mr_config config) {
+  config.device = "none";
+  if (mr_init(&config) != 0) _exit(1);
+  const int fd = mr_socket(AF_INET, SOCK_DGRAM, 0);
+  const int epoll = mr_epoll_create1(0);
+  static std::atomic<pid_t> receiver, waiter;
+  std::thread([fd] {
+    receiver = gettid();
+    char byte;
+    mr_recv(fd, &byte, 1, 0);
+    _exit(2);  // exit() must not look like EBADF to a thread that was minding its business
+  }).detach();
+  std::thread([epoll] {
+    waiter = gettid();
+    epoll_event event;
+    mr_epoll_wait(epoll, &event, 1, -1);
+    _exit(3);
+  }).detach();
+  for (const auto* const thread : {&receiver, &waiter}) {
+    while (*thread == 0) std::this_thread::yield();
+    until_asleep(*thread);
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  exit(0);
+}
+
 TEST_F(AtExitDeathTest, ThreadsInsideStayThereAndNothingCrashes) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(
-      {
-        mr_config config = empty();
-        config.device = "none";
-        if (mr_init(&config) != 0) _exit(1);
-        const int fd = mr_socket(AF_INET, SOCK_DGRAM, 0);
-        const int epoll = mr_epoll_create1(0);
-        std::thread([fd] {
-          char byte;
-          mr_recv(fd, &byte, 1, 0);
-          _exit(2);  // exit() must not look like EBADF to a thread that was minding its business
-        }).detach();
-        std::thread([epoll] {
-          epoll_event event;
-          mr_epoll_wait(epoll, &event, 1, -1);
-          _exit(3);
-        }).detach();
-        std::this_thread::sleep_for(std::chrono::milliseconds(50));
-        exit(0);
-      },
-      testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(leave_threads_inside(empty()), testing::ExitedWithCode(0), "");
 }
 
 /// What the threads of this process did.

@@ -17,6 +17,18 @@
 
 namespace millrace::posix::test {
 
+/// Returns when that thread of this process sleeps (proc(5), "state").
+inline void until_asleep(pid_t thread) {
+  const std::string path = "/proc/self/task/" + std::to_string(thread) + "/stat";
+  for (;;) {
+    std::string line;
+    std::getline(std::ifstream(path), line);
+    const std::size_t state = line.rfind(')') + 2;
+    if (state < line.size() && line[state] == 'S') return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
 /// The default context on the internal loopback, for tests with real threads.
 class StackFixture : public testing::Test {
  protected:
@@ -74,17 +86,6 @@ class StackFixture : public testing::Test {
     return {fds[0], fds[1]};
   }
 
-  /// Returns when that thread of this process sleeps (proc(5), "state").
-  static void until_asleep(pid_t thread) {
-    const std::string path = "/proc/self/task/" + std::to_string(thread) + "/stat";
-    for (;;) {
-      std::string line;
-      std::getline(std::ifstream(path), line);
-      const std::size_t state = line.rfind(')') + 2;
-      if (state < line.size() && line[state] == 'S') return;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-  }
   /// Long enough that a thread started before has fallen asleep in its call.
   static void let_it_sleep() { std::this_thread::sleep_for(std::chrono::milliseconds(100)); }
   static std::chrono::milliseconds since(std::chrono::steady_clock::time_point start) {
