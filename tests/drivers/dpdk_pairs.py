@@ -66,14 +66,6 @@ class Bench(testbed.Bench):
         return self.start([self.programs.load, mode, "--host", host, "--dev", device, "--addr", f"{address}/{PREFIX}",
                            "--timeout", timeout, *options], namespace)
 
-    def counters(self, server):
-        """The counters that the server prints on SIGUSR1."""
-        seen = server.output().count("stats end")
-        server.signal(signal.SIGUSR1)
-        self.until("counters", lambda: server.output().count("stats end") > seen, 20)
-        return {name: int(value) for name, value in
-                re.findall(r"^stats (\S+) (\d+)$", server.output().split("stats end")[seen], re.MULTILINE)}
-
     def reserve_hugepages(self, count):
         """Of the whole machine, until clean_up(); none are taken away."""
         if int(run(["sysctl", "-n", HUGEPAGES])) < count:
@@ -311,6 +303,7 @@ def strange_kicks(bench):
     wire = bench.wire()
     server = bench.echo(wire.vhost)
     wire.wait(bench)
+
     def kicks_anew(peer):
         peer.set_event(vhost_user.SET_VRING_KICK, 1)
 

@@ -2,9 +2,7 @@
 
 import os
 import re
-import signal
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "support"))
 
@@ -54,17 +52,6 @@ class Bench(testbed.Bench):
             except Failure as problem:
                 problems.append(f"{name}: {problem}")
         expect(not problems, "; ".join(problems))
-
-    def counters(self, server):
-        """The counters that the server prints on SIGUSR1."""
-        seen = server.output().count("stats end")
-        server.signal(signal.SIGUSR1)
-        deadline = time.monotonic() + 20
-        while server.output().count("stats end") <= seen:
-            expect(server.running() and time.monotonic() < deadline, "the server does not print its counters")
-            time.sleep(0.02)
-        block = server.output().split("stats end")[seen]
-        return {name: int(value) for name, value in re.findall(r"^stats (\S+) (\d+)$", block, re.MULTILINE)}
 
 
 def field(text, name):

@@ -59,16 +59,13 @@ def serves_from_all(bench):
 
 def expect_none_lost(bench, server):
     """What one queue handed over, another one takes, also the last of a connection, which may be on their way still."""
-    seen = ()
-
-    def all_taken():
-        nonlocal seen
-        counters = bench.counters(server)
-        seen = counters["device.HandedOver"], counters["device.TakenOver"]
-        return seen[0] == seen[1]
     deadline = time.monotonic() + 10
-    while not all_taken():
-        expect(time.monotonic() < deadline, f"{seen[0]} frames were handed over, {seen[1]} taken")
+    while True:
+        counters = bench.counters(server)
+        handed_over, taken = counters["device.HandedOver"], counters["device.TakenOver"]
+        if handed_over == taken:
+            return
+        expect(time.monotonic() < deadline, f"{handed_over} frames were handed over, {taken} taken")
         time.sleep(0.1)
 
 

@@ -126,18 +126,16 @@ def haproxy(bench):
     bench.wait_for_port(balancer, STACK, 8080)
     source = bench.random_file("www/large", 30 * MB)
     os.chmod(source, 0o644)
+
+    def logged():
+        return [count_requests(bench, "/ping", name) for name in ("first", "second")]
     for port in (8080, 8090):
         download(bench, True, CURL, source, f"http://{STACK}:{port}/large")
-        before = [count_requests(bench, "/ping", name) for name in ("first", "second")]
+        before = logged()
         for _ in range(20):
             expect(get(bench, True, "/ping", port).endswith("pong\n"), "no pong")
-        shares = []
-
-        def all_logged():
-            after = [count_requests(bench, "/ping", name) for name in ("first", "second")]
-            shares[:] = [now - then for then, now in zip(before, after)]
-            return sum(shares) >= 20
-        bench.until("20 requests are in the servers' logs", all_logged, 10)
+        bench.until("20 requests are in the servers' logs", lambda: sum(logged()) >= sum(before) + 20, 10)  # noqa: B023
+        shares = [now - then for then, now in zip(before, logged())]
         expect(shares == [10, 10], f"20 requests were shared as {shares}")
         load_http(bench, True, f"http://{STACK}:{port}/ping", 20_000 if SOAK else 2000)
     expect("DOWN" not in balancer.output(), balancer.output())

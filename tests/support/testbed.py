@@ -301,6 +301,17 @@ class Bench:
             expect(time.monotonic() < deadline, f"not within {seconds} s: {what}")
             time.sleep(0.1)
 
+    def counters(self, server):
+        """The counters that the server prints on SIGUSR1."""
+        seen = server.output().count("stats end")
+        server.signal(signal.SIGUSR1)
+        deadline = time.monotonic() + 20
+        while server.output().count("stats end") <= seen:
+            expect(server.running() and time.monotonic() < deadline, "the server does not print its counters")
+            time.sleep(0.02)
+        block = server.output().split("stats end")[seen]
+        return {name: int(value) for name, value in re.findall(r"^stats (\S+) (\d+)$", block, re.MULTILINE)}
+
     def end_programs(self):
         for program in reversed(self._started):
             self.crashes += filter(None, [program.end()])
