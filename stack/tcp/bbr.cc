@@ -30,11 +30,9 @@ std::uint64_t initial_rate(std::uint32_t window, Duration rtt) {
 }  // namespace
 
 Bbr::Bbr(std::uint32_t mss, unsigned initial_window_segments, std::uint64_t seed)
-    : mss_(mss),
-      initial_window_(initial_window(mss, initial_window_segments)),
-      random_(seed),
-      cwnd_(initial_window_),
-      pacing_rate_(initial_rate(initial_window_, 1ms)) {}
+    : CongestionControl(mss, initial_window_segments), random_(seed) {
+  pacing_rate_ = initial_rate(initial_window_, 1ms);
+}
 
 void Bbr::on_sent(Instant now, std::uint32_t bytes, std::uint32_t in_flight) {
   // "Restarting From Idle".

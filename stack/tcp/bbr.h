@@ -51,15 +51,11 @@ class Bbr : public CongestionControl {
   /// Nothing: the window stays, and what is sent after idle is paced.
   void on_idle_restart(Duration idle, Duration rto) override { (void)idle, (void)rto; }
   void set_mss(std::uint32_t mss) override;
-  [[nodiscard]] std::uint32_t cwnd() const override { return cwnd_; }
-  [[nodiscard]] std::uint32_t ssthresh() const override { return kNoLimit; }
   [[nodiscard]] bool governs_recovery() const override { return true; }
-  [[nodiscard]] std::uint64_t pacing_rate() const override { return pacing_rate_; }
   /// Its window may double in a round trip whatever was lost.
   [[nodiscard]] std::uint32_t send_buffer_windows() const override { return 3; }
   [[nodiscard]] std::string_view name() const override { return "bbr"; }
 
-  static constexpr std::uint32_t kNoLimit = std::numeric_limits<std::uint32_t>::max();
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] std::uint64_t max_bw() const { return max_bw_; }
   [[nodiscard]] Duration min_rtt() const { return min_rtt_; }
@@ -138,14 +134,10 @@ class Bbr : public CongestionControl {
     return state_ == State::kStartup || state_ == State::kRefill || state_ == State::kUp;
   }
 
-  std::uint32_t mss_;
-  std::uint32_t initial_window_;
   std::uint64_t random_;
 
   // Control parameters.
-  std::uint32_t cwnd_;
   std::uint32_t prior_cwnd_ = 0;  ///< the last known to be good, not modulated by recovery or ProbeRtt
-  std::uint64_t pacing_rate_ = 0;
   bool has_rtt_ = false;
   bool in_recovery_ = false;
 

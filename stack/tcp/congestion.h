@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string_view>
 
 #include "base/time.h"
+#include "tcp/loss_window.h"
 
 namespace millrace::tcp {
 
@@ -94,18 +96,31 @@ class CongestionControl {
   [[nodiscard]] virtual std::optional<RestingWindow> at_rest() const { return std::nullopt; }
   /// Of one that was just made: goes on from there.
   virtual void resume(const RestingWindow& window) { (void)window; }
-  [[nodiscard]] virtual std::uint32_t cwnd() const = 0;
-  [[nodiscard]] virtual std::uint32_t ssthresh() const = 0;
+  [[nodiscard]] std::uint32_t cwnd() const { return cwnd_; }
+  [[nodiscard]] std::uint32_t ssthresh() const { return ssthresh_; }
   /// The sender does not apply PRR.
   [[nodiscard]] virtual bool governs_recovery() const { return false; }
   /// Sets ECT on what it sends although ECE is not answered as RFC 3168 has it, and wants every CE mark
   /// echoed exactly (RFC 8257 §3.2).
   [[nodiscard]] virtual bool needs_accurate_ecn() const { return false; }
   /// Bytes/s; 0: not paced.
-  [[nodiscard]] virtual std::uint64_t pacing_rate() const { return 0; }
+  [[nodiscard]] std::uint64_t pacing_rate() const { return pacing_rate_; }
   /// How many of its windows the send buffer should hold: one under way, and what follows it.
   [[nodiscard]] virtual std::uint32_t send_buffer_windows() const { return 2; }
   [[nodiscard]] virtual std::string_view name() const = 0;
+
+  static constexpr std::uint32_t kNoLimit = std::numeric_limits<std::uint32_t>::max();
+
+ protected:
+  CongestionControl(std::uint32_t mss, unsigned initial_window_segments)
+      : mss_(mss), initial_window_(initial_window(mss, initial_window_segments)), cwnd_(initial_window_) {}
+
+  std::uint32_t mss_;
+  std::uint32_t initial_window_;
+  // What the sender asks for with each segment.
+  std::uint32_t cwnd_;
+  std::uint32_t ssthresh_ = kNoLimit;
+  std::uint64_t pacing_rate_ = 0;
 };
 
 }  // namespace millrace::tcp

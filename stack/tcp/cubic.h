@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 
 #include "tcp/congestion.h"
 #include "tcp/hystart.h"
@@ -38,8 +37,6 @@ class Cubic : public CongestionControl {
     return RestingWindow{cwnd_, ssthresh_, curve_.w_max};
   }
   void resume(const RestingWindow& window) override;
-  [[nodiscard]] std::uint32_t cwnd() const override { return cwnd_; }
-  [[nodiscard]] std::uint32_t ssthresh() const override { return ssthresh_; }
   [[nodiscard]] std::string_view name() const override { return "cubic"; }
 
  private:
@@ -60,10 +57,6 @@ class Cubic : public CongestionControl {
   void save();
   void reduce(const LossSample& sample, std::uint32_t numerator, std::uint32_t denominator);
 
-  std::uint32_t mss_;
-  std::uint32_t initial_window_;
-  std::uint32_t cwnd_;
-  std::uint32_t ssthresh_ = std::numeric_limits<std::uint32_t>::max();
   Curve curve_;
   HyStart hystart_;
   Duration srtt_{0};

@@ -14,7 +14,7 @@ constexpr int kGainShift = 4;
 }  // namespace
 
 Dctcp::Dctcp(std::uint32_t mss, unsigned initial_window_segments)
-    : mss_(mss), initial_window_(initial_window(mss, initial_window_segments)), cwnd_(initial_window_) {}
+    : CongestionControl(mss, initial_window_segments) {}
 
 void Dctcp::on_ack(const AckSample& sample) {
   window_acked_ += sample.delivered;

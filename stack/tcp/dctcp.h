@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 
 #include "tcp/congestion.h"
 
@@ -26,8 +25,6 @@ class Dctcp : public CongestionControl {
   void on_undo(Instant now) override;
   void on_idle_restart(Duration idle, Duration rto) override;
   void set_mss(std::uint32_t mss) override;
-  [[nodiscard]] std::uint32_t cwnd() const override { return cwnd_; }
-  [[nodiscard]] std::uint32_t ssthresh() const override { return ssthresh_; }
   [[nodiscard]] bool needs_accurate_ecn() const override { return true; }
   [[nodiscard]] std::string_view name() const override { return "dctcp"; }
 
@@ -40,10 +37,6 @@ class Dctcp : public CongestionControl {
   void save();
   void reduce_by_alpha();
 
-  std::uint32_t mss_;
-  std::uint32_t initial_window_;
-  std::uint32_t cwnd_;
-  std::uint32_t ssthresh_ = std::numeric_limits<std::uint32_t>::max();
   std::uint32_t bytes_acked_ = 0;                      ///< towards the next increase in congestion avoidance
   std::uint32_t alpha_ = kAlphaOne;                    ///< §3.3: assumes the worst at first
   std::uint64_t window_acked_ = 0;                     ///< DCTCP.BytesAcked

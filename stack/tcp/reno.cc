@@ -7,7 +7,7 @@
 namespace millrace::tcp {
 
 Reno::Reno(std::uint32_t mss, unsigned initial_window_segments)
-    : mss_(mss), initial_window_(initial_window(mss, initial_window_segments)), cwnd_(initial_window_) {}
+    : CongestionControl(mss, initial_window_segments) {}
 
 void Reno::on_ack(const AckSample& sample) {
   if (!sample.cwnd_limited || sample.in_recovery) return;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 
 #include "tcp/congestion.h"
 
@@ -25,17 +24,11 @@ class Reno : public CongestionControl {
     return RestingWindow{cwnd_, ssthresh_};
   }
   void resume(const RestingWindow& window) override;
-  [[nodiscard]] std::uint32_t cwnd() const override { return cwnd_; }
-  [[nodiscard]] std::uint32_t ssthresh() const override { return ssthresh_; }
   [[nodiscard]] std::string_view name() const override { return "reno"; }
 
  private:
   void reduce(const LossSample& sample, std::uint32_t numerator, std::uint32_t denominator);
 
-  std::uint32_t mss_;
-  std::uint32_t initial_window_;
-  std::uint32_t cwnd_;
-  std::uint32_t ssthresh_ = std::numeric_limits<std::uint32_t>::max();
   std::uint32_t bytes_acked_ = 0;                      ///< towards the next increase in congestion avoidance
   std::uint32_t prior_cwnd_ = 0, prior_ssthresh_ = 0;  ///< before the last reduction
 };
