@@ -33,16 +33,6 @@ Duration from_ms(int timeout_ms) {
   return timeout_ms < 0 ? Duration::max() : Duration{std::chrono::milliseconds(timeout_ms)};
 }
 
-long send_one(int fd, const void* data, size_t size, int flags, const sockaddr* to, socklen_t length) {
-  const iovec slice{const_cast<void*>(data), size};
-  return px::send_data(fd, &slice, 1, flags, {to, length, {}});
-}
-
-long receive_one(int fd, void* data, size_t size, int flags, px::ReceivedMessage& message) {
-  const iovec slice{data, size};
-  return px::receive_data(fd, &slice, 1, flags, message);
-}
-
 /// read(2) and its kin say EINVAL of a descriptor that cannot be read, such as an epoll set.
 long as_file_call(long result) {
   return result == -ENOTSOCK ? -EINVAL : result;
@@ -114,12 +104,14 @@ int mr_close(int fd) {
 }
 
 ssize_t mr_send(int fd, const void* data, size_t size, int flags) {
-  return finish<ssize_t>(send_one(fd, data, size, flags, nullptr, 0));
+  return finish<ssize_t>(px::send_bytes(fd, data, size, flags));
 }
 
 ssize_t mr_sendto(int fd, const void* data, size_t size, int flags, const struct sockaddr* to,
                   socklen_t length) {
-  return finish<ssize_t>(send_one(fd, data, size, flags, to, length));
+  if (to == nullptr) return mr_send(fd, data, size, flags);
+  const iovec slice{const_cast<void*>(data), size};
+  return finish<ssize_t>(px::send_data(fd, &slice, 1, flags, {to, length, {}}));
 }
 
 ssize_t mr_sendmsg(int fd, const struct msghdr* message, int flags) {
@@ -131,7 +123,7 @@ int mr_sendmmsg(int fd, struct mmsghdr* messages, unsigned int count, int flags)
 }
 
 ssize_t mr_write(int fd, const void* data, size_t size) {
-  return finish<ssize_t>(as_file_call(send_one(fd, data, size, 0, nullptr, 0)));
+  return finish<ssize_t>(as_file_call(px::send_bytes(fd, data, size, 0)));
 }
 
 ssize_t mr_writev(int fd, const struct iovec* slices, int count) {
@@ -142,14 +134,15 @@ ssize_t mr_writev(int fd, const struct iovec* slices, int count) {
 }
 
 ssize_t mr_recv(int fd, void* data, size_t size, int flags) {
-  px::ReceivedMessage message;
-  return finish<ssize_t>(receive_one(fd, data, size, flags, message));
+  return finish<ssize_t>(px::receive_bytes(fd, data, size, flags));
 }
 
 ssize_t mr_recvfrom(int fd, void* data, size_t size, int flags, struct sockaddr* from, socklen_t* length) {
+  if (from == nullptr) return mr_recv(fd, data, size, flags);
   px::ReceivedMessage message;
-  const long received = receive_one(fd, data, size, flags, message);
-  if (received < 0 || from == nullptr) return finish<ssize_t>(received);
+  const iovec slice{data, size};
+  const long received = px::receive_data(fd, &slice, 1, flags, message);
+  if (received < 0) return finish<ssize_t>(received);
   if (!message.from_set) {
     if (length == nullptr) return finish<ssize_t>(-EFAULT);
     *length = 0;
@@ -168,8 +161,7 @@ int mr_recvmmsg(int fd, struct mmsghdr* messages, unsigned int count, int flags,
 }
 
 ssize_t mr_read(int fd, void* data, size_t size) {
-  px::ReceivedMessage message;
-  return finish<ssize_t>(as_file_call(receive_one(fd, data, size, px::kPlainRead, message)));
+  return finish<ssize_t>(as_file_call(px::receive_bytes(fd, data, size, px::kPlainRead)));
 }
 
 ssize_t mr_readv(int fd, const struct iovec* slices, int count) {

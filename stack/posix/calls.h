@@ -57,7 +57,9 @@ struct OutgoingMessage {
 };
 [[nodiscard]] long send_data(int fd, const iovec* slices, std::size_t count, int flags,
                              const OutgoingMessage& message);
-/// A flag of receive_data alone: read(2), which returns 0 at once for no bytes.
+/// Of bytes alone, as most calls are.
+[[nodiscard]] long send_bytes(int fd, const void* data, std::size_t size, int flags);
+/// A flag of receive_data and receive_bytes alone: read(2), which returns 0 at once for no bytes.
 inline constexpr int kPlainRead = 1 << 30;
 struct ReceivedMessage {
   bool wants_control = false;  ///< ancillary data goes into `control`
@@ -70,6 +72,7 @@ struct ReceivedMessage {
 };
 [[nodiscard]] long receive_data(int fd, const iovec* slices, std::size_t count, int flags,
                                 ReceivedMessage& message);
+[[nodiscard]] long receive_bytes(int fd, void* data, std::size_t size, int flags);
 
 // --- without a copy, of a stream (lent_calls.cc)
 /// `done` tells once that a send which returned more than 0 needs its bytes no more.

@@ -64,6 +64,11 @@ using ReceiveSlices = Slices<IoSlice, std::uint8_t>;
 constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_OOB | MSG_MORE | MSG_EOR | MSG_DONTROUTE |
                            MSG_CONFIRM | MSG_ZEROCOPY | MSG_FASTOPEN;
 
+/// Flags that do not matter where there is room, or something to take.
+constexpr int kWholeFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+/// More is seldom sent whole: see Socket::send_whole().
+constexpr std::size_t kMostWhole = 512;
+
 bool any_null(const iovec* slices, std::size_t count) {
   return std::any_of(slices, slices + count,
                      [](const iovec& slice) { return slice.iov_base == nullptr && slice.iov_len != 0; });
@@ -417,16 +422,67 @@ long send_data(int fd, const iovec* slices, std::size_t count, int flags, const 
   return with_signal(result, stream, flags);
 }
 
-long receive_data(int fd, const iovec* slices, std::size_t count, int flags, ReceivedMessage& message) {
-  LockedFile locked(fd);
-  if (!locked) return -EBADF;
-  if (!locked.is_socket()) return -ENOTSOCK;
+long send_bytes(int fd, const void* data, std::size_t size, int flags) {
+  long result;
+  bool stream;
+  {
+    LockedFile locked(fd);
+    if (!locked) return -EBADF;
+    if (!locked.is_socket()) return -ENOTSOCK;
+    SocketFile& file = locked.socket_file();
+    stream = file.is_stream();
+    if (stream && data != nullptr && size - 1 < kMostWhole && (flags & ~kWholeFlags) == 0) [[likely]] {
+      const Instant now = clock_now();
+      if (file.socket().send_whole({static_cast<const std::uint8_t*>(data), size}, now) != 0) {
+        locked.context().settle_send(now);
+        return static_cast<long>(size);
+      }
+    }
+    const iovec slice{const_cast<void*>(data), size};
+    result = send_to_file(locked, &slice, 1, flags, {});
+  }
+  return with_signal(result, stream, flags);
+}
+
+namespace {
+
+long receive_from_file(LockedFile& locked, const iovec* slices, std::size_t count, int flags,
+                       ReceivedMessage& message) {
   // tcp(7): MSG_TRUNC discards, and needs no memory for it.
   const bool discards = (flags & MSG_TRUNC) != 0 && locked.socket_file().is_stream();
   if (!discards && any_null(slices, count)) return -EFAULT;
   message.family = locked.socket_file().socket().family();
   ReceiveSlices data(slices, count);
   return receive_locked(locked, data, flags, message);
+}
+
+}  // namespace
+
+long receive_data(int fd, const iovec* slices, std::size_t count, int flags, ReceivedMessage& message) {
+  LockedFile locked(fd);
+  if (!locked) return -EBADF;
+  if (!locked.is_socket()) return -ENOTSOCK;
+  return receive_from_file(locked, slices, count, flags, message);
+}
+
+long receive_bytes(int fd, void* data, std::size_t size, int flags) {
+  LockedFile locked(fd);
+  if (!locked) return -EBADF;
+  if (!locked.is_socket()) return -ENOTSOCK;
+  SocketFile& file = locked.socket_file();
+  if (data != nullptr && (flags & ~(kWholeFlags | kPlainRead)) == 0 && file.settings.receive_low_water <= 1)
+      [[likely]] {
+    Context& context = locked.context();
+    const std::size_t taken =
+        file.socket().receive_whole({static_cast<std::uint8_t*>(data), size}, context.last_turn());
+    if (taken != 0) {
+      context.settle_receive(taken);
+      return static_cast<long>(taken);
+    }
+  }
+  const iovec slice{data, size};
+  ReceivedMessage message;
+  return receive_from_file(locked, &slice, 1, flags, message);
 }
 
 }  // namespace millrace::posix

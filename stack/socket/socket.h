@@ -183,6 +183,16 @@ class Socket : public ReadyHook {
   virtual Result<std::size_t> send(std::span<const ConstIoSlice> data, const Endpoint* to, SendFlags flags,
                                    Instant now) = 0;
   virtual Result<Received> receive(std::span<const IoSlice> out, ReceiveFlags flags, Instant now) = 0;
+  /// Of a stream, as most calls are: send() of one piece that is taken whole, receive() of all that is there.
+  /// Returns its bytes; 0: nothing is done, and the general call has more to say.
+  [[nodiscard]] virtual std::size_t send_whole(ConstIoSlice data, Instant now) {
+    (void)data, (void)now;
+    return 0;
+  }
+  [[nodiscard]] virtual std::size_t receive_whole(IoSlice out, Instant now) {
+    (void)out, (void)now;
+    return 0;
+  }
   virtual Result<void> shutdown(Shutdown how, Instant now) = 0;
   /// The application lets go. TCP goes on in the background (FIN, retransmission, TIME-WAIT) without this
   /// object. With SO_LINGER 0 a reset is sent. Idempotent.
@@ -215,7 +225,9 @@ class Socket : public ReadyHook {
 
   // --- readiness
   /// The state now, level-triggered: what poll() would report.
-  [[nodiscard]] virtual Ready readiness() const = 0;
+  [[nodiscard]] Ready readiness() const { return readiness(kAnyReady); }
+  /// The same, at least as far as somebody wants to know.
+  [[nodiscard]] virtual Ready readiness(Ready wanted) const = 0;
   /// Events since the last call, edge-triggered: what EPOLLET would report. New data sets kReadable again
   /// even if it was.
   [[nodiscard]] Ready take_events() { return std::exchange(events_, Ready{0}); }

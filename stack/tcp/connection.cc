@@ -125,6 +125,13 @@ Result<Received> Connection::receive(std::span<const IoSlice> out, ReceiveFlags 
   return outcome;
 }
 
+std::size_t Connection::receive_whole(IoSlice out) {
+  if (urgent_.pending) return 0;
+  const std::size_t taken = receiver_.queue().take_whole(out);
+  if (taken != 0 && receiver_.on_read()) touch();
+  return taken;
+}
+
 Error Connection::receive(std::span<const IoSlice> out, ReceiveFlags flags, Received& result) {
   ReceiveQueue& queue = receiver_.queue();
   if (flags.out_of_band) {
@@ -329,7 +336,7 @@ bool Connection::at_mark() const {
   return urgent_.pending && urgent_.mark == read_position();
 }
 
-Ready Connection::readiness() const {
+Ready Connection::readiness(Ready wanted) const {
   Ready ready = 0;
   if (state_ == State::kClosed || (send_shutdown_ && receive_shutdown_)) ready |= kHangup;
   if (receive_shutdown_ || state_ == State::kClosed) ready |= kReadable | kReadHangup;
@@ -340,7 +347,9 @@ Ready Connection::readiness() const {
        !receiver_.queue().empty())) {
     if (readable_bytes() != 0) ready |= kReadable;
   }
-  if (send_shutdown_ || state_ == State::kClosed || has_space()) {
+  if ((wanted & kWritable) == 0) {
+    // Nobody is to be told of room.
+  } else if (send_shutdown_ || state_ == State::kClosed || has_space()) {
     ready |= kWritable;
   } else {
     wants_space_ = true;

@@ -132,6 +132,9 @@ class Connection final : public Flow,
   void detach(Instant now);
   Result<std::size_t> send_data(std::span<const ConstIoSlice> data, SendFlags flags, Instant now);
   Result<Received> receive(std::span<const IoSlice> out, ReceiveFlags flags);
+  /// As Socket's; false: nothing is done.
+  [[nodiscard]] bool send_whole(ConstIoSlice data, Instant now);
+  [[nodiscard]] std::size_t receive_whole(IoSlice out);
   void shutdown_write(Instant now);
   void shutdown_read();
   /// close(2): FIN, or a reset when data was left unread or SO_LINGER says so.
@@ -141,7 +144,8 @@ class Connection final : public Flow,
   void fill(TcpInfo& info, Instant now) const;
   /// All but `info` (report.cc).
   void fill(SocketReport& report, Instant now) const;
-  [[nodiscard]] Ready readiness() const;
+  /// As Socket's.
+  [[nodiscard]] Ready readiness(Ready wanted) const;
   [[nodiscard]] std::size_t readable_bytes() const;
   /// Sequence number of the next byte that a read returns.
   [[nodiscard]] SeqNum read_position() const {
@@ -315,6 +319,8 @@ class Connection final : public Flow,
   /// Queues as many of the `wanted` bytes as there is room for, and makes room by sending.
   [[nodiscard]] std::size_t append(std::span<const ConstIoSlice> data, std::size_t wanted,
                                    MemoryLender* lender, Instant now);
+  /// After a write that took something.
+  void transmit_written(Instant now);
   [[nodiscard]] bool has_space() const;
   [[nodiscard]] std::size_t send_buffer_max() const;
   void grow_send_buffer();

@@ -81,13 +81,27 @@ Result<std::size_t> Connection::send_data(std::span<const ConstIoSlice> data, Se
   if (taken == 0) return Error::kAgain;
   if (flags.out_of_band && taken == wanted) sender_.set_urgent();
   sender_.hold_partial(flags.more);
+  transmit_written(now);
+  return taken;
+}
+
+bool Connection::send_whole(ConstIoSlice data, Instant now) {
+  if (state_ != State::kEstablished && state_ != State::kCloseWait) return false;
+  if (sender_.not_sent() != 0 || data.size > sender_.mss() || charge() >= send_limit() ||
+      !sender_.append_only(data))
+    return false;
+  sender_.hold_partial(false);
+  transmit_written(now);
+  return true;
+}
+
+void Connection::transmit_written(Instant now) {
   sender_.transmit(now);
   if (wants_space_ || receiver_.ack_now()) {
     touch();
   } else {
     settle(now);
   }
-  return taken;
 }
 
 bool Connection::wait_for_device(std::uint32_t left) {
@@ -133,7 +147,7 @@ void Connection::tell_space() {
   // what is to follow should be there before the window opens.
   if (acknowledged_ && (!sender_.fills_window() || sender_.not_sent() < sender_.window() / 2))
     grow_send_buffer();
-  if ((readiness() & kWritable) == 0) return;
+  if ((readiness(kWritable) & kWritable) == 0) return;
   wants_space_ = false;
   notify(kWritable);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "packet/pool.h"
@@ -19,6 +20,18 @@ class ReceiveQueue {
   std::uint32_t collapse();
   /// Copies out from `offset` on; returns how much.
   std::size_t copy(std::span<const IoSlice> out, std::size_t offset, std::size_t limit) const;
+  /// Copies all there is, and forgets it, when it lies in one piece: returns how much, else 0.
+  [[nodiscard]] std::size_t take_whole(IoSlice out) {
+    if (packets_.empty()) return 0;
+    const Packet& only = packets_.front();
+    const std::uint32_t n = only.linear_length();
+    if (n != bytes_ || n > out.size) return 0;
+    std::memcpy(out.data, only.data(), n);
+    bytes_ = 0;
+    storage_ -= only.charge;
+    packets_.pop_front().reset();
+    return n;
+  }
   /// Gives out the first `limit` bytes as they lie, in `pieces` pieces at most; returns how much. Less than
   /// all: no piece is left, or no memory to cut a packet.
   std::size_t lend(std::size_t limit, std::size_t pieces, Loan& loan);

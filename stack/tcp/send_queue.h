@@ -42,12 +42,21 @@ class SendQueue {
                      MemoryLender* lender = nullptr) {
     // The common case: a small piece, and nothing waits.
     if (count_ == 0 && data.size() == 1 && skip == 0 && most <= kSmall && lender == nullptr) {
-      const auto n = static_cast<std::uint32_t>(std::min(data.front().size, most));
-      if (n == 0 || !add_chunk(n)) return 0;
-      fill_last(data.front().data, n);
-      return n;
+      const std::size_t n = std::min(data.front().size, most);
+      return n != 0 && append_only({data.front().data, n}) ? n : 0;
     }
     return append_each(data, skip, most, lender);
+  }
+  /// The same of a small piece, whole, when nothing else is queued. False: it took none of it.
+  [[nodiscard]] bool append_only(ConstIoSlice data) {
+    if (count_ != 0 || data.size > kSmall) return false;
+    constexpr std::uint32_t kCapacity = PacketPool::kClassBytes.front();
+    BufferRef buffer = pool_.allocate_buffer(kCapacity);
+    if (!buffer || !budget_.take(kCapacity)) return false;
+    storage_ += kCapacity;
+    push_chunk(std::move(buffer), PacketPool::kHeadroom);
+    fill_last(data.data, static_cast<std::uint32_t>(data.size));
+    return true;
   }
   /// Forgets the first n bytes. Precondition: n <= bytes().
   void drop_front(std::uint32_t n) {

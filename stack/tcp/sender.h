@@ -70,6 +70,8 @@ class Sender {
                                    MemoryLender* lender = nullptr) {
     return queue_.append(data, skip, most, lender);
   }
+  /// As SendQueue::append_only().
+  [[nodiscard]] bool append_only(ConstIoSlice data) { return queue_.append_only(data); }
   void queue_fin() { fin_queued_ = true; }
   void set_urgent() {
     snd_up_ = data_end();

@@ -357,6 +357,18 @@ Result<Received> TcpSocket::receive(std::span<const IoSlice> out, ReceiveFlags f
   return connection_->receive(out, flags);
 }
 
+std::size_t TcpSocket::send_whole(ConstIoSlice data, Instant now) {
+  if (connection_ == nullptr || pending_error() != Error::kNone) return 0;
+  begin(now);
+  return connection_->send_whole(data, now) ? data.size : 0;
+}
+
+std::size_t TcpSocket::receive_whole(IoSlice out, Instant now) {
+  if (connection_ == nullptr) return 0;
+  begin(now);
+  return connection_->receive_whole(out);
+}
+
 Result<void> TcpSocket::shutdown(Shutdown how, Instant now) {
   begin(now);
   if (listener_ != nullptr) {
@@ -500,13 +512,13 @@ bool TcpSocket::draining() const {
          !connection_->sender().everything_acknowledged();
 }
 
-Ready TcpSocket::readiness() const {
+Ready TcpSocket::readiness(Ready wanted) const {
   const Ready error = pending_error() != Error::kNone ? kError : Ready{0};
   if (listener_ != nullptr) return (listener_->has_connection() ? kReadable : Ready{0}) | error;
   if (dormant_ != nullptr) return kWritable | error;  // nothing is queued in either direction
   if (connection_ == nullptr)
     return kWritable | kHangup | error;  // as Linux reports an unconnected stream socket
-  return connection_->readiness() | error;
+  return connection_->readiness(wanted) | error;
 }
 
 }  // namespace millrace::tcp

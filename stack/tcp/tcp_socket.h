@@ -42,6 +42,8 @@ class TcpSocket final : public Socket, public MemoryWaiterHook, public LivesInSl
   Result<std::size_t> send(std::span<const ConstIoSlice> data, const Endpoint* to, SendFlags flags,
                            Instant now) override;
   Result<Received> receive(std::span<const IoSlice> out, ReceiveFlags flags, Instant now) override;
+  [[nodiscard]] std::size_t send_whole(ConstIoSlice data, Instant now) override;
+  [[nodiscard]] std::size_t receive_whole(IoSlice out, Instant now) override;
   Result<void> shutdown(Shutdown how, Instant now) override;
   void close(Instant now) override;
 
@@ -56,7 +58,8 @@ class TcpSocket final : public Socket, public MemoryWaiterHook, public LivesInSl
   [[nodiscard]] std::size_t unsent_bytes() const override;
   [[nodiscard]] bool at_mark() const override;
   [[nodiscard]] bool draining() const override;
-  [[nodiscard]] Ready readiness() const override;
+  using Socket::readiness;
+  [[nodiscard]] Ready readiness(Ready wanted) const override;
 
   /// Null: none, or it sleeps.
   [[nodiscard]] Connection* connection() const { return connection_; }
