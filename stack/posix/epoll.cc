@@ -96,7 +96,7 @@ long EpollFile::add(int fd, File& file, const epoll_event& event) {
   file.epoll_items().push_back(*item);
   items_.push_back(*item);
   if (spread_) spread_->occupied.fetch_or(std::uint64_t{1} << context().index());
-  if (file.poll_events(item->events) != 0) item_ready(*item);
+  if ((file.poll_events() & item->events) != 0) item_ready(*item);
   return 0;
 }
 
@@ -107,7 +107,7 @@ long EpollFile::modify(int fd, File& file, const epoll_event& event) {
   if ((item->events & EPOLLEXCLUSIVE) != 0) return -EINVAL;
   item->events = event.events | EPOLLERR | EPOLLHUP;
   item->data = event.data.u64;
-  if (file.poll_events(item->events) != 0) item_ready(*item);
+  if ((file.poll_events() & item->events) != 0) item_ready(*item);
   return 0;
 }
 
@@ -162,7 +162,7 @@ EpollItem* EpollFile::next_ready(std::uint32_t& events) {
   while (!ready_.empty()) {
     EpollItem& item = ready_.front();
     ready_.pop_front();
-    events = item.file->poll_events(item.events);
+    events = item.file->poll_events() & item.events;
     if (events != 0) return &item;
   }
   return nullptr;
@@ -246,16 +246,14 @@ bool EpollFile::kernel_look_due(Instant now) {
   return ++kernel_skipped_ >= 16 || now - kernel_last_look_ >= Context::kKernelLook;
 }
 
-std::uint32_t EpollFile::poll_events(std::uint32_t wanted) const {
-  wanted &= EPOLLIN | EPOLLRDNORM;
-  if (wanted == 0) return 0;
+std::uint32_t EpollFile::poll_events() const {
   for (const EpollItem& item : ready_) {
-    if (item.file->poll_events(item.events) != 0) return wanted;
+    if ((item.file->poll_events() & item.events) != 0) return EPOLLIN | EPOLLRDNORM;
   }
-  if (spread_ && spread_->has_news()) return wanted;
+  if (spread_ && spread_->has_news()) return EPOLLIN | EPOLLRDNORM;
   if (kernel_set_ >= 0) {
     pollfd fd{kernel_set_, POLLIN, 0};
-    if (sys::poll_now(&fd, 1) > 0) return wanted;
+    if (sys::poll_now(&fd, 1) > 0) return EPOLLIN | EPOLLRDNORM;
   }
   return 0;
 }

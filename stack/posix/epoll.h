@@ -89,7 +89,7 @@ class alignas(kApart) EpollFile final : public File {
     if (!ready_.empty()) pass_on(EPOLLIN);
   }
 
-  [[nodiscard]] std::uint32_t poll_events(std::uint32_t wanted) const override;
+  [[nodiscard]] std::uint32_t poll_events() const override;
   /// close(2); consumes the table's reference.
   void close();
 

@@ -55,8 +55,8 @@ class File {
   [[nodiscard]] Kind kind() const { return kind_; }
   [[nodiscard]] Context& context() const { return context_; }
 
-  /// Which of the `wanted` bits, POLL* or EPOLL*, poll(2) would report now.
-  [[nodiscard]] virtual std::uint32_t poll_events(std::uint32_t wanted) const = 0;
+  /// What poll(2) would report now, as POLL* and EPOLL* bits.
+  [[nodiscard]] virtual std::uint32_t poll_events() const = 0;
 
   void acquire() { ++references_; }
   void release() {

@@ -81,7 +81,7 @@ class PollWait {
       fd.revents =
           file == nullptr
               ? POLLNVAL
-              : static_cast<short>(file->poll_events(static_cast<std::uint32_t>(fd.events | kAlways)));
+              : static_cast<short>(file->poll_events() & static_cast<std::uint32_t>(fd.events | kAlways));
     }
     kernel_.store(fds_);
   }

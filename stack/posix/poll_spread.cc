@@ -109,7 +109,7 @@ class SpreadPoll {
     pollfd& fd = fds_[point.entry];
     const std::uint32_t ready =
         point.file->closed() ? POLLNVAL
-                             : point.file->poll_events(static_cast<std::uint32_t>(fd.events | kAlways));
+                             : point.file->poll_events() & static_cast<std::uint32_t>(fd.events | kAlways);
     fd.revents = static_cast<short>(fd.revents | static_cast<short>(ready));
   }
 

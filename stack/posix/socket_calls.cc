@@ -383,9 +383,8 @@ std::uint32_t SocketFile::to_poll_events(Ready ready) const {
   return events;
 }
 
-std::uint32_t SocketFile::poll_events(std::uint32_t wanted) const {
-  const bool room = (wanted & (EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND)) != 0;
-  return to_poll_events(socket_->readiness(room ? kAnyReady : kAnyReady & ~kWritable)) & wanted;
+std::uint32_t SocketFile::poll_events() const {
+  return to_poll_events(socket_->readiness());
 }
 
 long socket_name(int fd, sockaddr* address, socklen_t* length) {

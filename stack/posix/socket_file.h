@@ -22,7 +22,7 @@ class SocketFile final : public File, public LivesInSlabs {
   [[nodiscard]] Socket& socket() { return *socket_; }
   [[nodiscard]] const Socket& socket() const { return *socket_; }
   [[nodiscard]] bool is_stream() const { return socket_->type() == SocketType::kStream; }
-  [[nodiscard]] std::uint32_t poll_events(std::uint32_t wanted) const override;
+  [[nodiscard]] std::uint32_t poll_events() const override;
   /// The events of a readiness, with the aliases that Linux sets beside them (EPOLLRDNORM, ...).
   [[nodiscard]] std::uint32_t to_poll_events(Ready ready) const;
 

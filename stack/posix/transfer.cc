@@ -66,8 +66,6 @@ constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_OOB | MSG_MORE | MS
 
 /// Flags that do not matter where there is room, or something to take.
 constexpr int kWholeFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
-/// More is seldom sent whole: see Socket::send_whole().
-constexpr std::size_t kMostWhole = 512;
 
 bool any_null(const iovec* slices, std::size_t count) {
   return std::any_of(slices, slices + count,
@@ -155,7 +153,9 @@ long prepare_send(SocketFile& file, const OutgoingMessage& message, int flags, E
   return read_ancillary(file, message.control, &peer->address, send_flags);
 }
 
-long send_locked(LockedFile& locked, SendSlices& slices, int flags, const OutgoingMessage& message) {
+/// `now`: the clock was just read.
+long send_locked(LockedFile& locked, SendSlices& slices, int flags, const OutgoingMessage& message,
+                 Instant now) {
   SocketFile& file = locked.socket_file();
   Context& context = locked.context();
   Endpoint remote;
@@ -172,8 +172,7 @@ long send_locked(LockedFile& locked, SendSlices& slices, int flags, const Outgoi
   // What settle() sets in motion may make room, and nobody waits yet to be told: so after it, try again
   // before waiting.
   bool polled = false, settled = false;
-  for (;;) {
-    const Instant now = clock_now();
+  for (;; now = clock_now()) {
     const Result<std::size_t> sent = file.socket().send(slices.rest(), remote_pointer, send_flags, now);
     send_flags.fast_open = false;  // it connects once; what is left waits for that
     if (sent) {
@@ -391,14 +390,14 @@ long receive_once(SocketFile& file, std::span<const IoSlice> out, ReceiveFlags r
 }
 
 long send_to_file(LockedFile& locked, const iovec* slices, std::size_t count, int flags,
-                  const OutgoingMessage& message) {
+                  const OutgoingMessage& message, Instant now) {
   if (message.to != nullptr) {
     if (const long wrong = check_address(message.to, message.to_length); wrong != 0) return wrong;
   }
   if ((flags & ~kSendFlags) != 0) return -EOPNOTSUPP;
   if (any_null(slices, count)) return -EFAULT;
   SendSlices data(slices, count);
-  return send_locked(locked, data, flags, message);
+  return send_locked(locked, data, flags, message, now);
 }
 
 long with_signal(long result, bool stream, int flags) {
@@ -431,15 +430,15 @@ long send_bytes(int fd, const void* data, std::size_t size, int flags) {
     if (!locked.is_socket()) return -ENOTSOCK;
     SocketFile& file = locked.socket_file();
     stream = file.is_stream();
-    if (stream && data != nullptr && size - 1 < kMostWhole && (flags & ~kWholeFlags) == 0) [[likely]] {
-      const Instant now = clock_now();
+    const Instant now = clock_now();
+    if (stream && data != nullptr && size <= Socket::kMostWhole && (flags & ~kWholeFlags) == 0) [[likely]] {
       if (file.socket().send_whole({static_cast<const std::uint8_t*>(data), size}, now) != 0) {
         locked.context().settle_send(now);
         return static_cast<long>(size);
       }
     }
     const iovec slice{const_cast<void*>(data), size};
-    result = send_to_file(locked, &slice, 1, flags, {});
+    result = send_to_file(locked, &slice, 1, flags, {}, now);
   }
   return with_signal(result, stream, flags);
 }

@@ -16,7 +16,6 @@ inline constexpr Ready kError = 0x008;     ///< EPOLLERR: SO_ERROR is set
 inline constexpr Ready kHangup = 0x010;    ///< EPOLLHUP: both directions are shut
 inline constexpr Ready kReadHangup =
     0x2000;  ///< EPOLLRDHUP: the peer, or shutdown(SHUT_RD), ended the read half
-inline constexpr Ready kAnyReady = kReadable | kPriority | kWritable | kError | kHangup | kReadHangup;
 
 class Socket;
 using ReadyHook =

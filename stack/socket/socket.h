@@ -183,8 +183,10 @@ class Socket : public ReadyHook {
   virtual Result<std::size_t> send(std::span<const ConstIoSlice> data, const Endpoint* to, SendFlags flags,
                                    Instant now) = 0;
   virtual Result<Received> receive(std::span<const IoSlice> out, ReceiveFlags flags, Instant now) = 0;
-  /// Of a stream, as most calls are: send() of one piece that is taken whole, receive() of all that is there.
-  /// Returns its bytes; 0: nothing is done, and the general call has more to say.
+  /// Of a stream, as most calls are: send() of one piece that is taken whole, which no more than kMostWhole
+  /// bytes are, and receive() of all that is there. `data` is not null. Returns the bytes; 0: nothing is
+  /// done, and the general call has more to say.
+  static constexpr std::size_t kMostWhole = 384;
   [[nodiscard]] virtual std::size_t send_whole(ConstIoSlice data, Instant now) {
     (void)data, (void)now;
     return 0;
@@ -225,9 +227,7 @@ class Socket : public ReadyHook {
 
   // --- readiness
   /// The state now, level-triggered: what poll() would report.
-  [[nodiscard]] Ready readiness() const { return readiness(kAnyReady); }
-  /// The same, at least as far as somebody wants to know.
-  [[nodiscard]] virtual Ready readiness(Ready wanted) const = 0;
+  [[nodiscard]] virtual Ready readiness() const = 0;
   /// Events since the last call, edge-triggered: what EPOLLET would report. New data sets kReadable again
   /// even if it was.
   [[nodiscard]] Ready take_events() { return std::exchange(events_, Ready{0}); }

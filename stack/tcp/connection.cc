@@ -336,7 +336,7 @@ bool Connection::at_mark() const {
   return urgent_.pending && urgent_.mark == read_position();
 }
 
-Ready Connection::readiness(Ready wanted) const {
+Ready Connection::readiness() const {
   Ready ready = 0;
   if (state_ == State::kClosed || (send_shutdown_ && receive_shutdown_)) ready |= kHangup;
   if (receive_shutdown_ || state_ == State::kClosed) ready |= kReadable | kReadHangup;
@@ -347,9 +347,7 @@ Ready Connection::readiness(Ready wanted) const {
        !receiver_.queue().empty())) {
     if (readable_bytes() != 0) ready |= kReadable;
   }
-  if ((wanted & kWritable) == 0) {
-    // Nobody is to be told of room.
-  } else if (send_shutdown_ || state_ == State::kClosed || has_space()) {
+  if (send_shutdown_ || state_ == State::kClosed || has_space()) {
     ready |= kWritable;
   } else {
     wants_space_ = true;

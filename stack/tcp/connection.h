@@ -144,8 +144,7 @@ class Connection final : public Flow,
   void fill(TcpInfo& info, Instant now) const;
   /// All but `info` (report.cc).
   void fill(SocketReport& report, Instant now) const;
-  /// As Socket's.
-  [[nodiscard]] Ready readiness(Ready wanted) const;
+  [[nodiscard]] Ready readiness() const;
   [[nodiscard]] std::size_t readable_bytes() const;
   /// Sequence number of the next byte that a read returns.
   [[nodiscard]] SeqNum read_position() const {

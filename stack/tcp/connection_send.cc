@@ -147,7 +147,7 @@ void Connection::tell_space() {
   // what is to follow should be there before the window opens.
   if (acknowledged_ && (!sender_.fills_window() || sender_.not_sent() < sender_.window() / 2))
     grow_send_buffer();
-  if ((readiness(kWritable) & kWritable) == 0) return;
+  if ((readiness() & kWritable) == 0) return;
   wants_space_ = false;
   notify(kWritable);
 }

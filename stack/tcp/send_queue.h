@@ -49,7 +49,7 @@ class SendQueue {
   }
   /// The same of a small piece, whole, when nothing else is queued. False: it took none of it.
   [[nodiscard]] bool append_only(ConstIoSlice data) {
-    if (count_ != 0 || data.size > kSmall) return false;
+    if (count_ != 0 || data.size == 0 || data.size > kSmall) return false;
     constexpr std::uint32_t kCapacity = PacketPool::kClassBytes.front();
     BufferRef buffer = pool_.allocate_buffer(kCapacity);
     if (!buffer || !budget_.take(kCapacity)) return false;
@@ -98,6 +98,7 @@ class SendQueue {
   static constexpr std::size_t kSmallFrame = 128;
   /// A Buffer of the smallest class holds it, behind headers.
   static constexpr std::size_t kSmall = PacketPool::kClassBytes.front() - PacketPool::kHeadroom;
+  static_assert(kSmall == Socket::kMostWhole);
   struct Chunk {
     BufferRef buffer;
     std::uint32_t begin = 0, end = 0;  ///< of the buffer's bytes

@@ -512,13 +512,13 @@ bool TcpSocket::draining() const {
          !connection_->sender().everything_acknowledged();
 }
 
-Ready TcpSocket::readiness(Ready wanted) const {
+Ready TcpSocket::readiness() const {
   const Ready error = pending_error() != Error::kNone ? kError : Ready{0};
   if (listener_ != nullptr) return (listener_->has_connection() ? kReadable : Ready{0}) | error;
   if (dormant_ != nullptr) return kWritable | error;  // nothing is queued in either direction
   if (connection_ == nullptr)
     return kWritable | kHangup | error;  // as Linux reports an unconnected stream socket
-  return connection_->readiness(wanted) | error;
+  return connection_->readiness() | error;
 }
 
 }  // namespace millrace::tcp

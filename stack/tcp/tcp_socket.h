@@ -58,8 +58,7 @@ class TcpSocket final : public Socket, public MemoryWaiterHook, public LivesInSl
   [[nodiscard]] std::size_t unsent_bytes() const override;
   [[nodiscard]] bool at_mark() const override;
   [[nodiscard]] bool draining() const override;
-  using Socket::readiness;
-  [[nodiscard]] Ready readiness(Ready wanted) const override;
+  [[nodiscard]] Ready readiness() const override;
 
   /// Null: none, or it sleeps.
   [[nodiscard]] Connection* connection() const { return connection_; }

@@ -436,7 +436,7 @@ Result<void> UdpSocket::shutdown(Shutdown how, Instant now) {
   return connected_ ? Result<void>{} : Result<void>{Error::kNotConnected};
 }
 
-Ready UdpSocket::readiness(Ready /*wanted*/) const {
+Ready UdpSocket::readiness() const {
   Ready ready = waiting_for_ == nullptr ? kWritable : Ready{0};
   if (!received_.empty()) ready |= kReadable;
   if (pending_error() != Error::kNone) ready |= kError;

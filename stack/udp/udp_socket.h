@@ -40,8 +40,7 @@ class UdpSocket final : public Socket {
   [[nodiscard]] Result<std::int64_t> option(SocketOption option) const override;
   [[nodiscard]] std::size_t readable_bytes() const override;
   [[nodiscard]] std::size_t unsent_bytes() const override;
-  using Socket::readiness;
-  [[nodiscard]] Ready readiness(Ready wanted) const override;
+  [[nodiscard]] Ready readiness() const override;
 
   // --- for Udp and the SocketTable
   /// A datagram, data() at the payload.

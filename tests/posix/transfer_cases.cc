@@ -128,6 +128,41 @@ std::vector<Case> transfer_cases() {
          s.poll(client, POLLIN, 2000);
          s.recv(client, 10);
        }},
+      {"LowWaterMarkOfACallThatMustNotBlock",
+       [](Script& s) {
+         const auto [client, server] = s.connection();
+         s.setsockopt(client, SOL_SOCKET, SO_RCVLOWAT, 5);
+         s.send(server, "abc");
+         s.poll(client, POLLIN, 20);
+         s.recv(client, 10, MSG_DONTWAIT);
+         s.recv(client, 10, MSG_DONTWAIT);
+       }},
+      {"SmallPiecesOfAllSizes",
+       [](Script& s) {
+         const auto [client, server] = s.connection();
+         for (const std::size_t size : {1u, 383u, 384u, 385u, 512u, 513u}) {
+           s.send(client, std::string(size, 'x'));
+           s.await(server, POLLIN);
+           s.recv(server, 1000);
+           s.send(client, std::string(size, 'y'));
+           s.await(server, POLLIN);
+           s.recv(server, size);
+           s.recv(server, 1, MSG_DONTWAIT);
+         }
+       }},
+      {"NothingFromNowhere",
+       [](Script& s) {
+         const auto [client, server] = s.connection();
+         s.note_result("send", s.calls().send(client, nullptr, 0, MSG_NOSIGNAL));
+         s.note_result("send", s.calls().send(client, nullptr, 5, MSG_NOSIGNAL));
+         s.note_result("write", s.calls().write(client, nullptr, 5));
+         s.send(server, "abc");
+         s.await(client, POLLIN);
+         s.note_result("recv", s.calls().recv(client, nullptr, 0, 0));
+         s.note_result("recv", s.calls().recv(client, nullptr, 5, 0));
+         s.note_result("read", s.calls().read(client, nullptr, 5));
+         s.recv(client, 10);
+       }},
       {"UrgentData",
        [](Script& s) {
          const auto [client, server] = s.connection();

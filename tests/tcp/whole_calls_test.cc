@@ -32,6 +32,8 @@ class RandomLife {
     script_.set_option(SocketOption::kNoDelay, seed % 3 == 0 ? 0 : 1);
     script_.set_option(SocketOption::kOutOfBandInline, seed % 5 == 0 ? 1 : 0);
     if (seed % 7 == 0) script_.set_option(SocketOption::kReceiveBuffer, 2048);
+    if (seed % 6 == 0) script_.set_option(SocketOption::kNotSentLowWater, 1000);
+    if (seed % 9 == 0) script_.set_option(SocketOption::kSendBuffer, 3000);
   }
   void live() {
     for (int turn = 0; turn < 80; ++turn) {
@@ -85,6 +87,21 @@ class RandomLife {
         write(rng_.below(380) + 1);
         script_.after(400ms);
         break;
+      case 6:  // held back, until more comes or it is let go
+        if (rng_.chance(0.5)) script_.set_option(SocketOption::kCork, 1);
+        write(rng_.below(200) + 1, {.more = rng_.chance(0.5)});
+        write(rng_.below(200) + 1);
+        script_.set_option(SocketOption::kCork, 0);
+        script_.flush();
+        break;
+      case 7:
+        write(rng_.below(200) + 1, {.out_of_band = rng_.chance(0.3)});
+        break;
+      case 8:  // silent for so long that it may be dormant
+        inject(ack(sent_end()).seq(received_));
+        script_.after(15s);
+        write(rng_.below(200) + 1);
+        break;
       default:
         write(rng_.below(500) + 1);
     }
@@ -103,14 +120,15 @@ class RandomLife {
     outcomes.push_back(script_.readiness());
     outcomes.push_back(static_cast<std::int64_t>(script_.socket().unsent_bytes()));
   }
-  void write(std::size_t n) {
+  void write(std::size_t n, SendFlags flags = {}) {
     std::vector<std::uint8_t> bytes(n);
     for (std::size_t i = 0; i < n; ++i) bytes[i] = pattern_byte(written_ + i);
     const ConstIoSlice slice{bytes.data(), n};
-    std::size_t whole = whole_ ? script_.socket().send_whole(slice, script_.now()) : 0;
+    const bool plain = !flags.more && !flags.out_of_band && n <= Socket::kMostWhole;
+    const std::size_t whole = whole_ && plain ? script_.socket().send_whole(slice, script_.now()) : 0;
     sent_whole += whole != 0;
     const Result<std::size_t> result =
-        whole != 0 ? whole : script_.socket().send({&slice, 1}, nullptr, {}, script_.now());
+        whole != 0 ? whole : script_.socket().send({&slice, 1}, nullptr, flags, script_.now());
     script_.flush();
     outcomes.push_back(outcome(result));
     if (result) written_ += *result;
@@ -188,6 +206,21 @@ TEST(WholeCalls, LeaveAnErrorToTheGeneralOnes) {
   std::uint8_t room = 0;
   EXPECT_EQ(t.socket().receive_whole({&room, 1}, t.now()), 0u);
   EXPECT_EQ(t.try_write(1).error(), Error::kConnectionReset);
+}
+
+TEST(WholeCalls, SendWhatASmallBufferHolds) {
+  TcpScript t;
+  t.establish();
+  std::vector<std::uint8_t> bytes(Socket::kMostWhole + 1);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = pattern_byte(i);
+  EXPECT_EQ(t.socket().send_whole({bytes.data(), 0}, t.now()), 0u);
+  EXPECT_EQ(t.socket().send_whole({bytes.data(), bytes.size()}, t.now()), 0u);
+  EXPECT_EQ(t.socket().unsent_bytes(), 0u);
+  EXPECT_EQ(t.socket().send_whole({bytes.data(), Socket::kMostWhole}, t.now()), Socket::kMostWhole);
+  t.flush();
+  t.expect(data(1, 1 + Socket::kMostWhole));
+  // Something is queued, until it is acknowledged.
+  EXPECT_EQ(t.socket().send_whole({bytes.data(), 1}, t.now()), 0u);
 }
 
 TEST(WholeCalls, DoNotConnect) {
