@@ -2,6 +2,8 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
+#include <cstddef>
+
 #include "differential_cases.h"
 
 namespace millrace::posix::test {
