@@ -431,11 +431,10 @@ long send_bytes(int fd, const void* data, std::size_t size, int flags) {
     SocketFile& file = locked.socket_file();
     stream = file.is_stream();
     const Instant now = clock_now();
-    if (stream && data != nullptr && size <= Socket::kMostWhole && (flags & ~kWholeFlags) == 0) [[likely]] {
-      if (file.socket().send_whole({static_cast<const std::uint8_t*>(data), size}, now) != 0) {
-        locked.context().settle_send(now);
-        return static_cast<long>(size);
-      }
+    if (data != nullptr && size <= Socket::kMostWhole && (flags & ~kWholeFlags) == 0 &&
+        file.socket().send_whole({static_cast<const std::uint8_t*>(data), size}, now) != 0) [[likely]] {
+      locked.context().settle_send(now);
+      return static_cast<long>(size);
     }
     const iovec slice{const_cast<void*>(data), size};
     result = send_to_file(locked, &slice, 1, flags, {}, now);

@@ -70,6 +70,8 @@ struct RestingWindow {
 /// on_recovery_exit(); a control that says governs_recovery() is followed by its cwnd() all the time.
 class CongestionControl {
  public:
+  CongestionControl(std::uint32_t mss, unsigned initial_window_segments)
+      : mss_(mss), initial_window_(initial_window(mss, initial_window_segments)), cwnd_(initial_window_) {}
   virtual ~CongestionControl() = default;
   /// `in_flight`: with these bytes.
   virtual void on_sent(Instant now, std::uint32_t bytes, std::uint32_t in_flight) {
@@ -112,9 +114,6 @@ class CongestionControl {
   static constexpr std::uint32_t kNoLimit = std::numeric_limits<std::uint32_t>::max();
 
  protected:
-  CongestionControl(std::uint32_t mss, unsigned initial_window_segments)
-      : mss_(mss), initial_window_(initial_window(mss, initial_window_segments)), cwnd_(initial_window_) {}
-
   std::uint32_t mss_;
   std::uint32_t initial_window_;
   // What the sender asks for with each segment.

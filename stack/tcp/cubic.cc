@@ -40,9 +40,6 @@ std::int64_t cube_root(std::uint64_t x) {
 
 }  // namespace
 
-Cubic::Cubic(std::uint32_t mss, unsigned initial_window_segments)
-    : CongestionControl(mss, initial_window_segments) {}
-
 void Cubic::on_sent(Instant now, std::uint32_t bytes, std::uint32_t in_flight) {
   // §4.2, §5.8: the time without anything in flight does not count.
   if (in_flight > bytes || now <= last_ack_) return;

@@ -22,7 +22,7 @@ namespace millrace::tcp {
 /// In integers: windows in bytes, the curve's time in 1/4096 s.
 class Cubic : public CongestionControl {
  public:
-  Cubic(std::uint32_t mss, unsigned initial_window_segments);
+  using CongestionControl::CongestionControl;
 
   void on_sent(Instant now, std::uint32_t bytes, std::uint32_t in_flight) override;
   void on_ack(const AckSample& sample) override;

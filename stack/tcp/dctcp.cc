@@ -13,9 +13,6 @@ constexpr int kGainShift = 4;
 
 }  // namespace
 
-Dctcp::Dctcp(std::uint32_t mss, unsigned initial_window_segments)
-    : CongestionControl(mss, initial_window_segments) {}
-
 void Dctcp::on_ack(const AckSample& sample) {
   window_acked_ += sample.delivered;
   if (sample.ece) {

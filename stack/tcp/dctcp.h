@@ -15,7 +15,7 @@ namespace millrace::tcp {
 /// has thereby been made.
 class Dctcp : public CongestionControl {
  public:
-  Dctcp(std::uint32_t mss, unsigned initial_window_segments);
+  using CongestionControl::CongestionControl;
 
   void on_ack(const AckSample& sample) override;
   void on_loss(const LossSample& sample) override;

@@ -6,9 +6,6 @@
 
 namespace millrace::tcp {
 
-Reno::Reno(std::uint32_t mss, unsigned initial_window_segments)
-    : CongestionControl(mss, initial_window_segments) {}
-
 void Reno::on_ack(const AckSample& sample) {
   if (!sample.cwnd_limited || sample.in_recovery) return;
   if (cwnd_ < ssthresh_) {

@@ -10,7 +10,7 @@ namespace millrace::tcp {
 /// reduction of RFC 8511.
 class Reno : public CongestionControl {
  public:
-  Reno(std::uint32_t mss, unsigned initial_window_segments);
+  using CongestionControl::CongestionControl;
 
   void on_ack(const AckSample& sample) override;
   void on_loss(const LossSample& sample) override;

@@ -59,12 +59,9 @@ bool SendQueue::add_chunk(std::size_t wanted) {
   BufferRef buffer = pool_.allocate_buffer(size);
   if (!buffer && size > PacketPool::kClassBytes[1])
     buffer = pool_.allocate_buffer(PacketPool::kClassBytes[1]);
-  if (!buffer || !budget_.take(buffer->capacity())) return false;
-  storage_ += buffer->capacity();
   // Headers get no larger Buffer than the bytes need.
-  const bool room_in_front = bytes + PacketPool::kHeadroom <= buffer->capacity();
-  push_chunk(std::move(buffer), room_in_front ? PacketPool::kHeadroom : 0);
-  return true;
+  const bool room_in_front = buffer && bytes + PacketPool::kHeadroom <= buffer->capacity();
+  return add_charged(std::move(buffer), room_in_front ? PacketPool::kHeadroom : 0);
 }
 
 std::size_t SendQueue::append_lent(const std::uint8_t* from, std::size_t left, MemoryLender& lender) {

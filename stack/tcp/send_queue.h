@@ -43,18 +43,15 @@ class SendQueue {
     // The common case: a small piece, and nothing waits.
     if (count_ == 0 && data.size() == 1 && skip == 0 && most <= kSmall && lender == nullptr) {
       const std::size_t n = std::min(data.front().size, most);
-      return n != 0 && append_only({data.front().data, n}) ? n : 0;
+      return append_only({data.front().data, n}) ? n : 0;
     }
     return append_each(data, skip, most, lender);
   }
   /// The same of a small piece, whole, when nothing else is queued. False: it took none of it.
   [[nodiscard]] bool append_only(ConstIoSlice data) {
     if (count_ != 0 || data.size == 0 || data.size > kSmall) return false;
-    constexpr std::uint32_t kCapacity = PacketPool::kClassBytes.front();
-    BufferRef buffer = pool_.allocate_buffer(kCapacity);
-    if (!buffer || !budget_.take(kCapacity)) return false;
-    storage_ += kCapacity;
-    push_chunk(std::move(buffer), PacketPool::kHeadroom);
+    if (!add_charged(pool_.allocate_buffer(PacketPool::kClassBytes.front()), PacketPool::kHeadroom))
+      return false;
     fill_last(data.data, static_cast<std::uint32_t>(data.size));
     return true;
   }
@@ -106,6 +103,13 @@ class SendQueue {
   };
   [[nodiscard]] Chunk& at(std::uint32_t i) const { return ring_[(first_ + i) & (capacity_ - 1)]; }
   [[nodiscard]] bool add_chunk(std::size_t wanted);
+  /// A chunk in a Buffer of the pool's, if there is one and the budget has it.
+  [[nodiscard]] bool add_charged(BufferRef&& buffer, std::uint32_t begin) {
+    if (!buffer || !budget_.take(buffer->capacity())) return false;
+    storage_ += buffer->capacity();
+    push_chunk(std::move(buffer), begin);
+    return true;
+  }
   /// There is room in front of it, left free or acknowledged, and no segment on its way has its headers in
   /// it.
   [[nodiscard]] static bool has_front(const Chunk& chunk) {
