@@ -9,6 +9,7 @@
 #include <cstring>
 #include <new>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -68,8 +69,10 @@ constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_OOB | MSG_MORE | MS
 constexpr int kWholeFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
 
 bool any_null(const iovec* slices, std::size_t count) {
-  return std::any_of(slices, slices + count,
-                     [](const iovec& slice) { return slice.iov_base == nullptr && slice.iov_len != 0; });
+  for (const iovec& slice : std::span(slices, count)) {
+    if (slice.iov_base == nullptr && slice.iov_len != 0) return true;
+  }
+  return false;
 }
 
 /// The connection's error, which comes once: kept for the next call when this one has bytes to report.
